@@ -1,0 +1,91 @@
+# Two commands: `make demo` runs the main job, `make test` checks the house. Both need Python ≥ 3.11, make and a package index.
+#
+#   make demo PYTHON=python3.12 PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+#
+# PYTHON      the interpreter that makes .venv            (python3)
+# PIP_ARGS    passed to every `pip install`               (nothing)
+# OUT         the run folder of `make demo`               (runs/water)
+# PYTEST_ARGS passed to pytest                            (-n auto --maxprocesses 8 --dist loadfile)
+
+PYTHON ?= python3
+PIP_ARGS ?=
+OUT ?= runs/water
+PYTEST_ARGS ?= -n auto --maxprocesses 8 --dist loadfile
+
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := constraints/pins.txt
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-kill lint format types layers docs check wheel clean compiler
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo        install what the demo needs, run it: DFT labels → potential → active learning → MD → report"
+	@echo "make test        install the rest, run all tests and doctests"
+	@echo "make test-kill   the tests that kill a campaign at random moments and resume it"
+	@echo "make check       lint, format, types, layers, docs;  make format writes the format"
+	@echo "make wheel       build dist/*.whl;  make clean removes what make made"
+
+demo: .stamps/demo compiler
+	$(BIN)/adiabat demo --out $(OUT)
+
+test: .stamps/test compiler
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-kill: .stamps/test
+	$(BIN)/python -m pytest -m kill
+
+lint: .stamps/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .stamps/test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: .stamps/test
+	$(BIN)/mypy
+
+layers: .stamps/test
+	$(BIN)/lint-imports --no-cache --no-logo
+
+docs: .stamps/test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+check: lint types layers docs
+
+wheel: .stamps/test
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) .stamps build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis src/*.egg-info
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ------------------------------------------------------------------------------------------------------------------ stamps
+.stamps/venv:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "adiabat: there is no '$(PYTHON)' here. Install Python 3.11 or newer (Debian, Ubuntu: apt-get install python3 python3-venv),"; \
+	  echo "         or name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "adiabat: $$($(PYTHON) --version 2>&1) is too old, Python 3.11 or newer is needed."; \
+	  echo "         Install one and name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "adiabat: '$(PYTHON)' cannot make virtual environments: its venv and ensurepip modules are missing."; \
+	  echo "         Debian, Ubuntu: apt-get install python3-venv   (then run make again)"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@mkdir -p .stamps && rm -f .stamps/demo .stamps/test && touch $@
+
+.stamps/demo: pyproject.toml $(PINS) | .stamps/venv
+	$(INSTALL) --editable ".[dft]"
+	@touch $@
+
+.stamps/test: pyproject.toml $(PINS) | .stamps/venv
+	$(INSTALL) --editable ".[dft,dev]"
+	@touch .stamps/demo $@
+
+compiler:
+	@command -v $${CXX:-g++} >/dev/null || command -v clang++ >/dev/null || { \
+	  echo "adiabat: no C++ compiler found; the plain PyTorch kernels will run, several times slower."; \
+	  echo "         Debian, Ubuntu: apt-get install g++   (then run make again; nothing needs to be reinstalled)"; }

@@ -1,0 +1,379 @@
+"""`Graph`: the noun for tensors, always a batch; one structure is a batch of one.
+
+A model sees species and edge vectors, nothing else. The edges are sorted by their center, so that a sum over neighbors is a
+sum over consecutive rows; the transposed order (sorted by neighbor) and each edge's counter-edge are kept beside them.
+
+`Graph.of` is the only door from `ase.Atoms` to tensors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from adiabat import elements, neighbors
+from adiabat.kernels.triplet import triplets as edge_pairs
+from adiabat.typing import Bool, Float, Int, Tensor
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+# What a label is a number of: S structures or N atoms, with its trailing shape.
+LABELS = {"energy": ("S", ()), "forces": ("N", (3,)), "stress": ("S", (3, 3))}
+
+
+@dataclass(frozen=True)
+class Label:
+    """Numbers to learn, and which of them are there. Missing ones hold zero and a False in the mask."""
+
+    value: Float[Tensor, "n *shape"]
+    mask: Bool[Tensor, "n"]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A batch of structures with their neighbors.
+
+    Lengths in Å, float64; `r` alone may be of another precision, see `to`. `first[a]:first[a + 1]` are the edges of center `a`.
+    `labels` hold energy (eV), forces (eV/Å) and stress (eV/Å³); `inputs` the global quantities some families need
+    (``charge`` in e, ``multiplicity``); `features` what a model chose to remember of fixed structures, rows by atom or by edge.
+    """
+
+    numbers: Int[Tensor, "N"]
+    positions: Float[Tensor, "N 3"]
+    cell: Float[Tensor, "S 3 3"]
+    pbc: Bool[Tensor, "S 3"]
+    structure: Int[Tensor, "N"]
+    i: Int[Tensor, "E"]
+    j: Int[Tensor, "E"]
+    shift: Int[Tensor, "E 3"]
+    reverse: Int[Tensor, "E"]
+    r: Float[Tensor, "*members E 3"]
+    cutoff: float
+    skin: float = 0.0
+    fixed: Bool[Tensor, "N"] | None = None
+    labels: Mapping[str, Label] = field(default_factory=dict)
+    weight: Float[Tensor, "S"] | None = None
+    inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    features: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
+    built: tuple[Tensor, Tensor] | None = None  # positions and cells the edges were found at
+    # Facts about the topology that someone worked out once (index lists, triplets); kept while the edges stay.
+    known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        atoms: Atoms | Sequence[Atoms],
+        cutoff: float,
+        *,
+        skin: float = 0.0,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> Graph:
+        """The graph of one structure or of many, with every pair closer than `cutoff` + `skin` (Å).
+
+        Labels are taken from the calculator results the atoms carry: the force-consistent energy, raw forces, stress.
+
+        >>> from ase import Atoms
+        >>> graph = Graph.of(Atoms("H2", [[0, 0, 0], [0, 0, 0.74]]), cutoff=2.0)
+        >>> graph.i, graph.j, graph.r[0]
+        (tensor([0, 1]), tensor([1, 0]), tensor([0.0000, 0.0000, 0.7400], dtype=torch.float64))
+        """
+        frames = [atoms] if hasattr(atoms, "get_positions") else list(atoms)
+        if not frames:
+            raise ValueError("no structure came; a graph needs at least one")
+        if not cutoff > 0:
+            raise ValueError(f"cutoff {cutoff} Å came; wanted a positive length")
+        graph = cls.batch([_one(a, cutoff, skin) for a in frames])
+        return graph.to(device=device, dtype=dtype)
+
+    @classmethod
+    def batch(cls, graphs: Sequence[Graph]) -> Graph:
+        """Many graphs as one; structures keep their order."""
+        if len(graphs) == 1:
+            return graphs[0]
+        atoms = _offsets([g.n_atoms for g in graphs])
+        edges = _offsets([g.n_edges for g in graphs])
+        structures = _offsets([g.n_structures for g in graphs])
+
+        def rows(name: str, by: Sequence[int] | None = None) -> Tensor:
+            parts = [getattr(g, name) for g in graphs]
+            return torch.cat([p + o for p, o in zip(parts, by, strict=True)] if by else parts)
+
+        features = {k: tuple(torch.cat(c) for c in zip(*(g.features[k] for g in graphs), strict=True)) for k in graphs[0].features if all(k in g.features for g in graphs)}
+        built = None
+        if all(g.built is not None for g in graphs):
+            built = (torch.cat([g.built[0] for g in graphs]), torch.cat([g.built[1] for g in graphs]))
+        return cls(
+            numbers=rows("numbers"), positions=rows("positions"), cell=rows("cell"), pbc=rows("pbc"),
+            structure=rows("structure", structures), i=rows("i", atoms), j=rows("j", atoms), shift=rows("shift"),
+            reverse=rows("reverse", edges), r=rows("r"),
+            cutoff=min(g.cutoff for g in graphs), skin=min(g.skin for g in graphs),
+            fixed=None if all(g.fixed is None for g in graphs) else torch.cat([_fixed(g) for g in graphs]),
+            labels=_batch_labels(graphs),
+            weight=None if all(g.weight is None for g in graphs) else torch.cat([_weight(g) for g in graphs]),
+            inputs=_batch_inputs(graphs), features=features, built=built,
+        )  # fmt: skip
+
+    @property
+    def n_atoms(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def n_edges(self) -> int:
+        return len(self.i)
+
+    @property
+    def n_structures(self) -> int:
+        return len(self.cell)
+
+    @property
+    def device(self) -> torch.device:
+        return self.numbers.device
+
+    @cached_property
+    def first(self) -> Int[Tensor, "N1"]:
+        """Row pointers: the edges of center `a` are `first[a]:first[a + 1]`."""
+        return self.once("first", lambda: _pointers(self.i, self.n_atoms))
+
+    @cached_property
+    def by_neighbor(self) -> Int[Tensor, "E"]:
+        """The transposed order: the permutation that sorts the edges by their neighbor `j`."""
+        return self.once("by_neighbor", lambda: torch.sort(self.j, stable=True).indices)
+
+    @cached_property
+    def first_by_neighbor(self) -> Int[Tensor, "N1"]:
+        """Row pointers into `by_neighbor`."""
+        return self.once("first_by_neighbor", lambda: _pointers(self.j[self.by_neighbor], self.n_atoms))
+
+    @cached_property
+    def volume(self) -> Float[Tensor, "S"]:
+        """Å³; NaN for a structure without three cell vectors: stress has no meaning there."""
+        volume = torch.linalg.det(self.cell).abs()
+        return torch.where(volume > 1e-9, volume, torch.nan)
+
+    @cached_property
+    def triplets(self) -> tuple[Int[Tensor, "T"], Int[Tensor, "T"]]:
+        """Pairs of edges (a, b), a < b, that share their center: every pair of neighbors once."""
+        return self.once("triplets", lambda: edge_pairs(self.first))
+
+    def atoms_of(self, number: int) -> Int[Tensor, "n"]:
+        """The atoms of one element."""
+        return self.once(("atoms_of", number), lambda: torch.nonzero(self.numbers == number)[:, 0])
+
+    def once(self, key: Any, compute: Any) -> Any:
+        """A fact of the topology, worked out at the first asking and kept while the edges stay the same."""
+        if key not in self.known:
+            self.known[key] = compute()
+        return self.known[key]
+
+    def replace(self, **changes: Any) -> Graph:
+        """A copy with other values on the same edges."""
+        return dataclasses.replace(self, **changes)
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graph:
+        """On another device; `dtype` is the precision of the edge vectors, everything else stays float64."""
+        device = torch.device(device) if device is not None else self.device
+        if device == self.device:
+            return self if dtype in (None, self.r.dtype) else self.replace(r=self.r.to(dtype))
+        return dataclasses.replace(
+            self,
+            **{f.name: _moved(getattr(self, f.name), device) for f in dataclasses.fields(self) if f.name not in ("cutoff", "skin", "known")},
+            known={},
+        ).to(dtype=dtype)
+
+    def move(self, positions: Float[Tensor, "N 3"], cell: Float[Tensor, "S 3 3"] | None = None) -> Graph:
+        """The same atoms elsewhere. Edges are kept while none can be missing (half the skin), and found anew after that.
+
+        Labels and remembered features belong to the old positions and are dropped.
+        """
+        if not self._edges_hold(positions, cell):
+            return self._rebuilt(positions, self.cell if cell is None else cell)
+        where = self.replace(positions=positions, cell=self.cell if cell is None else cell, labels={}, features={})
+        return where.replace(r=where.vectors().to(self.r.dtype))
+
+    def vectors(self) -> Float[Tensor, "E 3"]:
+        """r = R_j + S·h − R_i in float64, differentiable with respect to positions and cells."""
+        r = self.positions[self.j] - self.positions[self.i]
+        if self.once("no image", lambda: not bool(self.shift.any())):
+            return r
+        return r + torch.einsum("ek,ekx->ex", self.shift.to(r.dtype), self.cell[self.structure[self.i]])
+
+    def within(self, cutoff: float) -> Graph:
+        """The view below a smaller cutoff, by the *current* distances; an edge stays if its counter-edge does."""
+        if cutoff > self.cutoff:
+            raise ValueError(f"cutoff {cutoff} Å exceeds the graph's {self.cutoff} Å; build it with Graph.of(..., cutoff={cutoff})")
+        near = (self.r.detach() ** 2).sum(-1) < cutoff**2
+        near = near & near[self.reverse]
+        kept = torch.nonzero(near)[:, 0]
+        new = torch.cumsum(near, 0) - 1
+        return self.replace(
+            i=self.i[kept], j=self.j[kept], shift=self.shift[kept], reverse=new[self.reverse[kept]], r=self.r[kept],
+            cutoff=cutoff, skin=0.0, features={}, known={},
+        )  # fmt: skip
+
+    def rotate(self, Q: Float[Tensor, "3 3"]) -> Graph:
+        """Every vector turned: v → v Q. Labels turn with the structure."""
+        turn = {"energy": lambda v: v, "forces": lambda v: v @ Q, "stress": lambda v: Q.T @ v @ Q}
+        labels = {k: Label(turn[k](x.value), x.mask) for k, x in self.labels.items()}
+        r = self.r @ Q.to(self.r.dtype)
+        built = None if self.built is None else (self.built[0] @ Q, self.built[1] @ Q)
+        return self.replace(positions=self.positions @ Q, cell=self.cell @ Q, r=r, labels=labels, features={}, built=built)
+
+    def _edges_hold(self, positions: Tensor, cell: Tensor | None) -> bool:
+        if self.skin == 0 or self.built is None:
+            return False
+        at, cell_at = self.built
+        if cell is None or torch.equal(cell, cell_at):
+            return 2 * float(torch.linalg.vector_norm(positions - at, dim=1).max()) < self.skin
+        if not bool((torch.linalg.det(cell_at).abs() > 1e-9).all()):
+            return False
+        # An unlisted pair was at least cutoff + skin apart. A strain shrinks that by its norm, motion beyond it by twice the step.
+        growth = torch.linalg.solve(cell_at, cell)
+        strain = float(torch.linalg.matrix_norm(growth - torch.eye(3, dtype=growth.dtype, device=growth.device), ord=2).max())
+        carried = torch.einsum("nx,nxy->ny", at, growth[self.structure])
+        step = float(torch.linalg.vector_norm(positions - carried, dim=1).max())
+        return (self.cutoff + self.skin) * (1 - strain) - 2 * step > self.cutoff
+
+    def _rebuilt(self, positions: Tensor, cell: Tensor) -> Graph:
+        if not bool(torch.isfinite(positions).all()):
+            atom = int(torch.nonzero(~torch.isfinite(positions).all(1))[0, 0])
+            raise ValueError(f"atom {atom} of structure {int(self.structure[atom])} has moved to {positions[atom].tolist()}; the dynamics exploded: shorten the timestep or check the potential there")
+        bounds = _pointers(self.structure, self.n_structures).tolist()
+        where, cells, pbc = (t.detach().cpu().numpy() for t in (positions, cell, self.pbc))
+        numbers = self.numbers.cpu()
+        parts = [
+            _graph(numbers[a:b], where[a:b], cells[s], pbc[s], self.cutoff, self.skin)
+            for s, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
+        ]  # fmt: skip
+        return Graph.batch(parts).to(device=self.device, dtype=self.r.dtype).replace(fixed=self.fixed, inputs=self.inputs, weight=self.weight)
+
+
+def _one(atoms: Atoms, cutoff: float, skin: float) -> Graph:
+    positions, numbers = atoms.get_positions(), atoms.get_atomic_numbers()
+    if not len(atoms):
+        raise ValueError("a structure without atoms came; wanted at least one atom")
+    if not np.isfinite(positions).all():
+        raise ValueError(f"positions of atom {int(np.argmax(~np.isfinite(positions).all(1)))} are not finite; check the file this structure came from")
+    if not np.isfinite(atoms.cell.array).all():
+        raise ValueError("the cell is not finite; check the file this structure came from")
+    for number in np.unique(numbers):
+        elements.symbol(int(number))
+    graph = _graph(torch.as_tensor(numbers, dtype=torch.int64), positions, atoms.cell.array, atoms.pbc, cutoff, skin)
+    return graph.replace(labels=_labels(atoms), inputs=_inputs(atoms), fixed=_fixed_mask(atoms))
+
+
+def _graph(numbers: Tensor, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float, skin: float) -> Graph:
+    found = neighbors.edges(positions, cell, pbc, cutoff + skin)
+    where, box = torch.tensor(positions, dtype=torch.float64), torch.tensor(cell, dtype=torch.float64)[None]
+    graph = Graph(
+        numbers=numbers, positions=where, cell=box, pbc=torch.tensor(pbc)[None], structure=torch.zeros(len(numbers), dtype=torch.int64),
+        i=torch.as_tensor(found.i), j=torch.as_tensor(found.j), shift=torch.as_tensor(found.shift), reverse=torch.as_tensor(found.reverse),
+        r=torch.zeros(len(found.i), 3, dtype=torch.float64), cutoff=float(cutoff), skin=float(skin), built=(where, box),
+    )  # fmt: skip
+    r = graph.vectors()
+    d2 = (r * r).sum(1)
+    if len(r) and float(d2.min()) < 1e-12:
+        e = int(d2.argmin())
+        raise ValueError(f"atoms {int(graph.i[e])} and {int(graph.j[e])} lie at one place; remove one of them or wrap the structure anew")
+    return graph.replace(r=r)
+
+
+def _labels(atoms: Atoms) -> dict[str, Label]:
+    results = getattr(atoms.calc, "results", {}) if atoms.calc is not None else {}
+    found: dict[str, Any] = {"forces": results.get("forces"), "stress": results.get("stress")}
+    # The free energy is the one whose derivative the forces are.
+    found["energy"] = results.get("free_energy", results.get("energy"))
+    labels = {}
+    for name, (rows, shape) in LABELS.items():
+        n = len(atoms) if rows == "N" else 1
+        value = found[name]
+        if name == "stress" and value is not None:
+            value = _full_stress(np.asarray(value, float))
+        present = value is not None
+        numbers = torch.zeros(n, *shape, dtype=torch.float64) if value is None else torch.tensor(np.asarray(value, float)).reshape(n, *shape)
+        if not bool(torch.isfinite(numbers).all()):
+            raise ValueError(f"the {name} label is not finite; check the calculation it came from, or leave the structure out")
+        labels[name] = Label(numbers, torch.full((n,), present))
+    return labels
+
+
+def _full_stress(stress: np.ndarray) -> np.ndarray:
+    if stress.size == 9:
+        return stress.reshape(3, 3)
+    if stress.shape != (6,):
+        raise ValueError(f"stress of shape {stress.shape} came; wanted (6,) in Voigt order xx yy zz yz xz xy, or (3, 3)")
+    xx, yy, zz, yz, xz, xy = stress
+    return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+
+
+def _inputs(atoms: Atoms) -> dict[str, Tensor]:
+    """Global inputs that differ from the plain case: a neutral structure in its lowest spin state has none."""
+    found = {}
+    charge = float(atoms.info.get("charge", 0) or 0)
+    if charge:
+        found["charge"] = torch.tensor([charge], dtype=torch.float64)
+    lowest = 1 + (int(atoms.get_atomic_numbers().sum()) - round(charge)) % 2
+    multiplicity = int(atoms.info.get("multiplicity", lowest) or lowest)
+    if multiplicity != lowest:
+        found["multiplicity"] = torch.tensor([float(multiplicity)], dtype=torch.float64)
+    return found
+
+
+def _fixed_mask(atoms: Atoms) -> Tensor | None:
+    held = [c.get_indices() for c in atoms.constraints if type(c).__name__ == "FixAtoms"]
+    if not held:
+        return None
+    mask = torch.zeros(len(atoms), dtype=torch.bool)
+    mask[torch.as_tensor(np.concatenate(held), dtype=torch.int64)] = True
+    return mask
+
+
+def _fixed(graph: Graph) -> Tensor:
+    return torch.zeros(graph.n_atoms, dtype=torch.bool) if graph.fixed is None else graph.fixed
+
+
+def _weight(graph: Graph) -> Tensor:
+    return torch.ones(graph.n_structures, dtype=torch.float64) if graph.weight is None else graph.weight
+
+
+def _batch_labels(graphs: Sequence[Graph]) -> dict[str, Label]:
+    if not all(graph.labels for graph in graphs):
+        return {}
+    return {k: Label(torch.cat([g.labels[k].value for g in graphs]), torch.cat([g.labels[k].mask for g in graphs])) for k in LABELS}
+
+
+def _batch_inputs(graphs: Sequence[Graph]) -> dict[str, Tensor]:
+    names = sorted({name for graph in graphs for name in graph.inputs})
+    plain = {"charge": 0.0, "multiplicity": 0.0}  # 0: the lowest multiplicity the electron count allows
+    return {
+        name: torch.cat([g.inputs.get(name, torch.full((g.n_structures,), plain.get(name, 0.0), dtype=torch.float64)) for g in graphs]) for name in names
+    }
+
+
+def _offsets(sizes: Sequence[int]) -> list[int]:
+    return [0, *np.cumsum(sizes[:-1]).tolist()]
+
+
+def _pointers(index: Tensor, n: int) -> Tensor:
+    """Row pointers of a sorted index."""
+    counts = torch.bincount(index, minlength=n)
+    return torch.cat([counts.new_zeros(1), torch.cumsum(counts, 0)])
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Label):
+        return Label(value.value.to(device), value.mask.to(device))
+    if isinstance(value, tuple):
+        return tuple(_moved(v, device) for v in value)
+    if isinstance(value, Mapping):
+        return {k: _moved(v, device) for k, v in value.items()}
+    return value

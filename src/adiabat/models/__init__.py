@@ -1,0 +1,18 @@
+"""One paper a file; no model imports another. `MODELS` is the registry: configurations, the command line, the law tests and
+model files know a family by its line here.
+
+| name | class | paper |
+|---|---|---|
+| `lennard_jones` | `LennardJones` | Jones 1924 |
+| `morse` | `Morse` | Morse 1929 |
+| `zbl` | `ZBL` | Ziegler, Biersack, Littmark 1985 |
+| `bpnn` | `BPNN` | Behler and Parrinello 2007 |
+"""
+
+from adiabat.models.bpnn import BPNN
+from adiabat.models.pair import ZBL, LennardJones, Morse
+from adiabat.potential import Model
+
+MODELS: dict[str, type[Model]] = {model.name: model for model in (LennardJones, Morse, ZBL, BPNN)}
+
+__all__ = ["BPNN", "MODELS", "ZBL", "LennardJones", "Morse"]

@@ -1,0 +1,154 @@
+"""Behler–Parrinello networks: symmetry functions of each atom's surroundings, one small network an element.
+
+Behler and Parrinello, PRL 98, 146401 (2007); the symmetry functions as in Behler, J. Chem. Phys. 134, 074106 (2011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from adiabat import elements as periodic_table
+from adiabat.graph import Graph
+from adiabat.kernels import angular_symmetry, cosine_cutoff, distance, radial_symmetry, segment_sum
+from adiabat.potential import Model
+from adiabat.typing import Float, Tensor
+
+
+class BPNN(Model):
+    """E_i = NN_{Z_i}(G_i) − NN_{Z_i}(0): an atom without neighbors has its reference energy.
+
+    | symbol | here |
+    |---|---|
+    | G²: Σ_j e^{−η(d_ij − R_s)²} f_c(d_ij) | `radial` functions for each neighbor element |
+    | G⁴: 2^{1−ζ} Σ_{j<k} (1 + λ cos θ)^ζ e^{−η(d_ij² + d_ik² + d_jk²)} f_c f_c f_c | `zetas` × {−1, +1} × `angular` for each pair of elements |
+
+    Their parameters follow from the cutoff: R_s in even steps Δ from 0.5 Å to the cutoff with η = 1/2Δ²; angular η = 1/2R² with
+    R in even steps from a quarter of the cutoff to all of it. Descriptors are shifted and scaled by the training data's mean and
+    standard deviation.
+
+    `cutoff` in Å; `hidden` are the layers' widths; `elements` may be left to the training data.
+    """
+
+    name = "bpnn"
+
+    def __init__(
+        self,
+        cutoff: float = 5.0,
+        elements: list[str] | None = None,
+        radial: int = 12,
+        angular: int = 2,
+        zetas: list[float] = [1.0, 4.0, 16.0],  # noqa: B006 (recorded, never changed)
+        hidden: list[int] = [32, 32],  # noqa: B006
+    ) -> None:
+        super().__init__()
+        self.cutoff = float(cutoff)
+        if elements is None:
+            return
+        self.elements = periodic_table.numbers(elements)
+        self.descriptor = SymmetryFunctions(self.cutoff, self.elements, radial, angular, zetas)
+        size = self.descriptor.size
+        for part in ("mean", "scale"):
+            self.register_buffer(part, torch.full((len(self.elements), size), float(part == "scale")))
+        self.networks = nn.ModuleList(MLP([size, *hidden, 1]) for _ in self.elements)
+
+    def forward(self, graph: Graph) -> dict[str, Tensor]:
+        G = self.describe(graph)  # N D
+        energies = torch.zeros(graph.n_atoms, dtype=G.dtype, device=G.device)
+        for kind, (number, network) in enumerate(zip(self.elements, self.networks, strict=True)):
+            atoms = graph.atoms_of(number)
+            if len(atoms):
+                # The last row is the atom without neighbors, whose energy is the zero.
+                x = torch.cat([G.index_select(0, atoms), G.new_zeros(1, G.shape[1])])
+                e = network((x - self.mean[kind]) * self.scale[kind])[:, 0]
+                energies = energies.index_add(0, atoms, e[:-1] - e[-1])
+        return {"energies": energies}
+
+    def describe(self, graph: Graph) -> Float[Tensor, "N D"]:
+        """The descriptors; remembered ones where the graph carries them, with their exact first derivative."""
+        remembered = graph.features.get(self.descriptor.key)
+        if remembered is None:
+            return self.descriptor(graph)
+        G, J = (x.to(graph.r.dtype) for x in remembered)
+        step = graph.r - graph.r.detach()  # zero, but its derivative is not
+        return G + segment_sum(torch.einsum("edk,ek->ed", J, step), graph.i, graph.n_atoms)
+
+    @torch.no_grad()
+    def prepare(self, graphs: Sequence[Graph]) -> None:
+        G = torch.cat([self.describe(g).to(torch.float64) for g in graphs])
+        numbers = torch.cat([g.numbers for g in graphs])
+        for kind, number in enumerate(self.elements):
+            mine = G[numbers == number]
+            if len(mine) > 1:
+                spread = mine.std(0)
+                # A function no structure excites must stay silent, not be blown up when one does.
+                self.scale[kind] = torch.where(spread > 1e-4 * spread.max(), 1 / spread.clamp_min(1e-12), 0.0)
+                self.mean[kind] = mine.mean(0)
+
+    def remember(self, graph: Graph) -> Graph:
+        G, J = self.descriptor.with_jacobian(graph)
+        return graph.replace(features={**graph.features, self.descriptor.key: (G, J)})
+
+
+class SymmetryFunctions(nn.Module):
+    """The descriptors G [N, D] of all atoms: radial functions by neighbor element, then angular ones by pair of elements."""
+
+    def __init__(self, cutoff: float, elements: Sequence[int], radial: int, angular: int, zetas: Sequence[float]) -> None:
+        super().__init__()
+        self.cutoff, self.elements = cutoff, tuple(elements)
+        centers = torch.linspace(min(0.5, cutoff / 4), cutoff, radial + 1)[:-1]
+        step = (cutoff - float(centers[0])) / radial
+        widths = torch.linspace(cutoff / 4, cutoff, angular) if angular > 1 else torch.full((angular,), cutoff)
+        sets = [(1 / (2 * float(w) ** 2), float(z), s) for w in widths for z in zetas for s in (-1.0, 1.0)]
+        self.register_buffer("R_s", centers, persistent=False)
+        self.register_buffer("eta", torch.full((radial,), 1 / (2 * step**2)), persistent=False)
+        for k, part in enumerate(("angular_eta", "zeta", "lambd")):
+            self.register_buffer(part, torch.tensor([s[k] for s in sets]), persistent=False)
+        n = len(self.elements)
+        self.size = n * radial + n * (n + 1) // 2 * len(sets)
+        self.key = f"symmetry functions {cutoff} {self.elements} {radial} {angular} {tuple(zetas)}"
+
+    def forward(self, graph: Graph) -> Float[Tensor, "N D"]:
+        n, kinds = graph.n_atoms, len(self.elements)
+        species = graph.once(("species", self.elements), lambda: self._species(graph))
+        d = distance(graph.r)
+        fade = cosine_cutoff(d, self.cutoff)
+        radial = radial_symmetry(d, fade, graph.i, species, n, kinds, self.eta.to(d.dtype), self.R_s.to(d.dtype))
+        if not len(self.zeta):
+            return radial.flatten(1)
+        angular = angular_symmetry(
+            graph.r, d, fade, graph.triplets, graph.i, species, n, kinds,
+            self.angular_eta.to(d.dtype), self.zeta.to(d.dtype), self.lambd.to(d.dtype), fade_far=lambda far: cosine_cutoff(far, self.cutoff),
+        )  # fmt: skip
+        return torch.cat([radial.flatten(1), angular.flatten(1)], 1)
+
+    def with_jacobian(self, graph: Graph) -> tuple[Float[Tensor, "N D"], Float[Tensor, "E D 3"]]:
+        """G and J = ∂G_i/∂r_e for the edges e of center i; no other edge moves G_i."""
+        r = graph.r.detach().requires_grad_()
+        G = self(graph.replace(r=r))
+        columns = [torch.autograd.grad(G[:, k].sum(), r, retain_graph=True, allow_unused=True)[0] for k in range(self.size)]
+        zero = torch.zeros_like(r)
+        return G.detach(), torch.stack([zero if c is None else c for c in columns], 1)
+
+    def _species(self, graph: Graph) -> Tensor:
+        table = torch.full((max(self.elements) + 1,), -1, dtype=torch.int64, device=graph.device)
+        table[torch.tensor(self.elements, device=graph.device)] = torch.arange(len(self.elements), device=graph.device)
+        return table[graph.numbers[graph.j]]
+
+
+class MLP(nn.Module):
+    """Dense layers with tanh between them; weights drawn by Glorot and Bengio (AISTATS 2010)."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        for layer in self.layers:
+            nn.init.xavier_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Float[Tensor, "n D"]) -> Float[Tensor, "n 1"]:
+        for layer in self.layers[:-1]:
+            x = torch.tanh(layer(x))
+        return self.layers[-1](x)

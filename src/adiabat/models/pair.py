@@ -1,0 +1,101 @@
+"""Pair potentials: E_i = ½ Σ_j φ(d_ij) f_c(d_ij), with φ by Lennard-Jones, by Morse, or the screened nuclear repulsion of ZBL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from adiabat import elements as periodic_table
+from adiabat.graph import Graph
+from adiabat.kernels.geometry import distance
+from adiabat.kernels.radial import polynomial_cutoff
+from adiabat.kernels.segment import segment_sum
+from adiabat.potential import Model
+from adiabat.typing import Float, Tensor
+from adiabat.units import COULOMB, bohr
+
+
+class Pair(Model):
+    """What the pair potentials share: half of each directed edge goes to its center."""
+
+    def __init__(self, cutoff: float, elements: Sequence[str] | None) -> None:
+        super().__init__()
+        self.cutoff = float(cutoff)
+        self.elements = None if elements is None else periodic_table.numbers(elements)
+
+    def phi(self, d: Float[Tensor, "*members E"], graph: Graph) -> Float[Tensor, "*members E"]:
+        raise NotImplementedError
+
+    def forward(self, graph: Graph) -> dict[str, Tensor]:
+        half = 0.5 * self.phi(distance(graph.r), graph)  # E
+        return {"energies": segment_sum(half.to(torch.float64), graph.i, graph.n_atoms)}
+
+
+class LennardJones(Pair):
+    """φ(d) = 4ε [(σ/d)¹² − (σ/d)⁶], Jones, Proc. R. Soc. A 106, 463 (1924), faded out smoothly at the cutoff."""
+
+    name = "lennard_jones"
+
+    def __init__(self, epsilon_eV: float = 0.0103, sigma_angstrom: float = 3.4, cutoff: float = 8.5, elements: list[str] | None = None) -> None:
+        super().__init__(cutoff, elements)
+        self.epsilon, self.sigma = float(epsilon_eV), float(sigma_angstrom)
+
+    def phi(self, d: Tensor, graph: Graph) -> Tensor:
+        s6 = (self.sigma / d) ** 6
+        return 4 * self.epsilon * (s6 * s6 - s6) * polynomial_cutoff(d, self.cutoff)
+
+
+class Morse(Pair):
+    """φ(d) = D [e^{−2a(d − d₀)} − 2 e^{−a(d − d₀)}], Morse, Phys. Rev. 34, 57 (1929), faded out smoothly at the cutoff."""
+
+    name = "morse"
+
+    def __init__(
+        self, depth_eV: float = 1.0, width_per_angstrom: float = 1.5, minimum_angstrom: float = 2.5, cutoff: float = 6.0, elements: list[str] | None = None
+    ) -> None:
+        super().__init__(cutoff, elements)
+        self.depth, self.width, self.minimum = float(depth_eV), float(width_per_angstrom), float(minimum_angstrom)
+
+    def phi(self, d: Tensor, graph: Graph) -> Tensor:
+        x = torch.exp(-self.width * (d - self.minimum))
+        return self.depth * (x * x - 2 * x) * polynomial_cutoff(d, self.cutoff)
+
+
+class ZBL(Pair):
+    """The short-range wall: φ(d) = Z_i Z_j e²/(4πε₀ d) · Σ_k c_k e^{−b_k d/a}, a = 0.8854 a₀ / (Z_i^0.23 + Z_j^0.23).
+
+    Ziegler, Biersack and Littmark, The Stopping and Range of Ions in Matter (Pergamon, 1985). It fades out at `reach` times
+    the sum of the covalent radii, inside any bond, so that it acts only where no training data can be expected.
+    """
+
+    name = "zbl"
+
+    SCREENING = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162))
+
+    def __init__(self, reach: float = 0.8, elements: list[str] | None = None) -> None:
+        known = periodic_table.numbers(elements) if elements is not None else range(1, len(periodic_table.SYMBOLS))
+        super().__init__(2 * reach * max(periodic_table.COVALENT_RADII[z] for z in known), elements)
+        self.reach = float(reach)
+
+    def forward(self, graph: Graph) -> dict[str, Tensor]:
+        if self._nobody_near(graph):  # the usual case in dynamics: no pair is inside a bond
+            return {"energies": torch.zeros(graph.n_atoms, dtype=torch.float64, device=graph.device)}
+        return super().forward(graph)
+
+    def phi(self, d: Tensor, graph: Graph) -> Tensor:
+        z, reach, a = graph.once(("zbl", self.reach), lambda: self._pairs(graph))
+        x = d / a.to(d.dtype)
+        screening = sum(c * torch.exp(-b * x) for c, b in self.SCREENING)
+        return COULOMB * z.to(d.dtype) / d * screening * polynomial_cutoff(d / reach.to(d.dtype), 1.0)
+
+    def _nobody_near(self, graph: Graph) -> bool:
+        _, reach, _ = graph.once(("zbl", self.reach), lambda: self._pairs(graph))
+        return not bool(((graph.r.detach() ** 2).sum(-1) < reach**2).any())
+
+    def _pairs(self, graph: Graph) -> tuple[Tensor, Tensor, Tensor]:
+        """Z_i Z_j, the reach in Å, and the screening length in Å of each edge."""
+        z = graph.numbers.to(torch.float64)
+        radii = torch.tensor(periodic_table.COVALENT_RADII, dtype=torch.float64, device=graph.device)[graph.numbers]
+        i, j = graph.i, graph.j
+        return z[i] * z[j], self.reach * (radii[i] + radii[j]), 0.88534 * bohr / (z[i] ** 0.23 + z[j] ** 0.23)

@@ -53,7 +53,8 @@ def polynomial_cutoff(d: Float[Tensor, "*E"], cutoff: float, p: int = 6) -> Floa
 def bessel(d: Float[Tensor, "*E"], cutoff: float, n: int) -> Float[Tensor, "*E n"]:
     """Spherical Bessel functions of order zero: b_k(d) = √(2/r_c) sin(kπd/r_c)/d, k = 1…n.
 
-    Orthonormal on [0, r_c] with weight d². Finite at d = 0, where b_k = √(2/r_c) kπ/r_c. Gasteiger (Klicpera), Groß and Günnemann, ICLR 2020 (arXiv:2003.03123).
+    Orthonormal on [0, r_c] with weight d². Finite at d = 0, where b_k = √(2/r_c) kπ/r_c.
+    Gasteiger (Klicpera), Groß and Günnemann, ICLR 2020 (arXiv:2003.03123).
 
     >>> bessel(torch.tensor([0.0, 1.0]), 2.0, 2)
     tensor([[ 1.5708e+00,  3.1416e+00],

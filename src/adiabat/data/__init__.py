@@ -1,0 +1,11 @@
+"""Data: what is kept of a configuration, how it is read and written, and whether it can be trusted.
+
+structure      Atoms as exact JSON; the content hash
+geometry       pairs, closest contacts
+formats        read and write files; foreign keys and units named, never guessed in silence
+extxyz         the text format itself: exact numbers, truncation found
+store          Dataset: the SQLite store
+split          train, validation, test without leaks
+gate           the data gate: findings before any training
+composition    reference energies by least squares or from isolated atoms
+"""

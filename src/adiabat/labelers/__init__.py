@@ -1,0 +1,48 @@
+"""Labelers: a structure in, energy, forces and stress out, with the record of how; or an error with a cure.
+
+base             the protocol: checks, errors, the settings record
+pyscf            molecular DFT in Gaussian basis sets
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from typing import Any
+
+from adiabat.data.structure import from_json, to_json
+from adiabat.labelers.base import EngineMissing, Labeler, LabelError
+from adiabat.labelers.pyscf import PySCF
+
+__all__ = ["LABELERS", "EngineMissing", "LabelError", "Labeler", "label", "labeler"]
+
+LABELERS: dict[str, type[Labeler]] = {cls.name: cls for cls in (PySCF,)}
+
+
+def labeler(name: str, **settings: Any) -> Labeler:
+    """A labeler by name; call it with atoms.
+
+    >>> labeler("pyscf", functional="pbe").theory()
+    'pbe/def2-svp'
+    >>> labeler("pyscf", functionnal="pbe")
+    Traceback (most recent call last):
+    ValueError: labeler.pyscf: unknown option 'functionnal'; did you mean 'functional'?
+    """
+    if name not in LABELERS:
+        raise ValueError(f"labeler: unknown name {name!r}; {_nearest(name, list(LABELERS))}")
+    known = list(inspect.signature(LABELERS[name]).parameters)
+    for option in settings:
+        if option not in known:
+            raise ValueError(f"labeler.{name}: unknown option {option!r}; {_nearest(option, known)}")
+    return LABELERS[name](**settings)
+
+
+def label(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The job: {"labeler": {name: settings}, "atoms": structure JSON} → {"atoms": JSON of the labeled copy}."""
+    ((name, settings),) = arguments["labeler"].items()
+    return {"atoms": to_json(labeler(name, **(settings or {}))(from_json(arguments["atoms"])))}
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

@@ -2,6 +2,8 @@
 
 base             the protocol: checks, errors, the settings record
 pyscf            molecular DFT in Gaussian basis sets
+tblite           GFN1- and GFN2-xTB, molecules and periodic cells
+ase_calculator   any ASE calculator by name
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ import inspect
 from typing import Any
 
 from adiabat.data.structure import from_json, to_json
+from adiabat.labelers.ase_calculator import ASECalculator
 from adiabat.labelers.base import EngineMissing, Labeler, LabelError
 from adiabat.labelers.pyscf import PySCF
+from adiabat.labelers.tblite import TBLite
 
 __all__ = ["LABELERS", "EngineMissing", "LabelError", "Labeler", "label", "labeler"]
 
-LABELERS: dict[str, type[Labeler]] = {cls.name: cls for cls in (PySCF,)}
+LABELERS: dict[str, type[Labeler]] = {cls.name: cls for cls in (PySCF, TBLite, ASECalculator)}
 
 
 def labeler(name: str, **settings: Any) -> Labeler:

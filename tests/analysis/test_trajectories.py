@@ -1,0 +1,102 @@
+"""g(r), diffusion and spectra of motions whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from adiabat.analysis import (
+    diffusion_coefficient,
+    mean_square_displacement,
+    power_spectrum,
+    rdf,
+    unwrap,
+    velocity_autocorrelation,
+)
+from adiabat.units import PER_CM
+
+CELLS = {
+    "cube": np.diag([6.0, 6.0, 6.0]),
+    "skewed": np.array([[6.0, 0.0, 0.0], [2.5, 5.5, 0.0], [-2.0, 2.2, 6.0]]),
+    "thin": np.diag([3.0, 8.0, 10.0]),  # the cutoff spans more than a cell
+}
+
+
+def ideal_gas(rng, cell, symbols, frames):
+    return [Atoms(symbols, rng.random((len(symbols), 3)) @ cell, cell=cell, pbc=True) for _ in range(frames)]
+
+
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+def test_ideal_gas_has_g_one_even_with_eight_atoms(rng, cell):
+    g = rdf(ideal_gas(rng, cell, ["He"] * 8, 600), cutoff=5.0, bins=10)
+    pulls = (g.g - 1)[1:] / g.error[1:]
+    assert np.abs(pulls).max() < 5 and abs(g.g[4:].mean() - 1) < 0.02
+
+
+def test_ideal_mixture_has_g_one_between_unlike_atoms(rng):
+    frames = ideal_gas(rng, CELLS["skewed"], ["He"] * 3 + ["Ne"] * 5, 600)
+    for pair in [("He", "Ne"), ("Ne", "He"), ("Ne", "Ne")]:
+        assert abs(rdf(frames, cutoff=5.0, bins=10, elements=pair).g[4:].mean() - 1) < 0.03
+
+
+def test_coordination_counts_the_shell_of_a_crystal():
+    from ase.build import bulk
+
+    g = rdf([bulk("Cu", cubic=True) * (2, 2, 2)], cutoff=4.5, bins=90)
+    first_shell = np.searchsorted(g.r, 3.0)
+    assert g.coordination[first_shell] == 12
+    assert g.coordination[-1] == 12 + 6 + 24
+
+
+def test_g_of_a_molecule_is_refused():
+    with pytest.raises(ValueError, match="no density"):
+        rdf([Atoms("H2", [[0, 0, 0], [0, 0, 1]])], cutoff=3.0)
+
+
+def test_displacement_by_fourier_equals_the_plain_sum(rng):
+    r = np.cumsum(rng.normal(size=(50, 4, 3)), 0) + 100.0
+    plain = [((r[t:] - r[: 50 - t]) ** 2).sum(-1).mean() for t in range(50)]
+    assert mean_square_displacement(r) == pytest.approx(plain, abs=1e-9)
+
+
+def test_a_random_walk_diffuses_as_it_must(rng):
+    """Steps of variance σ² an axis: D = σ²/2Δt."""
+    pulls = []
+    for _ in range(20):
+        walk = np.cumsum(rng.normal(scale=0.2, size=(3000, 10, 3)), 0)
+        D = diffusion_coefficient(walk, interval_fs=2.0)
+        pulls.append((D.value - 0.01) / D.error)
+    assert abs(np.mean(pulls)) < 1.5 and np.std(pulls) < 3  # five blocks: Student's t of 4 has σ = √2
+
+
+def test_unwrapping_undoes_the_folding_of_a_skewed_cell(rng):
+    cell = CELLS["skewed"]
+    path = np.cumsum(rng.normal(scale=0.3, size=(200, 5, 3)), 0)
+    frames = [Atoms("He5", x, cell=cell, pbc=True) for x in path]
+    for atoms in frames[1:]:
+        atoms.wrap()
+    assert unwrap(frames) == pytest.approx(path, abs=1e-9)
+
+
+def test_a_wall_direction_is_not_unwrapped():
+    frames = [Atoms("He", [[0, 0, z]], cell=[3, 3, 3], pbc=[True, True, False]) for z in (0.0, 2.9)]
+    assert unwrap(frames)[1, 0, 2] == pytest.approx(2.9)
+
+
+def test_two_oscillators_give_two_lines_weighted_by_their_energy():
+    t = np.arange(16_384) * 0.5
+    nu = np.array([1000.0, 3500.0]) / PER_CM
+    masses = np.array([4.0, 1.0])
+    v = np.zeros((len(t), 2, 3))
+    v[:, :, 0] = np.cos(2 * np.pi * nu * t[:, None] + [0.3, 1.1]) / np.sqrt(masses)  # equal m v²: equipartition
+    spectrum = power_spectrum(v, 0.5, masses)
+    low = spectrum.wavenumbers_per_cm < 2000
+    weight = np.trapezoid(spectrum.density[low], spectrum.wavenumbers_per_cm[low])
+    assert weight == pytest.approx(0.5, abs=0.01)
+    assert spectrum.wavenumbers_per_cm[low][spectrum.density[low].argmax()] == pytest.approx(
+        1000, abs=spectrum.resolution_per_cm
+    )
+    c = velocity_autocorrelation(v, masses)
+    lag = np.arange(200)
+    assert c[:200] == pytest.approx((np.cos(2 * np.pi * np.outer(lag * 0.5, nu))).mean(1), abs=2e-3)

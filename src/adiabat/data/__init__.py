@@ -3,8 +3,10 @@
 structure      Atoms as exact JSON; the content hash
 geometry       pairs, closest contacts
 formats        read and write files; foreign keys and units named, never guessed in silence
+keys, labels   which entry of a foreign file is which label; units, shapes, finiteness
 extxyz         the text format itself: exact numbers, truncation found
 store          Dataset: the SQLite store
+query          the small language of Dataset.select
 split          train, validation, test without leaks
 gate           the data gate: findings before any training
 composition    reference energies by least squares or from isolated atoms

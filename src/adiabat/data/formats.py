@@ -1,0 +1,216 @@
+"""Files in and out. What a file says is taken at its word once, here: names, units and shapes, each noted or asked for.
+
+read       extended XYZ (also .xz, .gz, .bz2), ASE trajectories and databases, Adiabat stores, and plain structure files
+write      extended XYZ, exact to the last bit
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.constraints import FixAtoms
+
+from adiabat.data import extxyz, keys as names, structure
+from adiabat.data.labels import UNITS, Factors, attach, factors
+from adiabat.data.store import Dataset, is_store
+
+log = logging.getLogger("adiabat.data")
+
+# Structures without labels, by suffix or file name, and the ASE reader that knows them; none of them runs code from the file.
+STRUCTURES = {
+    ".cif": "cif", ".vasp": "vasp", "POSCAR": "vasp", "CONTCAR": "vasp", ".pdb": "proteindatabank", ".gen": "gen", ".xsf": "xsf",
+    ".json": "db",
+}  # fmt: skip
+
+
+def read(
+    path: str | Path,
+    units: dict[str, str] | None = None,
+    keys: dict[str, str] | None = None,
+    partial: bool = False,
+) -> list[Atoms]:
+    """All frames of a file, labels in house units; what was taken for what is logged (logger `adiabat.data`).
+
+    units     of the numbers in the file, as {"energy": "hartree", "length": "bohr"}; forces and stress follow unless "force"
+              ("kcal/mol/angstrom") or "stress" ("kbar", or "-kbar" where compression is positive) is given. House units
+              (eV, Å) are assumed without it, and that is noted.
+    keys      the file's names for labels, as {"energy": "REF_energy"}, where they are not known or there are several
+    partial   of a file that ends inside a frame, take the whole frames before it
+    """
+    frames, notes = read_noted(path, units=units, keys=keys, partial=partial)
+    for note in notes:
+        log.warning("%s: %s", path, note)
+    if units is None and any(frame.calc for frame in frames):
+        log.info("%s: no units given, taken as eV and Å", path)
+    return frames
+
+
+def read_noted(path, units=None, keys=None, partial=False) -> tuple[list[Atoms], list[str]]:
+    """The frames, and in words what was decided while reading them."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file; look at the path, relative to {Path.cwd()}")
+    if path.is_dir():
+        raise ValueError(f"{path}: a folder came, wanted a file; name the file in it")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty; wanted at least one frame; fetch or write it again")
+    scale = factors(units, path)
+    if is_store(path):
+        if units or keys:
+            raise ValueError(f"{path}: an Adiabat store is in house units under its own names; leave units and keys out")
+        with Dataset(path) as dataset:
+            return list(dataset), []
+    suffix = next((s for s in reversed(path.suffixes) if s.lower() not in extxyz.OPENERS), "").lower()
+    if suffix in (".xyz", ".extxyz", ".exyz"):
+        frames, notes = _read_extxyz(path, scale, keys, partial)
+    elif suffix in (".traj", ".db") or suffix in STRUCTURES or path.name in STRUCTURES:
+        if keys:
+            raise ValueError(f"{path}: keys are for extended XYZ; ASE's own files name their labels themselves; leave keys out")
+        frames, notes = _read_ase(path, suffix, scale)
+    else:
+        known = [".xyz", ".extxyz", ".traj", ".db", *STRUCTURES]
+        raise ValueError(f"{path}: format unknown by its name; wanted one of {', '.join(known)} (XYZ also .xz, .gz, .bz2); rename it")
+    if not frames:
+        raise ValueError(f"{path}: no frame in it; wanted at least one; fetch or write it again")
+    return frames, notes
+
+
+def write(path: str | Path, frames: Atoms | Iterable[Atoms], overwrite: bool = False) -> Path:
+    """Extended XYZ with every float exact; labels under `energy`, `forces`, `stress` (nine numbers), eV and Å.
+
+    The file appears whole or not at all; an existing one is kept unless `overwrite` is set.
+    """
+    path = Path(path)
+    suffix = next((s for s in reversed(path.suffixes) if s.lower() not in extxyz.OPENERS), "").lower()
+    if suffix not in (".xyz", ".extxyz", ".exyz"):
+        raise ValueError(f"{path}: only extended XYZ is written, wanted a name ending in .xyz or .extxyz (also .xz, .gz, .bz2)")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path}: exists already; choose another name, or overwrite=True")
+    frames = [frames] if isinstance(frames, Atoms) else list(frames)
+    temporary = path.with_name(f".{path.stem}.writing{path.suffix}")
+    try:
+        with extxyz.opened(temporary, "wt") as file:
+            for atoms in frames:
+                file.write(_frame_text(atoms))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _read_extxyz(path: Path, scale: Factors, keys, partial: bool) -> tuple[list[Atoms], list[str]]:
+    raw: list[extxyz.Frame] = []
+    notes: list[str] = []
+    try:
+        for frame in extxyz.frames(path):
+            raw.append(frame)  # noqa: PERF402 - what came before a truncation is kept
+    except extxyz.Truncated as broken:
+        if not (partial and broken.readable):
+            raise
+        notes.append(f"the file ends inside frame {broken.readable}; only frames 0 to {broken.readable - 1} were read")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: this is no text ({error}); wanted extended XYZ; look at the file's name") from None
+    if raw and raw[-1].open_end:
+        notes.append("the last row has no line end: if the file was cut there, the last number of the last frame is wrong")
+    seen: Counter[str] = Counter()
+    for frame in raw:
+        seen.update([*frame.info, *frame.columns])
+    taken, said = names.chosen(dict(seen), path, keys)
+    return [_atoms(frame, taken, scale, path) for frame in raw], notes + said
+
+
+def _atoms(frame: extxyz.Frame, taken: dict[str, str], scale: Factors, path: Path) -> Atoms:
+    where = f"{path}, frame {frame.number}"
+    info, columns = dict(frame.info), dict(frame.columns)
+    found: dict[str, Any] = {}
+    for label, name in taken.items():
+        # per-atom columns for forces; energies and stresses a frame, not an atom
+        if label == "forces" and name in columns:
+            found[label] = columns.pop(name)
+        elif label != "forces" and name in info:
+            found[label] = info.pop(name)
+        elif label == "forces" and name in info:
+            raise ValueError(f"{where}: forces {name!r} stand in the comment line, wanted a column of 3 numbers an atom in Properties")
+    lattice = info.pop("Lattice", None)
+    pbc = info.pop("pbc", lattice is not None)
+    positions = columns.pop("pos", columns.pop("positions", None))
+    numbers = columns.pop("numbers")
+    if positions is None or positions.shape != (len(numbers), 3):
+        raise ValueError(f"{where}: no positions; wanted a column pos:R:3, came {', '.join(columns) or 'none'}")
+    if lattice is not None and np.shape(lattice) not in ((9,), (3, 3)):
+        raise ValueError(f"{where}: Lattice has shape {np.shape(lattice)}, wanted 9 numbers, vector by vector")
+    atoms = Atoms(numbers=numbers, positions=positions * scale.length, info=info)
+    if lattice is not None:
+        atoms.set_cell(np.array(lattice, dtype=float).reshape(3, 3) * scale.length)
+    atoms.pbc = pbc
+    mask = columns.pop("move_mask", None)
+    if mask is not None and mask.ndim == 1:
+        atoms.set_constraint(FixAtoms(mask=~mask.astype(bool)))
+    for name, values in columns.items():
+        atoms.set_array(name, values)
+    return attach(atoms, found, scale, where)
+
+
+def _read_ase(path: Path, suffix: str, scale: Factors) -> tuple[list[Atoms], list[str]]:
+    import ase.io
+
+    reader = {".traj": "traj", ".db": "db"}.get(suffix) or STRUCTURES.get(suffix) or STRUCTURES[path.name]
+    try:
+        images = ase.io.read(path, index=":", format=reader)
+    except Exception as error:  # whatever ASE's readers raise on a broken file
+        raise ValueError(
+            f"{path}: ASE's reader {reader!r} failed: {type(error).__name__}: {error}; see whether the file is whole"
+        ) from error
+    frames = []
+    notes: list[str] = []
+    for number, image in enumerate(images):
+        where = f"{path}, frame {number}"
+        found = {}
+        if image.calc is not None:
+            found = {k: v for k, v in image.calc.results.items() if k in ("energy", "free_energy", "forces", "stress")}
+        atoms = image.copy()
+        atoms.positions *= scale.length
+        atoms.set_cell(atoms.cell.array * scale.length)
+        frames.append(attach(atoms, found, scale, where))
+    if any("energy_sigma0" in frame.info.get("adiabat", {}) for frame in frames):
+        notes.append("the energy is the free energy, to which the forces belong; the other is kept as energy_sigma0")
+    return frames, notes
+
+
+def _frame_text(atoms: Atoms) -> str:
+    record = structure.to_json(atoms)
+    info: dict[str, Any] = {}
+    if np.any(atoms.cell.array) or any(record["pbc"]):
+        info["Lattice"] = [x for row in record["cell"] for x in row]
+    info |= {**record.get("info", {}), **{k: record[k] for k in ("charge", "multiplicity") if k in record}}
+    columns: dict[str, np.ndarray] = {"species": np.array(atoms.get_chemical_symbols(), dtype=str), "pos": atoms.positions}
+    for name, values in atoms.arrays.items():
+        if name not in ("numbers", "positions"):
+            columns[name] = values
+    labels = structure.labels(atoms)
+    for name in ("energy", "stress"):
+        if name in info:
+            raise ValueError(
+                f"{structure.name_of(atoms)}: info[{name!r}] would be read back as a label; make it one "
+                "(adiabat.data.structure.labeled), or give it another name"
+            )
+    if "energy" in labels:
+        info["energy"] = labels["energy"]
+    if "forces" in labels:
+        columns["forces"] = labels["forces"]
+    if "stress" in labels:
+        xx, yy, zz, yz, xz, xy = labels["stress"].tolist()
+        info["stress"] = [xx, xy, xz, xy, yy, yz, xz, yz, zz]
+    if record.get("fixed"):
+        columns["move_mask"] = ~np.isin(np.arange(len(atoms)), record["fixed"])
+    info["pbc"] = record["pbc"]
+    return extxyz.format_frame(columns, info)
+
+
+__all__ = ["UNITS", "read", "read_noted", "write"]

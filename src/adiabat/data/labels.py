@@ -1,0 +1,145 @@
+"""From the numbers of a file to labels in house units: scaled, checked for shape and finiteness, attached to their atoms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from adiabat.data.structure import labeled
+from adiabat.units import ENERGY, LENGTH, STRESS, factor
+
+UNITS = ("energy", "length", "force", "stress")
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What each kind of number is multiplied with."""
+
+    energy: float = 1.0
+    length: float = 1.0
+    force: float = 1.0
+    stress: float = 1.0
+
+
+def factors(units: dict[str, str] | None, where: Any) -> Factors:
+    """House units from {"energy": ..., "length": ..., "force": ..., "stress": ...}; what is left out follows from the others.
+
+    >>> f = factors({"energy": "hartree", "length": "bohr"}, "here")
+    >>> round(f.force, 4), round(factors({"stress": "-GPa"}, "here").stress, 8)
+    (51.4221, -0.00624151)
+    """
+    units = dict(units or {})
+    unknown = [name for name in units if name not in UNITS]
+    if unknown:
+        raise ValueError(f"{where}: units has {unknown[0]!r}, wanted some of {', '.join(UNITS)}")
+    try:
+        energy = factor(units.get("energy", "eV"), ENERGY)
+        length = factor(units.get("length", "angstrom"), LENGTH)
+        force, stress = energy / length, energy / length**3
+        if "force" in units:
+            per_energy, _, per_length = units["force"].rpartition("/")
+            force = factor(per_energy, ENERGY) / factor(per_length, LENGTH)
+        if "stress" in units:
+            sign = -1.0 if units["stress"].startswith("-") else 1.0
+            stress = sign * factor(units["stress"].removeprefix("-"), STRESS)
+    except ValueError as error:
+        raise ValueError(f"{where}: units={units}: {error}") from None
+    return Factors(energy, length, force, stress)
+
+
+def attach(atoms: Atoms, found: dict[str, Any], scale: Factors, where: str) -> Atoms:
+    """A copy with these labels (energy, free_energy, forces, stress or virial, still in the file's units), or an error."""
+    _positions(atoms, where)
+    energy = _number(found, "free_energy", where) if "free_energy" in found else _number(found, "energy", where)
+    forces = _forces(found, len(atoms), where)
+    stress = _stress(found, "stress", where)
+    if stress is not None:
+        stress = stress * scale.stress
+    elif (virial := _stress(found, "virial", where)) is not None:
+        if not abs(atoms.cell.volume) > 0:
+            raise ValueError(f"{where}: a virial came without a cell; wanted a volume to divide by; give the cell or leave it out")
+        stress = -virial * scale.energy / atoms.get_volume()
+    if stress is not None and atoms.cell.rank < 3:
+        if np.abs(stress).max() > 0:
+            raise ValueError(f"{where}: a stress came without a cell; wanted a cell with a volume; give it or leave the stress out")
+        stress = None  # zeros for "none"
+    copy = labeled(
+        atoms,
+        energy=None if energy is None else energy * scale.energy,
+        forces=None if forces is None else forces * scale.force,
+        stress=stress,
+    )
+    if "free_energy" in found and "energy" in found:
+        sigma0 = _number(found, "energy", where)
+        if sigma0 != energy:
+            copy.info["adiabat"] = dict(copy.info.get("adiabat") or {}) | {"energy_sigma0": sigma0 * scale.energy}
+    return copy
+
+
+def _positions(atoms: Atoms, where: str) -> None:
+    for what, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
+        if not np.isfinite(values).all():
+            row = int(np.argwhere(~np.isfinite(values))[0][0])
+            raise ValueError(
+                f"{where}: {what}[{row}] is {values[row].tolist()}, wanted finite numbers; correct or leave out this frame"
+            )
+    unknown = [int(z) for z in atoms.numbers if z < 1]
+    if unknown:
+        raise ValueError(f"{where}: atomic number {unknown[0]} came, wanted an element; correct or leave out this frame")
+
+
+def _number(found: dict[str, Any], name: str, where: str) -> float | None:
+    if name not in found:
+        return None
+    value = found[name]
+    if np.ndim(value) != 0 or isinstance(value, str | bool):
+        raise ValueError(
+            f"{where}: {name} is {str(value)[:60]!r}, wanted one number for the frame; correct it or name another key with keys="
+        )
+    if not np.isfinite(value):
+        raise ValueError(f"{where}: {name} is {value}, wanted a finite number; correct or leave out this frame")
+    return float(value)
+
+
+def _forces(found: dict[str, Any], n: int, where: str) -> np.ndarray | None:
+    if "forces" not in found:
+        return None
+    values = np.asarray(found["forces"])
+    if values.shape != (n, 3) or values.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{where}: forces have shape {values.shape}, wanted ({n}, 3), three numbers an atom; correct or leave out this frame"
+        )
+    if not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0][0])
+        raise ValueError(f"{where}: forces[{row}] is {values[row].tolist()}, wanted finite numbers; correct or leave out this frame")
+    return values.astype(float)
+
+
+def _stress(found: dict[str, Any], name: str, where: str) -> np.ndarray | None:
+    """Six numbers (Voigt: xx yy zz yz xz xy), nine, or 3×3 and symmetric → six."""
+    if name not in found:
+        return None
+    try:
+        values = np.asarray(found[name], dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{where}: {name} is {str(found[name])[:60]!r}, wanted 6, 9 or 3×3 numbers; correct it") from None
+    if values.shape not in ((6,), (9,), (3, 3)):
+        raise ValueError(
+            f"{where}: {name} has shape {values.shape}, wanted 6 numbers (xx yy zz yz xz xy), 9 or 3×3; correct or leave out this frame"
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(f"{where}: {name} is {values.tolist()}, wanted finite numbers; correct or leave out this frame")
+    if values.shape == (6,):
+        return values
+    full = values.reshape(3, 3)
+    lopsided = float(np.abs(full - full.T).max())
+    if lopsided > 1e-3 * float(np.abs(full).max()) + 1e-6:
+        raise ValueError(
+            f"{where}: {name} is not symmetric (largest difference {lopsided:.3g} in {full.tolist()}); "
+            "wanted a symmetric tensor; see whether its order is xx xy xz yx yy yz zx zy zz"
+        )
+    return full_3x3_to_voigt_6_stress((full + full.T) / 2)

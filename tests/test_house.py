@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from jaxtyping import TypeCheckError
 
 import adiabat
+import adiabat.kernels.segment
 
 SRC = Path(adiabat.__file__).parent
 FILES = sorted(SRC.rglob("*.py"))
@@ -63,6 +67,13 @@ def test_importing_the_package_imports_no_room():
 def test_an_unknown_public_name_lists_the_known_ones():
     with pytest.raises(AttributeError, match="it offers read, Dataset"):
         adiabat.potential_of_everything  # noqa: B018
+
+
+@pytest.mark.skipif(os.environ.get("ADIABAT_SHAPES") == "0", reason="ADIABAT_SHAPES=0 leaves the shape checks out")
+def test_shapes_are_checked_while_the_tests_run():
+    two, three = torch.zeros(2, dtype=torch.long), torch.ones(3)
+    with pytest.raises(TypeCheckError, match="Int\\[Tensor, 'E'\\]"):
+        adiabat.kernels.segment.segment_sum(three, two, 3)
 
 
 def test_there_is_no_drawer_for_things_without_a_name():

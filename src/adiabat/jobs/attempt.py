@@ -31,9 +31,7 @@ def attempt(order: Order) -> Report:
             failure, detail = _publish(folder, order, result, spent)
     except (Exception, SystemExit) as error:  # engines do call sys.exit
         failure, detail = classify(error), traceback.format_exc()
-    return Report(
-        order.key, failure, time.perf_counter() - wall, _cpu_s() - cpu, socket.gethostname(), os.getpid(), detail
-    )
+    return Report(order.key, failure, time.perf_counter() - wall, _cpu_s() - cpu, socket.gethostname(), os.getpid(), detail)
 
 
 def load(function: str) -> Callable[[Any], Any]:

@@ -17,9 +17,7 @@ class Policy:
 
 FAILURES = {
     # the task is not to blame (a node went down, memory ran out), unless it happens to it again and again
-    "node_lost": Policy(
-        3, "quarantined", "look for memory (use fewer workers) or a crash in the engine's compiled code"
-    ),
+    "node_lost": Policy(3, "quarantined", "look for memory (use fewer workers) or a crash in the engine's compiled code"),
     # the same settings would take the same path; other settings are another key
     "not_converged": Policy(1, "failed", "change the settings of the engine; a task with new settings is a new task"),
     "bad_input": Policy(1, "quarantined", "mend or drop this structure"),
@@ -72,7 +70,5 @@ def classify(error: BaseException) -> Failure:
         room = "free disk space (or raise the quota), then run again" if error.errno in NO_ROOM else ""
         return Failure("resources", message, cure or room)
     if isinstance(error, ModuleNotFoundError):
-        return Failure(
-            "engine_missing", message, cure or f"install {error.name!r} where the workers run, then run again"
-        )
+        return Failure("engine_missing", message, cure or f"install {error.name!r} where the workers run, then run again")
     return Failure("crashed", message, cure)

@@ -18,7 +18,7 @@ from adiabat.jobs import results
 from adiabat.jobs.engine import Report
 from adiabat.jobs.failure import EXHAUSTED, FAILURES, Failure, RunPaused
 from adiabat.jobs.lock import LedgerInUse, Lock
-from adiabat.jobs.task import Outcome, Task, canonical
+from adiabat.jobs.task import Outcome, Task, spell
 
 __all__ = ["Ledger", "LedgerInUse"]
 
@@ -100,7 +100,7 @@ class Ledger:
 
     def enroll(self, tasks: Iterable[Task]) -> None:
         """Make tasks known; those known already keep their history."""
-        rows = [(t.key, t.kind, t.function, canonical(t.arguments), canonical(t.identity), _now()) for t in tasks]
+        rows = [(t.key, t.kind, t.function, spell(t.arguments), spell(t.identity), _now()) for t in tasks]
         with self._write() as db:
             db.executemany(
                 "INSERT INTO tasks (key, kind, function, arguments, identity, state, created) "
@@ -267,9 +267,7 @@ def _full_disk_pauses(folder: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         busy = "lock" in str(error)
         cure = "close the program that has run.db open for writing" if busy else "make room or give write access there"
-        raise RunPaused(
-            f"{folder / 'run.db'}: {error}", f"{cure}, then run again; published results are kept"
-        ) from error
+        raise RunPaused(f"{folder / 'run.db'}: {error}", f"{cure}, then run again; published results are kept") from error
     except OSError as error:
         if error.errno not in EXHAUSTED:
             raise

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from adiabat.jobs.task import canonical, sha256
+from adiabat.jobs.task import sha256, spell
 
 STALE_S = 3600.0  # temporary files live for milliseconds; one this old lost its worker, wherever that ran
 
@@ -28,10 +28,10 @@ def path_of(folder: Path, key: str) -> Path:
 
 
 def publish(folder: Path, key: str, kind: str, result: Any, *, wall_s: float, cpu_s: float) -> dict[str, Any]:
-    """Write the result so that it is there for good when this returns."""
+    """Write the result, plain JSON, so that it is there for good when this returns."""
     record = {"key": key, "kind": kind, "result": result, "host": socket.gethostname(), "pid": os.getpid()}
     record |= {"wall_s": wall_s, "cpu_s": cpu_s, "published": time.time()}
-    record["sha256"] = sha256(canonical(record))
+    record["sha256"] = sha256(spell(record))
     path = path_of(folder, key)
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def publish(folder: Path, key: str, kind: str, result: Any, *, wall_s: float, cp
     temporary = path.with_name(f"{key}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w", encoding="ascii") as file:
-            file.write(canonical(record))
+            file.write(spell(record))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -62,7 +62,7 @@ def read(folder: Path, key: str) -> dict[str, Any] | None:
         raise Damaged(f"{path}: not a whole JSON file ({error})") from None
     try:
         seal = record.pop("sha256")
-        sealed, named = sha256(canonical(record)), record["key"]
+        sealed, named = sha256(spell(record)), record["key"]
     except (AttributeError, KeyError, TypeError, ValueError):
         raise Damaged(f"{path}: not a record of a result") from None
     if sealed != seal:

@@ -71,9 +71,7 @@ def run(
         except KeyboardInterrupt:
             ledger.close()
             how = signal.Signals(caught[0]).name if caught else "an interrupt"
-            raise Interrupted(
-                f"stopped by {how} after {len(outcomes)} of {len(unique)} tasks; run again to go on"
-            ) from None
+            raise Interrupted(f"stopped by {how} after {len(outcomes)} of {len(unique)} tasks; run again to go on") from None
     if hands.pause:
         raise hands.pause
     return [outcomes[task.key] for task in tasks]

@@ -26,28 +26,10 @@ def plain(value: Any, where: str = "value") -> Any:
     Traceback (most recent call last):
     ValueError: value.labels.energy is nan; JSON has finite numbers only: leave the entry out or use None
     """
-    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
-        value = value.tolist()
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{where} is {value}; JSON has finite numbers only: leave the entry out or use None")
-        return float(value)
-    if isinstance(value, list | tuple):
-        return [plain(v, f"{where}[{n}]") for n, v in enumerate(value)]
-    if isinstance(value, Mapping):
-        wrong = next((k for k in value if not isinstance(k, str)), None)
-        if wrong is not None:
-            raise TypeError(f"{where} has the key {wrong!r} of type {type(wrong).__name__}; JSON keys are text")
-        return {str.__str__(k): plain(v, f"{where}.{k}") for k, v in value.items()}
-    raise TypeError(
-        f"{where} is of type {type(value).__name__}; wanted numbers, text, lists, mappings, True, False or None"
-    )
+    try:
+        return _plain(value)
+    except _Refused as refused:
+        raise refused.type(f"{where}{''.join(reversed(refused.path))} {refused.why}") from None
 
 
 def canonical(value: Any, where: str = "value") -> str:
@@ -56,7 +38,12 @@ def canonical(value: Any, where: str = "value") -> str:
     >>> canonical({"b": 0.1, "a": [1, None]})
     '{"a":[1,null],"b":0.1}'
     """
-    return json.dumps(plain(value, where), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return spell(plain(value, where))
+
+
+def spell(value: Any) -> str:
+    """`canonical` for a value that is JSON already, because it was read as such."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def sha256(text: str) -> str:
@@ -106,3 +93,47 @@ class Outcome:
     failure: Failure | None
     attempts: int
     wall_s: float | None
+
+
+class _Refused(Exception):
+    """Gathers the place on its way out, so that the many values that are fine cost nothing."""
+
+    def __init__(self, type: type[Exception], why: str):
+        self.type, self.why, self.path = type, why, list[str]()
+
+
+def _plain(value: Any) -> Any:
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        value = value.tolist()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _Refused(ValueError, f"is {value}; JSON has finite numbers only: leave the entry out or use None")
+        return float(value)
+    if isinstance(value, list | tuple):
+        items: list[Any] = []
+        try:
+            for item in value:
+                items.append(_plain(item))
+        except _Refused as refused:
+            refused.path.append(f"[{len(items)}]")
+            raise
+        return items
+    if isinstance(value, Mapping):
+        entries: dict[str, Any] = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise _Refused(TypeError, f"has the key {key!r} of type {type(key).__name__}; JSON keys are text")
+            try:
+                entries[str.__str__(key)] = _plain(item)
+            except _Refused as refused:
+                refused.path.append(f".{key}")
+                raise
+        return entries
+    wanted = "wanted numbers, text, lists, mappings, True, False or None"
+    raise _Refused(TypeError, f"is of type {type(value).__name__}; {wanted}")

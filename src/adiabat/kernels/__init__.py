@@ -1,31 +1,48 @@
 """The primitives every model is written with.
 
-Each has a plain PyTorch reference, which is the meaning; fast paths stand behind it.
+Each has a plain PyTorch reference, which is the meaning; fast paths stand behind it, and callers never choose.
 
 | file | what |
 |---|---|
 | `segment` | sums of rows that share an index |
 | `geometry` | distances, spherical harmonics |
-| `radial` | cutoffs and radial bases |
+| `radial`, `spline` | cutoffs and radial bases; functions of a distance as B-spline tables |
+| `edge_conv` | sums over neighbors of (radial × harmonic × feature) along a path list |
+| `node_poly` | symmetric polynomials of one atom's features |
 | `triplet` | sums over pairs of neighbors with angles |
+| `linear` | dense maps of one irrep |
+| `ir` | path lists, coefficient tables, Horner polynomials: what fast paths are generated from |
 """
 
+from adiabat.kernels.edge_conv import edge_conv
 from adiabat.kernels.geometry import distance, spherical_harmonics
+from adiabat.kernels.ir import Contraction, Convolution
+from adiabat.kernels.linear import linear
+from adiabat.kernels.node_poly import node_poly
 from adiabat.kernels.radial import bessel, cosine_cutoff, gaussians, polynomial_cutoff, tanh3_cutoff
 from adiabat.kernels.segment import segment_sum
+from adiabat.kernels.spline import knots, spline, spline_table
 from adiabat.kernels.triplet import angular_symmetry, pair_channel, radial_symmetry, triplets
 
 __all__ = [
+    "Contraction",
+    "Convolution",
     "angular_symmetry",
     "bessel",
     "cosine_cutoff",
     "distance",
+    "edge_conv",
     "gaussians",
+    "knots",
+    "linear",
+    "node_poly",
     "pair_channel",
     "polynomial_cutoff",
     "radial_symmetry",
     "segment_sum",
     "spherical_harmonics",
+    "spline",
+    "spline_table",
     "tanh3_cutoff",
     "triplets",
 ]

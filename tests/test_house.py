@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from fnmatch import fnmatch
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -104,6 +108,29 @@ def test_no_file_between_graph_and_potential_names_ase(room):
         if name.split(".")[0] == "ase"
     ]
     assert guilty == []
+
+
+def test_what_is_imported_is_declared(repository):
+    """What comes in only because another package brings it along goes away with that package's next release."""
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    declared = {re.match(r"[\w-]+", line)[0].lower() for line in wanted}
+    called = {"yaml": "pyyaml"}  # import name → package name, where they differ
+    guilty = [
+        f"{where(file, node)} {top}"
+        for file, tree in parsed()
+        for name, node in imports(tree)
+        if (top := name.split(".")[0]) not in {*sys.stdlib_module_names, "adiabat"}
+        and called.get(top, top).lower() not in declared
+    ]
+    assert guilty == []
+
+
+def test_every_file_is_shipped(repository):
+    """A template that is not package data is there in a checkout and missing after `pip install .`."""
+    shipped = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["adiabat"]
+    files = [path for path in SRC.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    assert [str(f) for f in files if not any(fnmatch(f.name, pattern.split("/")[-1]) for pattern in shipped)] == []
 
 
 def test_nothing_is_pickled():

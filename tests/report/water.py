@@ -42,7 +42,11 @@ def sections(seed: int = 1) -> dict[str, dict]:
     stages = []
     for number, (temperature, scale) in enumerate([(300, 9), (500, 22), (500, 9), (700, 24), (700, 9)]):
         t = np.arange(0, 501) * 2.0
-        walkers = scale * np.exp(0.35 * np.cumsum(rng.normal(0, 0.15, (6, len(t))), axis=1) / 2 - 0.1) * rng.lognormal(0, 0.15, (6, len(t)))
+        walkers = (
+            scale
+            * np.exp(0.35 * np.cumsum(rng.normal(0, 0.15, (6, len(t))), axis=1) / 2 - 0.1)
+            * rng.lognormal(0, 0.15, (6, len(t)))
+        )
         over = [int(np.argmax(w > 30)) if (w > 30).any() else None for w in walkers]
         for w, k in zip(walkers, over, strict=True):
             if k is not None:
@@ -92,12 +96,14 @@ def sections(seed: int = 1) -> dict[str, dict]:
             "nominal": [0.1, 0.25, 0.5, 0.68, 0.8, 0.9, 0.95], "observed": [0.12, 0.28, 0.52, 0.69, 0.79, 0.88, 0.93],
         },
         "distributions": {
-            "reference": "PBE (reweighted)", "temperature_K": 300, "n_reference_frames": 48, "effective_sample_size": 44.0,
+            "reference": "PBE", "temperature_K": 300, "n_reference_frames": 48, "effective_sample_size": 44.0,
             "distributions": [
                 {"name": "O–H distance", "unit": "Å", "x": r, "model": bell(r, 0.972, 0.027), "reference": bell(r, 0.9725, 0.0272),
-                 "reference_error": 0.6 + 0.08 * bell(r, 0.972, 0.03), "model_mean": 0.9721, "reference_mean": 0.9724, "reference_mean_error": 0.0028},
+                 "reference_error": 0.1 + 0.08 * bell(r, 0.972, 0.03),
+                 "model_mean": 0.9721, "model_mean_error": 0.0004, "reference_mean": 0.9724, "reference_mean_error": 0.0028},
                 {"name": "H–O–H angle", "unit": "°", "x": angle, "model": bell(angle, 104.0, 4.6), "reference": bell(angle, 104.1, 4.7),
-                 "reference_error": 0.004 + 0.08 * bell(angle, 104, 5), "model_mean": 104.02, "reference_mean": 104.1, "reference_mean_error": 0.7},
+                 "reference_error": 0.004 + 0.08 * bell(angle, 104, 5),
+                 "model_mean": 104.02, "model_mean_error": 0.08, "reference_mean": 104.1, "reference_mean_error": 0.7},
             ],
         },
         "vibrations": {"reference": "PBE/def2-SVP", "modes": [
@@ -115,7 +121,8 @@ def sections(seed: int = 1) -> dict[str, dict]:
             "stop_rule": "no frame of a whole stage at 700 K has a spread above the threshold, or 80 labels are used",
             "stopped_because": "one whole stage at 700 K stayed below the threshold.",
             "rounds": [
-                {"round": n + 1, "temperature_K": s["temperature_K"], "candidates": 3000, "uncertain": u, "chosen": 12, "labels": labels[min(n + 1, 4)],
+                {"round": n + 1, "temperature_K": s["temperature_K"], "candidates": 3000, "uncertain": u, "chosen": 12,
+                 "labels": labels[min(n + 1, 4)],
                  "threshold_meV_per_A": 30.0, "spread_median_meV_per_A": m, "spread_max_meV_per_A": x, "decision": d}
                 for n, (s, u, m, x, d) in enumerate(zip(stages, [41, 180, 12, 95, 0], [8, 14, 7, 16, 8], [52, 88, 33, 71, 26],
                     ["stay at 300 K", "stay at 500 K", "heat to 700 K", "stay at 700 K", "stop"], strict=True))],
@@ -126,12 +133,13 @@ def sections(seed: int = 1) -> dict[str, dict]:
              "validation_loss": 0.9 * np.exp(-epoch / 60) + 0.006 * rng.lognormal(0, 0.15, 200), "best_epoch": 380 + k} for k in range(4)]},
         "time_budget": {"budget_s": 300.0, "stages": [
             {"name": n, "wall_s": w, "budget_s": b} for n, w, b in (
-                ("sample", 3.1, 5), ("label", 96.0, 110), ("train", 71.0, 80), ("explore", 44.0, 40), ("test", 24.0, 30), ("validate", 23.0, 35))]},
+                ("sample", 3.1, 5), ("label", 96.0, 110), ("train", 71.0, 80), ("explore", 44.0, 40),
+                ("test", 24.0, 30), ("validate", 23.0, 35))]},
         "label_cost": {"workers": 2, "wall_s": 118.0, "rows": [
             {"kind": k, "labels": n, "wall_s": 1.7 * n, "cpu_s": 1.66 * n, "failed": int(k == "exploration")}
             for k, n in (("start", 24), ("exploration", 48), ("test", 60), ("reweighting", 48))]},
         "data_gate": {"n_structures": 72, "findings": [
-            {"name": "reference energies", "grade": "note", "message": "one composition: the energies of H and O are undetermined, their sum is not",
+            {"name": "reference energies", "grade": "note", "message": "one composition: the energies of H and O are undetermined",
              "cure": "none needed for one molecule"},
             {"name": "near contact", "grade": "warning", "message": "frame 17: H–H 1.02 Å", "frames": [17], "cure": "look at it"}]},
         "model_gate": {"checks": {
@@ -139,7 +147,8 @@ def sections(seed: int = 1) -> dict[str, dict]:
             "rotation": {"value": 3e-13, "unit": "eV/Å", "target": 1e-9, "verdict": "pass"},
             "smooth_cutoff": {"verdict": "waived", "message": "no pair of the molecule reaches the cutoff"},
             "nve_drift": {"value": 0.05, "error": 0.15, "unit": "meV/atom/ns", "target": 1.0, "verdict": "pass"}}},
-        "versions": {"software": {"adiabat": "0.1.0", "python": "3.11.2", "torch": "2.13.0", "numpy": "2.4.6", "ase": "3.29.0", "pyscf": "2.11.0"},
+        "versions": {"software": {"adiabat": "0.1.0", "python": "3.11.2", "torch": "2.13.0", "numpy": "2.4.6",
+                                  "ase": "3.29.0", "pyscf": "2.11.0"},
                      "machine": {"processor": "x86-64, 2 cores", "system": "Linux 6.1"}},
         "citations": {"used": ["pyscf", "pbe", "def2", "bpnn", "symmetry-functions", "committee", "farthest-point", "baoab", "velocity-verlet",
                                "reweighting", "adamw", "ase", "pytorch"]},

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from adiabat.report import forms
+from adiabat.report.reading import measured, show, words
 
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "What was done": ("settings", "methods"),
@@ -49,28 +49,12 @@ class Block:
     notes: list[str] = field(default_factory=list)
 
 
-def show(value: Any, digits: int = 3) -> str:
-    """A number as one reads it; "–" for what is not there.
-
-    >>> show(0.000123456), show(-2.5), show(None), show(1234567.0), show(float("nan")), show(80)
-    ('0.000123', '−2.5', '–', '1,234,567', '–', '80')
-    """
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (int, float)):
-        big = isinstance(value, int) or abs(value) >= 10**digits
-        return (f"{value:,.0f}" if big else f"{value:.{digits}g}").replace("-", "−")
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {show(item)}" for key, item in value.items()) or "–"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(show(item) for item in value) or "–"
-    return str(value)
-
-
 def record(content: dict[str, Any], caption: str) -> list[Table]:
-    return [Table(["", ""], [[key.replace("_", " "), show(item, 6)] for key, item in content.items()], caption, text_columns=2)] if content else []
+    return (
+        [Table(["", ""], [[words(key), show(item, 6)] for key, item in content.items()], caption, text_columns=2)]
+        if content
+        else []
+    )
 
 
 def settings(data: forms.Settings) -> Block:
@@ -88,7 +72,14 @@ def methods(data: forms.Methods) -> Block:
 def errors_by_kind(data: forms.ErrorsByKind) -> Block:
     rows = list(data.by_kind.items()) + ([("all", data.overall)] if data.overall else [])
     stress = any(e.stress_mae_GPa is not None for _, e in rows)
-    head = ["kind", "structures", "energy MAE (meV/atom)", "energy RMSE", "force MAE (meV/Å)", "force RMSE"] + ["stress MAE (GPa)"] * stress
+    head = [
+        "kind",
+        "structures",
+        "energy MAE (meV/atom)",
+        "energy RMSE (meV/atom)",
+        "force MAE (meV/Å)",
+        "force RMSE (meV/Å)",
+    ] + ["stress MAE (GPa)"] * stress
     cells = [
         [kind, show(e.n_structures), show(e.energy_mae_meV_per_atom), show(e.energy_rmse_meV_per_atom), show(e.force_mae_meV_per_A),
          show(e.force_rmse_meV_per_A)] + [show(e.stress_mae_GPa)] * stress
@@ -122,7 +113,11 @@ def vibrations(data: forms.Vibrations) -> Block:
 
     rows = [[m.name, show(m.model_per_cm, 5), show(m.reference_per_cm, 5), show(difference(m), 2)] for m in data.modes]
     head = ["mode", "model (cm⁻¹)", f"{data.reference} (cm⁻¹)", "difference (cm⁻¹)"]
-    return Block("Harmonic frequencies: the curvature of the potential at its minimum.", [Table(head, rows)], [data.note] if data.note else [])
+    return Block(
+        "Harmonic frequencies: the curvature of the potential at its minimum.",
+        [Table(head, rows)],
+        [data.note] if data.note else [],
+    )
 
 
 def nve(data: forms.NVE) -> Block:
@@ -132,7 +127,7 @@ def nve(data: forms.NVE) -> Block:
     about += [f"started at {show(data.temperature_K)} K"] if data.temperature_K is not None else []
     lead = f"Runs at constant energy: {', '.join(about)}."
     if slope is not None:
-        lead += f" Drift {show(slope)}{f' ± {show(sigma, 2)}' if sigma is not None else ''} meV/atom/ns."
+        lead += f" Drift {measured(slope, sigma, 'meV/atom/ns')}."
     return Block(lead)
 
 
@@ -159,7 +154,11 @@ def rounds(data: forms.Rounds) -> Block:
 
 
 def exploration(data: forms.Exploration) -> Block:
-    reasons = [f"{f'Round {s.round}, ' if s.round is not None else ''}{show(s.temperature_K)} K: {s.reason}" for s in data.stages if s.reason]
+    reasons = [
+        f"{f'Round {s.round}, ' if s.round is not None else ''}{show(s.temperature_K)} K: {s.reason}"
+        for s in data.stages
+        if s.reason
+    ]
     return Block(notes=reasons)
 
 
@@ -172,10 +171,15 @@ def label_cost(data: forms.LabelCost) -> Block:
     def each(total, count):
         return None if total is None or not count else total / count
 
-    rows = [[r.kind, show(r.labels), show(r.wall_s), show(r.cpu_s), show(each(r.wall_s, r.labels)), show(r.failed)] for r in data.rows]
+    rows = [
+        [r.kind, show(r.labels), show(r.wall_s), show(r.cpu_s), show(each(r.wall_s, r.labels)), show(r.failed)]
+        for r in data.rows
+    ]
     total, wall, cpu = (sum(getattr(r, k) or 0 for r in data.rows) for k in ("labels", "wall_s", "cpu_s"))
     if len(rows) > 1:
-        rows.append(["all", show(total), show(wall), show(cpu), show(each(wall, total)), show(sum(r.failed for r in data.rows))])
+        rows.append(
+            ["all", show(total), show(wall), show(cpu), show(each(wall, total)), show(sum(r.failed for r in data.rows))]
+        )
     lead = f"{show(total)} labels" + (f" on {data.workers} workers" if data.workers else "")
     lead += f" in {show(data.wall_s)} s of wall-clock time." if data.wall_s is not None else "."
     head = ["kind", "labels", "wall (s)", "CPU (s)", "wall per label (s)", "failed"]
@@ -184,34 +188,51 @@ def label_cost(data: forms.LabelCost) -> Block:
 
 def data_gate(data: forms.DataGate) -> Block:
     grades = {"fault": "bad", "warning": "warn", "note": ""}
-    rows = [[f.grade, f.name, f.message, show(len(f.frames)) if f.frames else "–", f.cure or "–"] for f in data.findings]
-    looked = f"{show(data.n_structures)} structures were looked at" if data.n_structures is not None else "The set was looked at"
-    lead = f"{looked} before any training: {len(rows)} finding{'s' * (len(rows) != 1)}." if rows else f"{looked}: nothing found."
-    table = Table(["grade", "what", "message", "frames", "cure"], rows, grades=[grades[f.grade] for f in data.findings], text_columns=5)
+    findings = sorted(data.findings, key=lambda f: list(grades).index(f.grade))
+    rows = [[f.grade, f.name, f.message, frames(f.frames), f.cure or "–"] for f in findings]
+    looked = (
+        f"{show(data.n_structures)} structures were looked at" if data.n_structures is not None else "The set was looked at"
+    )
+    lead = (
+        f"{looked} before any training: {len(rows)} finding{'s' * (len(rows) != 1)}." if rows else f"{looked}: nothing found."
+    )
+    table = Table(
+        ["grade", "what", "message", "frames", "cure"], rows, grades=[grades[f.grade] for f in findings], text_columns=5
+    )
     return Block(lead, [table] if rows else [])
+
+
+def frames(numbers: list[int]) -> str:
+    """Some frame numbers, and how many more.
+
+    >>> frames([4]), frames(list(range(9)))
+    ('4', '0, 1, 2, 3 and 5 more')
+    """
+    more = f" and {len(numbers) - 4} more" if len(numbers) > 5 else ""
+    return ", ".join(map(str, numbers[: 4 if more else 5])) + more or "–"
 
 
 def model_gate(data: forms.ModelGate) -> Block:
     grades = {"pass": "good", "fail": "bad", "waived": "warn", "not run": ""}
     signs = {"pass": "✓ pass", "fail": "✗ fail", "waived": "– waived", "not run": "– not run"}
     rows = [
-        [signs[c.verdict], name.replace("_", " "), mean(c.value, c.error, c.unit), mean(c.target, None, c.unit), c.message or "–"]
+        [signs[c.verdict], words(name), measured(c.value, c.error, c.unit), measured(c.target, None, c.unit), c.message or "–"]
         for name, c in data.checks.items()
     ]
-    table = Table(["verdict", "check", "measured", "wanted", "remark"], rows, grades=[grades[c.verdict] for c in data.checks.values()], text_columns=5)
-    failed = sum(c.verdict == "fail" for c in data.checks.values())
-    lead = f"{len(rows)} laws that a potential must obey were tried: {f'{failed} failed' if failed else 'none failed'}."
+    table = Table(
+        ["verdict", "check", "measured", "wanted", "remark"],
+        rows,
+        grades=[grades[c.verdict] for c in data.checks.values()],
+        text_columns=5,
+    )
+    count = {verdict: sum(c.verdict == verdict for c in data.checks.values()) for verdict in grades}
+    lead = f"{count['pass'] + count['fail']} laws that a potential must obey were tried: {count['fail'] or 'none'} failed"
+    lead += "".join(f", {count[verdict]} {verdict}" for verdict in ("waived", "not run") if count[verdict]) + "."
     return Block(lead, [table] if rows else [])
 
 
 def versions(data: forms.Versions) -> Block:
     return Block(tables=record(data.software, "Software") + record(data.machine, "Machine"))
-
-
-def mean(value: float | None, error: float | None, unit: str) -> str:
-    if value is None:
-        return "–"
-    return f"{show(value)}{f' ± {show(error, 2)}' if error is not None else ''} {unit}".strip()
 
 
 BLOCKS: dict[str, Callable[[Any], Block]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adiabat.report.chapters import mean, show
+from adiabat.report.reading import measured, show
 from adiabat.report.record import Run
 
 
@@ -14,14 +14,24 @@ def paragraphs(run: Run) -> list[str]:
         what = s.system or "the system"
         if s.level_of_theory:
             engine = f" with {show(s.engine['version'])}" if "version" in s.engine else ""
-            made.append(f"Reference energies and forces of {what} were computed at {s.level_of_theory}{engine}.")
+            made.append(f"Reference energies and forces ({what}) were computed at {s.level_of_theory}{engine}.")
         if s.model:
             name = s.model.get("name") or s.model.get("family")
             rest = {k: v for k, v in s.model.items() if k not in ("name", "family")}
-            made.append(f"The potential is {_article(name)} model ({show(rest)})." if name and rest else f"The potential is {name}." if name else "")
+            made.append(
+                f"The potential is {_article(name)} model ({show(rest)})."
+                if name and rest
+                else f"The potential is {name}."
+                if name
+                else ""
+            )
     curve, rounds, cost = (run.sections.get(name) for name in ("learning_curve", "rounds", "label_cost"))
     if curve and curve.labels:
-        grown = f", grown from {curve.labels[0]} to {curve.labels[-1]} labels" if len(curve.labels) > 1 else f" with {curve.labels[0]} labels"
+        grown = (
+            f", grown from {curve.labels[0]} to {curve.labels[-1]} labels"
+            if len(curve.labels) > 1
+            else f" with {curve.labels[0]} labels"
+        )
         made.append(f"It was trained by active learning{grown}." if rounds else f"It was trained{grown.lstrip(',')}.")
     if rounds and rounds.stop_rule:
         made.append(f"Rounds were repeated until: {rounds.stop_rule.rstrip('.')}.")
@@ -37,11 +47,11 @@ def paragraphs(run: Run) -> list[str]:
         )
     if nve and nve.slope_meV_per_atom_per_ns is not None:
         step = f" with a timestep of {show(nve.timestep_fs)} fs" if nve.timestep_fs is not None else ""
-        drift = mean(nve.slope_meV_per_atom_per_ns, nve.slope_error_meV_per_atom_per_ns, "meV/atom/ns")
+        drift = measured(nve.slope_meV_per_atom_per_ns, nve.slope_error_meV_per_atom_per_ns, "meV/atom/ns")
         tested.append(f"The energy drift over {len(nve.energy_meV_per_atom)} constant-energy runs{step} is {drift}.")
     if distributions and distributions.effective_sample_size is not None:
         names = " and ".join(d.name for d in distributions.distributions)
-        tested.append(f"{names} distributions were compared with {distributions.reference} by reweighting "
+        tested.append(f"The distributions of {names} were compared with {distributions.reference} by reweighting "
                       f"(effective sample size {show(distributions.effective_sample_size)}).")  # fmt: skip
     if versions and "adiabat" in versions.software:
         tested.append(f"All steps were run with Adiabat {versions.software['adiabat']}.")

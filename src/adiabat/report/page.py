@@ -14,9 +14,10 @@ import jinja2
 from plotly.offline import get_plotlyjs
 
 from adiabat.report import chapters, citations, forms, methods
-from adiabat.report.chapters import TITLES, Block, show
+from adiabat.report.chapters import TITLES, Block
 from adiabat.report.figures import FIGURES, Figure
 from adiabat.report.figures.theme import DARK, LIGHT
+from adiabat.report.reading import duration, measured, show
 from adiabat.report.record import Run, write_atomically
 
 # What summary.json tells when the run wrote no verdicts of its own: key → (name, unit, note).
@@ -54,15 +55,27 @@ def render(run: Run) -> str:
         run.problems.append(f"citations: no work is known by the key {', '.join(map(repr, unknown))}")
     figures = {figure.key: figure.spec() for _, sections in parts for section in sections for figure in section.figures}
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("adiabat.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("adiabat.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters["slug"] = lambda text: text.lower().replace(" ", "-")
     return environment.get_template("page.html.jinja").render(
-        run=run, name=_title(run), parts=parts, tiles=list(_tiles(run)), cited=cited, headline=_headline(run),
+        run=run, name=_title(run), parts=parts, tiles=list(_tiles(run)), cited=cited, headline=_headline(run), facts=_facts(run),
         light=LIGHT, dark=DARK, plotly=get_plotlyjs() if figures else "", figures=_for_script(figures),
         palettes=_for_script({"light": LIGHT, "dark": DARK}), written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         show=show, events=[_event(event) for event in run.events[-500:]],
     )  # fmt: skip
+
+
+def _facts(run: Run) -> list[str]:
+    settings, summary = run.sections.get("settings"), run.summary
+    wall = summary.get("wall_s") if isinstance(summary.get("wall_s"), (int, float)) else None
+    facts = [settings.level_of_theory if settings else None, f"{summary['labels']} labels" if "labels" in summary else None,
+             f"{summary['rounds']} rounds" if "rounds" in summary else None, duration(wall) if wall is not None else None]  # fmt: skip
+    return [fact for fact in facts if fact]
 
 
 def _sections(run: Run, names: tuple[str, ...]) -> Iterator[Section]:
@@ -97,10 +110,11 @@ def _tiles(run: Run) -> Iterator[dict[str, Any]]:
     ]  # fmt: skip
     for v in verdicts:
         sign = "≤" if v.better == "below" else "≥"
-        value = show(int(v.value) if v.value is not None and v.unit == "" and v.value == int(v.value) else v.value)
+        whole = v.unit == "" and v.value is not None and v.value == int(v.value)
+        value, _, error = (show(int(v.value)) if whole and v.error is None else measured(v.value, v.error)).partition(" ± ")
         yield {
-            "name": v.name, "value": value, "unit": v.unit, "error": show(v.error, 2) if v.error is not None else "", "note": v.note or "",
-            "target": f"{sign} {show(v.target)} {v.unit}".strip() if v.target is not None else "", "passed": v.verdict(),
+            "name": v.name, "value": value, "unit": v.unit, "error": error, "note": v.note or "",
+            "target": f"{sign} {show(v.target)} {v.unit}".strip().replace(" ", "\u00a0") if v.target is not None else "", "passed": v.verdict(),
         }  # fmt: skip
 
 
@@ -125,10 +139,21 @@ def _event(event: dict[str, Any]) -> dict[str, str]:
     if isinstance(time, (int, float)):
         time = datetime.fromtimestamp(time).astimezone().strftime("%H:%M:%S")
     rest = {key: value for key, value in event.items() if key not in ("time", "stage", "message")}
-    return {"time": str(time or ""), "stage": show(event.get("stage") or ""), "message": show(event.get("message") or ""), "rest": show(rest) if rest else ""}
+    return {
+        "time": str(time or ""),
+        "stage": show(event.get("stage") or ""),
+        "message": show(event.get("message") or ""),
+        "rest": show(rest) if rest else "",
+    }
 
 
 def _for_script(content: Any) -> str:
     """JSON that no text inside can break out of its script element with."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return (
+        text.replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("&", "\\u0026")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )

@@ -13,7 +13,7 @@ STYLE = {
     "font.size": 9, "axes.edgecolor": LIGHT["line"], "axes.labelcolor": LIGHT["ink"], "text.color": LIGHT["ink"],
     "xtick.color": LIGHT["muted"], "ytick.color": LIGHT["muted"], "axes.grid": True, "grid.color": LIGHT["grid"], "axes.axisbelow": True,
     "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "legend.fontsize": 8, "axes.titlesize": 10,
-    "axes.titleweight": "semibold", "axes.titlelocation": "left", "figure.facecolor": LIGHT["card"],
+    "axes.titleweight": "bold", "axes.titlelocation": "left", "figure.facecolor": LIGHT["card"],
 }  # fmt: skip
 
 
@@ -29,7 +29,9 @@ def draw(run_folder: str | os.PathLike, to: str | os.PathLike | None = None) -> 
     with matplotlib.rc_context(STYLE):
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(3.6 * len(panels), 3.1), dpi=160, layout="constrained")  # no pyplot: no global state, no window
+        figure = Figure(
+            figsize=(3.6 * len(panels), 3.1), dpi=160, layout="constrained"
+        )  # no pyplot: no global state, no window
         for axes, (panel, data) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             panel(axes, data)
         figure.savefig(path)
@@ -37,13 +39,20 @@ def draw(run_folder: str | os.PathLike, to: str | os.PathLike | None = None) -> 
 
 
 def learning_curve(axes, data):
-    axes.set_title("Few labels are enough")
+    axes.set_title("Learning curve")
     for column, name, color, marker in (
         (data.validation_force_mae_meV_per_A, "validation", LIGHT["gray"], "o--"), (data.test_force_mae_meV_per_A, "test", LIGHT["blue"], "o-"),
     ):  # fmt: skip
         rows = [(n, e) for n, e in zip(data.labels, column, strict=False) if e is not None]
         if rows:
-            axes.plot(*zip(*rows, strict=True), marker, color=color, label=name, markersize=5, markerfacecolor=LIGHT["card"] if "--" in marker else color)
+            axes.plot(
+                *zip(*rows, strict=True),
+                marker,
+                color=color,
+                label=name,
+                markersize=5,
+                markerfacecolor=LIGHT["card"] if "--" in marker else color,
+            )
     if data.target_force_mae_meV_per_A:
         axes.axhline(data.target_force_mae_meV_per_A, color=LIGHT["orange"], linestyle="--", linewidth=1.2, label="target")
     axes.set(yscale="log", xlabel="number of labels", ylabel="force error, MAE (meV/Å)")
@@ -55,10 +64,19 @@ def learning_curve(axes, data):
 
 
 def parity(axes, data):
-    axes.set_title("Forces follow the reference")
+    axes.set_title("Model against reference")
     ends = [0.0]
     for (name, s), color in zip(data.sets.items(), (LIGHT["gray"], LIGHT["blue"], LIGHT["purple"]), strict=False):
-        axes.plot(s.force_reference_eV_per_A, s.force_model_eV_per_A, ".", color=color, label=name, markersize=4, alpha=0.7, rasterized=True)
+        axes.plot(
+            s.force_reference_eV_per_A,
+            s.force_model_eV_per_A,
+            ".",
+            color=color,
+            label=name,
+            markersize=4,
+            alpha=0.7,
+            rasterized=True,
+        )
         ends += known(s.force_reference_eV_per_A)
     axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color=LIGHT["muted"], linewidth=1, zorder=0)
     axes.set(xlabel="reference force (eV/Å)", ylabel="model force (eV/Å)")
@@ -67,7 +85,7 @@ def parity(axes, data):
 
 def distribution(axes, data):
     d = data.distributions[0]
-    axes.set_title("Dynamics samples the same physics")
+    axes.set_title(f"Distribution of the {d.name}")
     x, y, e = ([float("nan") if v is None else v for v in column] for column in (d.x, d.reference, d.reference_error))
     if y and e:
         axes.fill_between(x, [a - b for a, b in zip(y, e, strict=True)], [a + b for a, b in zip(y, e, strict=True)],
@@ -75,7 +93,9 @@ def distribution(axes, data):
     if y:
         axes.plot(x, y, color=LIGHT["orange"], label=data.reference, linewidth=1.8)
     if d.model:
-        axes.plot(x, [float("nan") if v is None else v for v in d.model], "--", color=LIGHT["blue"], label="model", linewidth=1.8)
+        axes.plot(
+            x, [float("nan") if v is None else v for v in d.model], "--", color=LIGHT["blue"], label="model", linewidth=1.8
+        )
     axes.set(xlabel=f"{d.name} ({d.unit})", ylabel=f"density (1/{d.unit})")
     axes.set_ylim(bottom=0, top=axes.get_ylim()[1] * 1.25)
     axes.legend(loc="upper left")

@@ -75,7 +75,7 @@ class Sections:
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()
     >>> Sections(folder).put("learning_curve", labels=[24, 36], test_force_mae_meV_per_A=[21.0, 9.5])
-    >>> Sections(folder)["learning_curve"]["labels"]              # another process, later
+    >>> Sections(folder)["learning_curve"]["labels"]  # another process, later
     [24, 36]
     >>> Sections(folder).put("learning_curve", label=[24])
     Traceback (most recent call last):
@@ -188,7 +188,7 @@ def _fit(name: str, content: Any) -> forms.Form:
     try:
         return SECTIONS[name].model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelling explains what is missing
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             key, known = str(first["loc"][-1]), _known(SECTIONS[name], first["loc"][:-1])

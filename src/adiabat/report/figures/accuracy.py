@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import math
+from html import escape
 
 from adiabat.report import forms
 from adiabat.report.figures.theme import (
-    MODEL, SERIES, TEST, TRAIN, Figure, axis, level, line, log_axis, note_at, points, thin,
+    MODEL,
+    SERIES,
+    TEST,
+    TRAIN,
+    Figure,
+    axis,
+    level,
+    line,
+    log_axis,
+    note_at,
+    points,
+    thin,
 )  # fmt: skip
 
 
@@ -63,7 +75,10 @@ def parity(data: forms.Parity) -> list[Figure]:
             ends += [v for r in rows for v in r[:2]]
             differences += [1000 * (m - r) for r, m, _ in rows]
             rows = rows[thin(len(rows))]
-            x, style = [r[0] for r in rows], {"size": 5 if key == "force" else 7, "opacity": 0.75, "text": [r[2] for r in rows]}
+            x, style = (
+                [r[0] for r in rows],
+                {"size": 5 if key == "force" else 7, "opacity": 0.75, "text": [escape(r[2]) for r in rows]},
+            )
             hover = f"%{{text}} reference %{{x:.4f}}, model %{{y:.4f}} {unit}<extra>{name}</extra>"
             traces.append(points(x, [r[1] for r in rows], name, color, hovertemplate=hover, legendgroup=name, **style))
             traces.append(points(x, [1000 * (r[1] - r[0]) for r in rows], "", color, yaxis="y2", legendgroup=name,
@@ -76,7 +91,7 @@ def parity(data: forms.Parity) -> list[Figure]:
         off = 1.15 * max(map(abs, differences)) or 1.0
         what = "relative energy" if key == "energy" else "force"
         layout = {
-            
+
             "yaxis": axis(f"model ({unit})", domain=[0.36, 1], range=span),
             "yaxis2": axis(f"difference<br>({small})", domain=[0, 0.28], range=[-off, off], nticks=5),
             "xaxis": axis(f"reference {what} ({unit})", anchor="y2", range=span),
@@ -99,22 +114,31 @@ def uncertainty(data: forms.Uncertainty) -> list[Figure]:
     figures = []
     rows = [(s, e) for s, e in zip(data.spread_meV_per_A, data.error_meV_per_A, strict=True) if s and e and s > 0 and e > 0]
     if rows:
-        values = [v for row in rows for v in row]
-        low, high = min(values) / 1.4, max(values) * 1.4
-        rows = rows[thin(len(rows))]
         inside = sum(e <= 2 * s for s, e in rows) / len(rows)
+        low, high = min(s for s, _ in rows) / 1.2, max(s for s, _ in rows) * 1.2
+        floor, top = low / 10, max([2 * high, *(e for _, e in rows)])  # one lucky error of 1e-5 must not squeeze the rest
+        hidden = any(e < floor for _, e in rows)
+        rows = [(s, max(e, floor)) for s, e in rows[thin(len(rows))]]
         traces = [
             line([low, high], [low, high], "error = spread", "$ink", width=1.2, hoverinfo="skip"),
             line([low, high], [2 * low, 2 * high], "error = 2 × spread", "$orange", width=1.4, dash="dash", hoverinfo="skip"),
-            points(*zip(*rows, strict=True), "atoms", MODEL, size=5, opacity=0.6, hovertemplate="spread %{x:.3g}, error %{y:.3g} meV/Å"),
+            points(
+                *zip(*rows, strict=True),
+                "atoms",
+                MODEL,
+                size=5,
+                opacity=0.6,
+                hovertemplate="spread %{x:.3g}, error %{y:.3g} meV/Å",
+            ),
         ]
         layout = {
-            "xaxis": log_axis("predicted spread of the force (meV/Å)", [low * 1.3, high / 1.3]),
-            "yaxis": log_axis("true error of the force (meV/Å)", [low * 1.3, high / 1.3]),
+            "xaxis": log_axis("predicted spread of the force (meV/Å)", [low, high]),
+            "yaxis": log_axis("true error of the force (meV/Å)", [floor, top]),
         }
         caption = (
             f"Error should grow with the spread: {inside:.0%} of the atoms lie below the dashed line (error ≤ 2 × spread). "
             "Points far above it are mistakes the committee did not see."
+            + (f" Errors below {floor:.2g} meV/Å are drawn at the bottom." if hidden else "")
         )
         figures.append(Figure("uncertainty-scatter", "Spread against true error", traces, layout, caption, height=380))
     if data.nominal and data.observed:
@@ -129,7 +153,9 @@ def uncertainty(data: forms.Uncertainty) -> list[Figure]:
             "annotations": [note_at(0.97, 0.06, "overconfident below the line", xanchor="right"),
                             note_at(0.03, 0.97, "cautious above it", xanchor="left")],
         }  # fmt: skip
-        caption = "Of the errors promised to lie inside an interval, how many do. On the dashed line the promise is kept exactly."
+        caption = (
+            "Of the errors promised to lie inside an interval, how many do. On the dashed line the promise is kept exactly."
+        )
         figures.append(Figure("uncertainty-calibration", "Calibration", traces, layout, caption, height=380))
     return figures
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from adiabat.report import forms
 from adiabat.report.figures.accuracy import known
 from adiabat.report.figures.theme import (
-    MODEL, SERIES, WARMTH, Figure, axis, line, log_axis, note_at, peaks, points, thin,
+    MODEL,
+    SERIES,
+    WARMTH,
+    Figure,
+    axis,
+    line,
+    log_axis,
+    note_at,
+    peaks,
+    points,
+    thin,
 )  # fmt: skip
 
 
@@ -37,16 +49,17 @@ def exploration(data: forms.Exploration) -> list[Figure]:
     """All stages one after the other on one time axis; a line a walker, its color the stage's temperature."""
     temperatures = sorted({s.temperature_K for s in data.stages if s.temperature_K is not None})
     traces, shapes, notes, named, values, start = [], [], [], set(), [], 0.0
-    total = sum(max(known(s.time_fs), default=0.0) for s in data.stages) or 1.0
+    total = sum(map(explored, data.stages)) or 1.0
+    most = max(60, 900 // max(1, len(data.stages)))  # points of a walker: enough for the eye
     for s in data.stages:
         rank = temperatures.index(s.temperature_K) if s.temperature_K is not None else 0
         color, name = WARMTH[min(rank, len(WARMTH) - 1)], f"{s.temperature_K:g} K" if s.temperature_K is not None else "stage"
-        length = max(known(s.time_fs), default=0.0)
+        length = explored(s)
         for walker, spread in enumerate(s.spread_meV_per_A):
-            x, y = peaks([t for t in s.time_fs[: len(spread)]], spread)
+            x, y = peaks(s.time_fs[: len(spread)], spread, most)
             x = [None if t is None else (start + t) / 1000 for t in x]
             values += [v for v in y if v]
-            traces.append(line(x, y, "" if name in named else name, color, width=1.2, opacity=0.75, legendgroup=name,
+            traces.append(line(x, y, "" if name in named else name, color, width=1.2, opacity=0.75, legendgroup=name, legendrank=10 + rank,
                                hovertemplate=f"walker {walker + 1}, {name}: %{{y:.3g}} meV/Å<extra></extra>"))  # fmt: skip
             named.add(name)
             end = s.stopped_at_fs[walker] if walker < len(s.stopped_at_fs) else None
@@ -54,18 +67,19 @@ def exploration(data: forms.Exploration) -> list[Figure]:
                 top = next((v for t, v in zip(reversed(s.time_fs[: len(spread)]), reversed(spread), strict=False)
                             if v is not None and t is not None and t <= end), known(y)[-1])  # fmt: skip
                 traces.append(points([(start + end) / 1000], [top], "" if "stop" in named else "stopped, frame taken", "$bad", size=9,
-                                     symbol="x", legendgroup="stop", hovertemplate=f"walker {walker + 1} stopped at {end:g} fs"))  # fmt: skip
+                                     symbol="x", legendgroup="stop", legendrank=91,
+                                     hovertemplate=f"walker {walker + 1} stopped at {end:g} fs"))  # fmt: skip
                 named.add("stop")
         if s.threshold_meV_per_A:
             values.append(s.threshold_meV_per_A)
             ends = [start / 1000, (start + length) / 1000]
             traces.append(line(ends, [s.threshold_meV_per_A] * 2, "" if "threshold" in named else "threshold", "$ink", dash="dash",
-                               width=1.5, legendgroup="threshold", hoverinfo="skip"))  # fmt: skip
+                               width=1.5, legendgroup="threshold", legendrank=90, hoverinfo="skip"))  # fmt: skip
             named.add("threshold")
         if start:
             shapes.append({"type": "line", "x0": start / 1000, "x1": start / 1000, "yref": "paper", "y0": 0, "y1": 1,
                            "line": {"color": "$line", "width": 1}})  # fmt: skip
-        if length > 0.06 * total:
+        if length > 0.12 * total:
             label = f"round {s.round}" if s.round is not None else name
             notes.append(note_at((start + length / 2) / 1000, 1, label, yref="paper", yanchor="bottom", size=11))
         start += length
@@ -80,6 +94,14 @@ def exploration(data: forms.Exploration) -> list[Figure]:
         "threshold: the walker stopped and its frame went to the reference engine. Later rounds should run longer before they stop."
     )
     return [Figure("exploration", "Exploration under rising temperature", traces, layout, caption, wide=True, height=400)]
+
+
+def explored(stage: forms.Stage) -> float:
+    """How far its longest walker came."""
+    reached = [
+        t for w in stage.spread_meV_per_A for t, v in zip(stage.time_fs, w, strict=False) if t is not None and v is not None
+    ]
+    return max(reached, default=0.0)
 
 
 def training(data: forms.Training) -> list[Figure]:
@@ -107,21 +129,27 @@ def time_budget(data: forms.TimeBudget) -> list[Figure]:
     rows = [s for s in data.stages if s.wall_s is not None]
     if not rows:
         return []
-    names = [s.name for s in rows]
+    names = [f"{escape(s.name)}, {s.wall_s:.3g} s" for s in rows]
     over = [s.budget_s is not None and s.wall_s > s.budget_s for s in rows]
     traces = [{
         "type": "bar", "orientation": "h", "y": names, "x": [s.wall_s for s in rows], "name": "wall-clock time", "width": 0.55,
-        "marker": {"color": ["$orange" if o else MODEL for o in over]}, "showlegend": False, "hovertemplate": "%{y}: %{x:.1f} s<extra></extra>",
-        "text": [f"{s.wall_s:.3g} s" for s in rows], "textposition": "outside", "cliponaxis": False, "textfont": {"color": "$muted"},
+        "marker": {"color": ["$orange" if o else MODEL for o in over]}, "showlegend": False, "hovertemplate": "%{y}<extra></extra>",
     }]  # fmt: skip
-    budgets = [(s.budget_s, s.name) for s in rows if s.budget_s is not None]
+    budgets = [(s.budget_s, name) for s, name in zip(rows, names, strict=True) if s.budget_s is not None]
     if budgets:
-        marks = points(*zip(*budgets, strict=True), "budget", "$ink", size=18, symbol="line-ns", hovertemplate="budget %{x:g} s<extra></extra>")
+        marks = points(
+            *zip(*budgets, strict=True),
+            "budget",
+            "$ink",
+            size=18,
+            symbol="line-ns",
+            hovertemplate="budget %{x:g} s<extra></extra>",
+        )
         marks["marker"]["line"] = {"width": 2, "color": "$ink"}
         traces.append(marks)
     most = max([s.wall_s for s in rows] + [b for b, _ in budgets])
     layout = {
-        "xaxis": axis("wall-clock time (s)", range=[0, 1.14 * most]),
+        "xaxis": axis("wall-clock time (s)", range=[0, 1.05 * most]),
         "yaxis": axis("", autorange="reversed", showgrid=False, ticks="", type="category"),
     }
     total = sum(s.wall_s for s in rows)
@@ -135,7 +163,7 @@ def label_cost(data: forms.LabelCost) -> list[Figure]:
     if not rows:
         return []
     traces = [
-        {"type": "bar", "orientation": "h", "y": [r.kind for r in rows], "x": x, "name": name, "marker": {"color": color},
+        {"type": "bar", "orientation": "h", "y": [escape(r.kind) for r in rows], "x": x, "name": name, "marker": {"color": color},
          "hovertemplate": "%{y}: %{x:.1f} s " + name + "<extra></extra>"}
         for name, x, color in (("wall", [r.wall_s for r in rows], MODEL), ("CPU", [r.cpu_s for r in rows], "$gray/70")) if known(x)
     ]  # fmt: skip
@@ -143,4 +171,5 @@ def label_cost(data: forms.LabelCost) -> list[Figure]:
         "xaxis": axis("time spent on labels (s)"), "bargap": 0.35,
         "yaxis": axis("", autorange="reversed", showgrid=False, ticks="", type="category"),
     }  # fmt: skip
-    return [Figure("label-cost", "Time in the reference engine", traces, layout, "Summed over the labels of a kind.", height=120 + 46 * len(rows))]
+    caption = "Summed over the labels of a kind. Wall-clock far above CPU time means that workers waited: for memory, disk or each other."
+    return [Figure("label-cost", "Time in the reference engine", traces, layout, caption, height=120 + 46 * len(rows))]

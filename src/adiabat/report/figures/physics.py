@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from html import escape
+from itertools import zip_longest
 
 from adiabat.report import forms
 from adiabat.report.figures.accuracy import known
-from adiabat.report.figures.theme import MODEL, REFERENCE, Figure, axis, band, level, line, note_at, points, thin
+from adiabat.report.figures.theme import MODEL, REFERENCE, Figure, axis, band, line, points, thin
+from adiabat.report.reading import measured
 
 
 def distributions(data: forms.Distributions) -> list[Figure]:
@@ -14,9 +17,10 @@ def distributions(data: forms.Distributions) -> list[Figure]:
     for k, d in enumerate(data.distributions):
         traces = []
         if d.reference and d.reference_error:
-            traces.append(band(d.x, d.reference, d.reference_error, f"{data.reference} ± error", REFERENCE))
+            traces.append(band(d.x, d.reference, d.reference_error, "", REFERENCE))
         if d.reference:
-            traces.append(line(d.x, d.reference, data.reference, REFERENCE, hovertemplate=f"%{{x:.3f}} {d.unit}: %{{y:.3g}}"))
+            name = data.reference + (" ± error" if d.reference_error else "")
+            traces.append(line(d.x, d.reference, name, REFERENCE, hovertemplate=f"%{{x:.3f}} {d.unit}: %{{y:.3g}}"))
         if d.model and d.model_error:
             traces.append(band(d.x, d.model, d.model_error, "", MODEL))
         if d.model:
@@ -25,14 +29,17 @@ def distributions(data: forms.Distributions) -> list[Figure]:
         if not traces:
             continue
         means = [
-            f"{who} mean {show}"
-            for who, show in (("model", mean(d.model_mean, None, d.unit)),
-                              (data.reference, mean(d.reference_mean, d.reference_mean_error, d.unit)))
-            if show
+            f"{who} mean {measured(value, error, d.unit)}"
+            for who, value, error in (("model", d.model_mean, d.model_mean_error),
+                                      (data.reference, d.reference_mean, d.reference_mean_error))
+            if value is not None
         ]  # fmt: skip
         caption = "The dashed model line should stay inside the reference's band."
         caption += f" {'; '.join(means)[0].upper()}{'; '.join(means)[1:]}." if means else ""
-        layout = {"xaxis": axis(f"{d.name} ({d.unit})"), "yaxis": axis(f"probability density (1/{d.unit})", rangemode="tozero")}
+        layout = {
+            "xaxis": axis(f"{escape(d.name)} ({escape(d.unit)})"),
+            "yaxis": axis(f"probability density (1/{d.unit})", rangemode="tozero"),
+        }
         figures.append(Figure(f"distribution-{k}", d.name, traces, layout, caption, height=330))
     return figures
 
@@ -43,17 +50,26 @@ def nve(data: forms.NVE) -> list[Figure]:
     figures = []
     if lines:
         x = data.time_ps[step]
-        traces = [line(x, r[step], "one replica" if k == 0 else "", "$gray/45", width=1, hoverinfo="skip") for k, r in enumerate(lines)]
-        columns = [known(column) for column in zip(*(r[step] for r in lines), strict=True)]
+        traces = [
+            line(x, r[step], "one replica" if k == 0 else "", "$gray/30", width=1, hoverinfo="skip")
+            for k, r in enumerate(lines)
+        ]
+        columns = [known(column) for column in zip_longest(*(r[step] for r in lines))]
         average = [sum(c) / len(c) if c else None for c in columns]
-        traces.append(line(x, average, f"mean of {len(lines)}", MODEL, width=2.4, hovertemplate="%{x:.2f} ps: %{y:.4g} meV/atom"))
+        traces.append(
+            line(x, average, f"mean of {len(lines)}", MODEL, width=2.4, hovertemplate="%{x:.2f} ps: %{y:.4g} meV/atom")
+        )
         caption = (
             "Total energy along runs at constant energy. Good is a band that stays level: a slope is energy that the forces or the "
             "timestep make or lose."
         )
         layout = {"xaxis": axis("time (ps)"), "yaxis": axis("E(t) − E(0) (meV/atom)")}
         figures.append(Figure("nve-energy", "Total energy, NVE", traces, layout, caption))
-    slopes, mid, sigma = known(data.slopes_meV_per_atom_per_ns), data.slope_meV_per_atom_per_ns, data.slope_error_meV_per_atom_per_ns
+    slopes, mid, sigma = (
+        known(data.slopes_meV_per_atom_per_ns),
+        data.slope_meV_per_atom_per_ns,
+        data.slope_error_meV_per_atom_per_ns,
+    )
     if slopes:
         order = [((0.618034 * k) % 1.0 - 0.5) * 0.5 for k in range(len(slopes))]
         traces = [points(slopes, order, "replica", "$gray", size=7, hovertemplate="%{x:.3g} meV/atom/ns")]
@@ -63,7 +79,9 @@ def nve(data: forms.NVE) -> list[Figure]:
                                  hovertemplate="%{x:.3g} meV/atom/ns"))  # fmt: skip
         target = data.target_meV_per_atom_per_ns
         reach = 1.15 * max([abs(v) for v in slopes] + [target or 0, abs(mid or 0) + 2 * (sigma or 0)])
-        shapes = [vertical(0, "$muted", "solid")] + ([vertical(s * target, "$orange", "dash") for s in (-1, 1)] if target else [])
+        shapes = [vertical(0, "$muted", "solid")] + (
+            [vertical(s * target, "$orange", "dash") for s in (-1, 1)] if target else []
+        )
         layout = {
             "xaxis": axis("slope of the energy (meV/atom/ns)", range=[-reach, reach]), "shapes": shapes,
             "yaxis": axis("", range=[-0.6, 0.6], showticklabels=False, ticks="", showgrid=False, showline=False),
@@ -83,18 +101,27 @@ def nvt(data: forms.NVT) -> list[Figure]:
         return []
     step, first = thin(len(data.time_ps), 800), replicas[0]
     total, count, running = 0.0, 0, []
-    for column in zip(*replicas, strict=False):
+    for column in zip_longest(*replicas):
         total, count = total + sum(known(column)), count + len(known(column))
         running.append(total / count if count else None)
-    shape, note = level(data.target_K, f"thermostat {data.target_K:g} K", REFERENCE)
     traces = [
-        line(data.time_ps[step], first[step], "one replica, instantaneous", "$gray/60", width=1, hoverinfo="skip"),
-        line(data.time_ps[step], running[step], "running mean of all", MODEL, width=2.6, hovertemplate="%{x:.2f} ps: %{y:.1f} K"),
+        line(data.time_ps[step], first[step], "one replica, instantaneous", "$gray/50", width=1, hoverinfo="skip"),
+        line(
+            [data.time_ps[0], data.time_ps[-1]],
+            [data.target_K] * 2,
+            f"thermostat, {data.target_K:g} K",
+            REFERENCE,
+            dash="dash",
+            hoverinfo="skip",
+        ),
+        line(
+            data.time_ps[step], running[step], "running mean of all", MODEL, width=2.6, hovertemplate="%{x:.2f} ps: %{y:.1f} K"
+        ),
     ]
-    layout = {"xaxis": axis("time (ps)"), "yaxis": axis("temperature (K)", rangemode="tozero"), "shapes": [shape], "annotations": [note]}
+    layout = {"xaxis": axis("time (ps)"), "yaxis": axis("temperature (K)", rangemode="tozero")}
     caption = "The running mean should settle on the thermostat's temperature; few atoms fluctuate widely, and must."
     if data.mean_K is not None:
-        caption += f" Mean {mean(data.mean_K, data.error_K, 'K')}."
+        caption += f" Mean {measured(data.mean_K, data.error_K, 'K')}."
     figures = [Figure("nvt-time", "Temperature, NVT", traces, layout, caption)]
     f, values = data.degrees_of_freedom, [v for r in replicas for v in known(r)]
     if f and len(values) >= 50:
@@ -110,7 +137,11 @@ def nvt(data: forms.NVT) -> list[Figure]:
              "marker": {"color": "$blue/35", "line": {"width": 0}}},
             line(x, [canonical(T, data.target_K, f) for T in x], f"canonical law, {f} degrees of freedom", REFERENCE, hoverinfo="skip"),
         ]  # fmt: skip
-        layout = {"xaxis": axis("temperature (K)"), "yaxis": axis("probability density (1/K)", rangemode="tozero"), "bargap": 0.04}
+        layout = {
+            "xaxis": axis("temperature (K)"),
+            "yaxis": axis("probability density (1/K)", rangemode="tozero"),
+            "bargap": 0.04,
+        }
         caption = (
             "Kinetic temperature has a known law at equilibrium (a gamma distribution with f/2): the bars should follow it. "
             "A miscounted degree of freedom or a lazy thermostat shows here first."
@@ -125,14 +156,14 @@ def vibrations(data: forms.Vibrations) -> list[Figure]:
         return []
     difference = [m.model_per_cm - m.reference_per_cm for m in modes]
     traces = [{
-        "type": "bar", "orientation": "h", "y": [m.name for m in modes], "x": difference, "showlegend": False,
-        "marker": {"color": MODEL}, "width": 0.5, "hovertemplate": "%{y}: %{x:+.1f} cm⁻¹<extra></extra>",
+        "type": "bar", "orientation": "h", "y": [escape(m.name) for m in modes], "x": difference, "showlegend": False,
+        "marker": {"color": MODEL}, "width": 0.5, "text": [f"{d:+.1f}".replace("-", "−") for d in difference], "textposition": "outside",
+        "cliponaxis": False, "textfont": {"color": "$muted"}, "hovertemplate": "%{y}: %{x:+.1f} cm⁻¹<extra></extra>",
     }]  # fmt: skip
-    reach = 1.3 * max(1.0, *map(abs, difference))
+    reach = 1.5 * max(1.0, *map(abs, difference))
     layout = {
         "xaxis": axis("model − reference (cm⁻¹)", range=[-reach, reach]), "shapes": [vertical(0, "$muted", "solid")],
         "yaxis": axis("", autorange="reversed", showgrid=False, ticks="", type="category"),
-        "annotations": [note_at(reach, m.name, f"{d:+.1f}".replace("-", "−"), xanchor="right") for m, d in zip(modes, difference, strict=True)],
     }  # fmt: skip
     caption = f"Short bars are good. Harmonic frequencies at each one's own minimum; largest difference {max(map(abs, difference)):.1f} cm⁻¹."
     return [Figure("vibrations", "Frequency differences", traces, layout, caption, height=130 + 34 * len(modes))]
@@ -141,7 +172,7 @@ def vibrations(data: forms.Vibrations) -> list[Figure]:
 def canonical(T: float, target: float, f: int) -> float:
     """p(T) of the kinetic temperature of f degrees of freedom: 2K/kT₀ = f T/T₀ follows χ²_f.
 
-    >>> round(canonical(300.0, 300.0, 2) * 300, 4)    # f = 2: an exponential, e⁻¹
+    >>> round(canonical(300.0, 300.0, 2) * 300, 4)  # f = 2: an exponential, e⁻¹
     0.3679
     """
     x = T / target * f / 2
@@ -149,10 +180,12 @@ def canonical(T: float, target: float, f: int) -> float:
 
 
 def vertical(x: float, color: str, dash: str) -> dict:
-    return {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "line": {"color": color, "width": 1.4, "dash": dash}}
-
-
-def mean(value: float | None, error: float | None, unit: str) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g} {unit}" if error is None else f"{value:.4g} ± {error:.2g} {unit}"
+    return {
+        "type": "line",
+        "x0": x,
+        "x1": x,
+        "yref": "paper",
+        "y0": 0,
+        "y1": 1,
+        "line": {"color": color, "width": 1.4, "dash": dash},
+    }

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 LIGHT = {
@@ -31,7 +32,7 @@ MOST_POINTS = 4000  # of one trace: a page stays light; errors are computed befo
 
 @dataclass(frozen=True)
 class Figure:
-    """`caption`: what to look at and what is good, in plain words. `label` is read aloud in place of the drawing."""
+    """`caption`: what to look at and what is good, in plain words."""
 
     key: str
     title: str
@@ -40,7 +41,6 @@ class Figure:
     caption: str
     wide: bool = False
     height: int = 340
-    label: str = field(default="")
 
     def spec(self) -> dict:
         return {"data": [rounded(trace) for trace in self.traces], "layout": rounded(BASE | self.layout), "height": self.height}
@@ -48,7 +48,7 @@ class Figure:
 
 def axis(title: str = "", **more: Any) -> dict:
     return {
-        "title": {"text": title, "standoff": 10}, "automargin": True, "showgrid": True, "gridcolor": "$grid", "gridwidth": 1,
+        "title": {"text": title, "standoff": 10, "font": {"size": 13}}, "automargin": True, "showgrid": True, "gridcolor": "$grid",
         "zeroline": False, "showline": True, "linecolor": "$line", "ticks": "outside", "ticklen": 4, "tickcolor": "$line",
         "exponentformat": "power", "minexponent": 4, **more,
     }  # fmt: skip
@@ -66,26 +66,30 @@ def log_axis(title: str, values: Iterable[float | None], **more: Any) -> dict:
     return axis(title, type="log", range=[low, high], tickvals=ticks, ticktext=[f"{t:g}" for t in ticks], **more)
 
 
-def line(x: Sequence, y: Sequence, name: str = "", color: str = MODEL, *, width: float = 2, dash: str = "solid", **more: Any) -> dict:
+def line(
+    x: Sequence, y: Sequence, name: str = "", color: str = MODEL, *, width: float = 2, dash: str = "solid", **more: Any
+) -> dict:
     return {
-        "type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "name": name, "showlegend": bool(name),
+        "type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "name": escape(name), "showlegend": bool(name),
         "line": {"color": color, "width": width, "dash": dash}, **more,
     }  # fmt: skip
 
 
-def points(x: Sequence, y: Sequence, name: str = "", color: str = MODEL, *, size: float = 6, symbol: str = "circle", **more: Any) -> dict:
+def points(
+    x: Sequence, y: Sequence, name: str = "", color: str = MODEL, *, size: float = 6, symbol: str = "circle", **more: Any
+) -> dict:
     return {
-        "type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "name": name, "showlegend": bool(name),
+        "type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "name": escape(name), "showlegend": bool(name),
         "marker": {"color": color, "size": size, "symbol": symbol, "line": {"width": 0}}, **more,
     }  # fmt: skip
 
 
 def band(x: Sequence, middle: Sequence, half: Sequence, name: str, color: str) -> dict:
-    """The area middle ± half, as one closed outline (points without a value are left out)."""
+    """The area middle ± half of a density (so never below zero), as one closed outline; points without a value are left out."""
     rows = [(a, m, h) for a, m, h in zip(x, middle, half, strict=True) if None not in (a, m, h)]
     return {
         "type": "scatter", "mode": "lines", "x": [r[0] for r in rows] + [r[0] for r in reversed(rows)],
-        "y": [r[1] + r[2] for r in rows] + [r[1] - r[2] for r in reversed(rows)], "fill": "toself", "fillcolor": f"{color}/22",
+        "y": [r[1] + r[2] for r in rows] + [max(0.0, r[1] - r[2]) for r in reversed(rows)], "fill": "toself", "fillcolor": f"{color}/22",
         "line": {"width": 0, "color": color}, "hoverinfo": "skip", "name": name, "showlegend": bool(name),
     }  # fmt: skip
 
@@ -96,7 +100,7 @@ def level(y: float, text: str, color: str = "$muted", *, yref: str = "y", xref: 
         "type": "line", "xref": xref if xref == "paper" else f"{xref} domain", "x0": 0, "x1": 1, "yref": yref, "y0": y, "y1": y,
         "line": {"color": color, "width": 1.4, "dash": "dash"},
     }  # fmt: skip
-    note = note_at(1, y, text, xref=shape["xref"], yref=yref, xanchor="right", yanchor="bottom", color=color)
+    note = note_at(0.01, y, text, xref=shape["xref"], yref=yref, xanchor="left", yanchor="bottom", color=color)
     return shape, note
 
 
@@ -118,7 +122,10 @@ def peaks(x: Sequence, y: Sequence, most: int = 600) -> tuple[list, list]:
     if len(y) <= most:
         return list(x), list(y)
     width = -(-len(y) // most)
-    top = [max(range(i, min(i + width, len(y))), key=lambda k: -math.inf if y[k] is None else y[k]) for i in range(0, len(y), width)]
+    top = [
+        max(range(i, min(i + width, len(y))), key=lambda k: -math.inf if y[k] is None else y[k])
+        for i in range(0, len(y), width)
+    ]
     return [x[k] for k in top], [y[k] for k in top]
 
 
@@ -159,5 +166,5 @@ BASE = {
     "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "font": {"size": 12},
                "itemclick": "toggle", "bgcolor": "rgba(0,0,0,0)"},
     "hovermode": "closest", "hoverlabel": {"bgcolor": "$card", "bordercolor": "$line", "font": {"color": "$ink", "size": 12}},
-    "colorway": list(SERIES),
+    "colorway": list(SERIES), "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "$gray", "activecolor": "$ink"},
 }  # fmt: skip

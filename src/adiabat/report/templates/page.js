@@ -34,8 +34,10 @@
   function draw(plot, palette, width) {
     const figure = figures[plot.dataset.figure], layout = resolve(figure.layout, palette);
     layout.height = figure.height; layout.width = width; layout.autosize = width === undefined;
+    if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false;   // a finger scrolls the page
     return Plotly.react(plot, resolve(figure.data, palette), layout, {
       responsive: width === undefined, displaylogo: false, scrollZoom: false,
+      showSendToCloud: false, plotlyServerURL: "",                // the page sends nothing anywhere
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
       toImageButtonOptions: { format: "svg", filename: `adiabat-${plot.dataset.figure}` },
     });

@@ -1,43 +1,13 @@
-"""What each section of a report holds: one form a subject, every field with its unit in its name.
+"""How good the potential is: errors, uncertainty, physics."""
 
-Only what a section cannot be drawn without is required, so a partial run still fills it. A value that is not there (or not
-finite) is None; columns that belong together have one length.
-"""
-
+# ruff: noqa: RUF012 - a default is copied for every form
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
-Number = float | None
-Series = list[Number]
-
-
-class Form(BaseModel):
-    """A section's fields. `aligned` names columns of one length (an empty column may be left out)."""
-
-    model_config = ConfigDict(extra="forbid")
-    aligned: ClassVar[tuple[str, ...]] = ()
-
-    @model_validator(mode="after")
-    def columns_have_one_length(self):
-        lengths = {name: len(column) for name in self.aligned if (column := getattr(self, name))}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"columns differ in length: {lengths}; one entry each is wanted")
-        return self
-
-
-class Settings(Form):
-    """What was done, with what. `engine` and `model` are records (name → value), shown as they are."""
-
-    system: str | None = None
-    n_atoms: int | None = None
-    level_of_theory: str | None = None
-    engine: dict[str, Any] = {}
-    model: dict[str, Any] = {}
-    training: dict[str, Any] = {}
-    exploration: dict[str, Any] = {}
+from adiabat.report.forms.base import Form, Number, Series
 
 
 class Verdict(Form):
@@ -76,27 +46,6 @@ class LearningCurve(Form):
     test_force_mae_meV_per_A: Series = []
     target_energy_mae_meV_per_atom: Number = None
     target_force_mae_meV_per_A: Number = None
-
-
-class Round(Form):
-    """One turn of the loop: what was found, what was chosen, what was decided and why."""
-
-    round: int
-    temperature_K: Number = None
-    candidates: int | None = None
-    uncertain: int | None = None
-    chosen: int | None = None
-    labels: int | None = None
-    threshold_meV_per_A: Number = None
-    spread_median_meV_per_A: Number = None
-    spread_max_meV_per_A: Number = None
-    decision: str | None = None
-
-
-class Rounds(Form):
-    rounds: list[Round]
-    stop_rule: str | None = None
-    stopped_because: str | None = None
 
 
 class ParitySet(Form):
@@ -155,25 +104,10 @@ class Uncertainty(Form):
     set: str = "test"
 
 
-class Stage(Form):
-    """One exploration run: a line of spread a walker over `time_fs`; `stopped_at_fs` one a walker (None: ran to its end)."""
-
-    temperature_K: Number
-    time_fs: Series
-    spread_meV_per_A: list[Series]
-    stopped_at_fs: Series = []
-    threshold_meV_per_A: Number = None
-    round: int | None = None
-    reason: str | None = None
-
-
-class Exploration(Form):
-    stages: list[Stage]
-
-
 class NVE(Form):
     """Total energy less its start, one line a replica. `slope` ± `slope_error` (1σ) over replicas."""
 
+    along = ("time_ps", "energy_meV_per_atom")
     time_ps: Series
     energy_meV_per_atom: list[Series]
     slopes_meV_per_atom_per_ns: Series = []
@@ -188,6 +122,7 @@ class NVE(Form):
 class NVT(Form):
     """Instantaneous kinetic temperature, one line a replica; `degrees_of_freedom` as counted (3N less what was removed)."""
 
+    along = ("time_ps", "temperature_K")
     time_ps: Series
     temperature_K: list[Series]
     target_K: Number
@@ -209,6 +144,7 @@ class Distribution(Form):
     reference_error: Series = []
     model_error: Series = []
     model_mean: Number = None
+    model_mean_error: Number = None
     reference_mean: Number = None
     reference_mean_error: Number = None
 
@@ -231,102 +167,3 @@ class Vibrations(Form):
     modes: list[Mode]
     reference: str = "reference"
     note: str | None = None
-
-
-class LabelRow(Form):
-    kind: str
-    labels: int
-    wall_s: Number = None
-    cpu_s: Number = None
-    failed: int = 0
-
-
-class LabelCost(Form):
-    """`wall_s` of a row is the sum over its labels, each timed on its own worker."""
-
-    rows: list[LabelRow]
-    workers: int | None = None
-    wall_s: Number = None
-
-
-class StageTime(Form):
-    name: str
-    wall_s: Number
-    budget_s: Number = None
-    cpu_s: Number = None
-
-
-class TimeBudget(Form):
-    stages: list[StageTime]
-    budget_s: Number = None
-
-
-class Curve(Form):
-    aligned = ("epoch", "loss", "validation_loss", "learning_rate")
-    name: str
-    epoch: Series
-    loss: Series = []
-    validation_loss: Series = []
-    learning_rate: Series = []
-    best_epoch: Number = None
-
-
-class Training(Form):
-    """The last training of each committee member (or of the one model)."""
-
-    curves: list[Curve]
-
-
-class Finding(Form):
-    name: str
-    grade: Literal["fault", "warning", "note"]
-    message: str
-    frames: list[int] = []
-    cure: str | None = None
-
-
-class DataGate(Form):
-    """As in `adiabat check --json`."""
-
-    n_structures: int | None = None
-    findings: list[Finding] = []
-
-
-class Check(Form):
-    """As in `adiabat gate --json`: one object a quantity."""
-
-    value: Number = None
-    unit: str = ""
-    error: Number = None
-    target: Number = None
-    verdict: Literal["pass", "fail", "waived", "not run"]
-    message: str | None = None
-
-
-class ModelGate(Form):
-    checks: dict[str, Check]
-
-
-class Versions(Form):
-    software: dict[str, str]
-    machine: dict[str, str] = {}
-
-
-class Citation(Form):
-    key: str
-    text: str
-    doi: str | None = None
-    bibtex: str | None = None
-
-
-class Citations(Form):
-    """`used`: keys of `report.citations.WORKS`; `more`: works of the run's own."""
-
-    used: list[str] = []
-    more: list[Citation] = []
-
-
-class Methods(Form):
-    """Paragraphs in place of those the report composes from the settings."""
-
-    paragraphs: list[str]

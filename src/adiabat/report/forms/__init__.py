@@ -1,0 +1,85 @@
+"""What each section of a report holds: one form a subject, every field with its unit in its name.
+
+Only what a section cannot be drawn without is required, so a partial run still fills it. A value that is not there (or not
+finite) is None; columns that belong together have one length.
+"""
+
+from adiabat.report.forms.base import Form, Number, Series
+from adiabat.report.forms.course import (
+    Curve,
+    Exploration,
+    LabelCost,
+    LabelRow,
+    Methods,
+    Round,
+    Rounds,
+    Settings,
+    Stage,
+    StageTime,
+    TimeBudget,
+    Training,
+)
+from adiabat.report.forms.provenance import (
+    Check,
+    Citation,
+    Citations,
+    DataGate,
+    Finding,
+    ModelGate,
+    Versions,
+)
+from adiabat.report.forms.quality import (
+    NVE,
+    NVT,
+    Distribution,
+    Distributions,
+    ErrorsByKind,
+    KindErrors,
+    LearningCurve,
+    Mode,
+    Parity,
+    ParitySet,
+    Uncertainty,
+    Verdict,
+    Verdicts,
+    Vibrations,
+)
+
+__all__ = [
+    "Form",
+    "Number",
+    "Series",
+    "Verdict",
+    "Verdicts",
+    "LearningCurve",
+    "ParitySet",
+    "Parity",
+    "KindErrors",
+    "ErrorsByKind",
+    "Uncertainty",
+    "NVE",
+    "NVT",
+    "Distribution",
+    "Distributions",
+    "Mode",
+    "Vibrations",
+    "Settings",
+    "Methods",
+    "Round",
+    "Rounds",
+    "Stage",
+    "Exploration",
+    "Curve",
+    "Training",
+    "LabelRow",
+    "LabelCost",
+    "StageTime",
+    "TimeBudget",
+    "Finding",
+    "DataGate",
+    "Check",
+    "ModelGate",
+    "Versions",
+    "Citation",
+    "Citations",
+]

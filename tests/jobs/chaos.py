@@ -28,8 +28,8 @@ class Campaign:
     snapshots: list[tuple[float, dict[int, str]]] = field(default_factory=list)
     kills: int = 0
 
-    def start(self) -> subprocess.Popen:
-        command = [sys.executable, "-m", "jobs.driver", self.folder, self.n_tasks, self.workers, self.sleep_s]
+    def start(self, grace_s: float = 2.0) -> subprocess.Popen:
+        command = [sys.executable, "-m", "jobs.driver", self.folder, self.n_tasks, self.workers, self.sleep_s, grace_s]
         path = os.pathsep.join([str(TESTS), *filter(None, sys.path)])
         driver = subprocess.Popen(
             [str(word) for word in command],

@@ -1,4 +1,4 @@
-"""A driver process to be killed: `python -m jobs.driver FOLDER TASKS WORKERS SLEEP_S`."""
+"""A driver process to be killed: `python -m jobs.driver FOLDER TASKS WORKERS SLEEP_S GRACE_S`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> int:
         tasks = [logged_task(n, folder / "computed.log", sleep_s) for n in range(n_tasks)]
         print("running", flush=True)
         try:
-            run(tasks, ledger, pool)
+            run(tasks, ledger, pool, grace_s=float(sys.argv[5]))
         except Interrupted as stop:
             print(stop, time.time(), flush=True)
             return INTERRUPTED

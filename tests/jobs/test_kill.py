@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 
 import pytest
 
@@ -72,6 +73,20 @@ def test_tasks_longer_than_the_grace_are_killed_and_wait(tmp_path):
     assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
     with Ledger(tmp_path) as ledger:
         assert ledger.counts()["waiting"] == 2
+
+
+def test_a_second_interrupt_does_not_wait(tmp_path):
+    campaign = Campaign(tmp_path, n_tasks=2, sleep_s=60)
+    driver = campaign.start(grace_s=60)
+    assert wait_until(lambda: (tmp_path / "computed.log").exists() and len(campaign.starts()) == 2)
+    os.killpg(driver.pid, signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        driver.wait(0.5)
+    os.killpg(driver.pid, signal.SIGINT)
+    assert driver.wait(10) == INTERRUPTED
+    with Ledger(tmp_path) as ledger:
+        assert ledger.counts()["waiting"] == 2
+        assert not ledger.notes
 
 
 @pytest.mark.kill

@@ -1,0 +1,145 @@
+"""Units seen by magnitude: three independent witnesses.
+
+atoms      total energies of all-electron codes are known to a percent from the elements alone
+isolated   binding energies lie between −15 and a few eV an atom
+work       between near structures the energy changes by the work of the forces, ΔE = −½ (F₁ + F₂)·ΔR + O(ΔR³): a slope of
+           −1 is a gradient taken for a force, 1/27.2 an energy in hartree beside forces in eV/Å
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.geometry import find_mic
+
+from adiabat.data.composition import is_isolated, reference_energies
+from adiabat.units import ENERGY, bohr, hartree, kcal_per_mol, kJ_per_mol, rydberg
+
+# Hartree, spin-polarized PBE; only ratios to 1 % matter. H to Ar.
+ALL_ELECTRON = {
+    1: -0.500, 2: -2.893, 3: -7.462, 4: -14.630, 5: -24.612, 6: -37.799, 7: -54.536, 8: -75.015, 9: -99.676, 10: -128.866,
+    11: -162.173, 12: -199.955, 13: -242.236, 14: -289.234, 15: -341.116, 16: -397.953, 17: -459.974, 18: -527.346,
+}  # fmt: skip
+OTHER_UNITS = {"hartree": hartree, "rydberg": rydberg, "kcal/mol": kcal_per_mol, "kJ/mol": kJ_per_mol}
+STEP = 0.35  # Å, the largest displacement of an atom over which the work is trusted
+PAIRS = 300
+Told = tuple[str, str, list[int], str, str, float]
+
+assert set(OTHER_UNITS) <= set(ENERGY)
+
+
+def scale_checks(
+    frames: Sequence[Atoms], labels: Sequence[Mapping[str, Any]], isolated: Mapping[int, float]
+) -> list[Told]:
+    """Findings as (name, grade, frames, message, cure, value)."""
+    told = _against_atoms(frames, labels)
+    told += _against_isolated(frames, labels, isolated)
+    told += _against_work(frames, labels)
+    return told
+
+
+def _against_atoms(frames, labels) -> list[Told]:
+    """Σ E over Σ of all-electron atoms: 1 in eV, 0.0367 in hartree; pseudopotential codes lie elsewhere and say nothing."""
+    ratios = []
+    for atoms, known in zip(frames, labels):
+        if "energy" in known and all(int(z) in ALL_ELECTRON for z in atoms.numbers):
+            ratios.append(known["energy"] / (sum(ALL_ELECTRON[int(z)] for z in atoms.numbers) * hartree))
+    if not ratios:
+        return []
+    # a pseudopotential set of many compositions spreads; all-electron ones are within a percent or two of one number
+    ratio, spread = float(np.median(ratios)), float(np.ptp(np.quantile(ratios, [0.05, 0.95])))
+    for unit, size in OTHER_UNITS.items():
+        if abs(ratio * size - 1) < 0.03 and spread * size < 0.1:
+            return [
+                (
+                    "units of energy", "fault", [],
+                    f"energies are {ratio:.4g} of the sum of all-electron atoms in eV: they look like {unit}, wanted eV",
+                    f"read the file again with units={{'energy': '{unit}', ...}}", ratio,
+                )
+            ]  # fmt: skip
+    return []
+
+
+def _against_isolated(frames, labels, isolated) -> list[Told]:
+    alone = dict(isolated)
+    if not alone:
+        known = [a for a, k in zip(frames, labels) if "energy" in k]
+        if any(is_isolated(a) for a in known):
+            reference = reference_energies(known)
+            alone = reference.energies if reference.method == "isolated atoms" else {}
+    if not alone:
+        return []
+    binding = {}
+    for k, (atoms, known) in enumerate(zip(frames, labels)):
+        if "energy" in known and len(atoms) > 1 and all(int(z) in alone for z in atoms.numbers):
+            binding[k] = (known["energy"] - sum(alone[int(z)] for z in atoms.numbers)) / len(atoms)
+    if not binding:
+        return []
+    middle = float(np.median(list(binding.values())))
+    if -15 < middle < 10:
+        return []
+    return [
+        (
+            "units of energy", "fault", [],
+            f"the energies lie {middle:.3g} eV an atom from the isolated atoms, wanted −15 to 10",
+            "see whether both are in eV and of one level of theory", middle,
+        )
+    ]  # fmt: skip
+
+
+def _against_work(frames, labels) -> list[Told]:
+    work, change = _works(frames, labels)
+    if len(work) < 8:
+        return []
+    slope = float(work @ change / (work @ work)) if work @ work > 0 else 0.0
+    together = float(np.corrcoef(work, change)[0, 1]) if np.ptp(work) > 0 and np.ptp(change) > 0 else 0.0
+    if abs(together) < 0.8 or 0.6 < slope < 1.6:
+        return []
+    guess = _reading(slope)
+    return [
+        (
+            "energies against forces", "fault", [],
+            f"over {len(work)} pairs of near frames the energy changes by {slope:.3g} times the work of the forces, wanted 1: {guess}",
+            "correct units or sign of one of them", slope,
+        )
+    ]  # fmt: skip
+
+
+def _reading(slope: float) -> str:
+    """What a slope of ΔE against work may come from."""
+    factors = {"forces are gradients (sign)": 1.0}
+    for unit, size in OTHER_UNITS.items():
+        factors[f"energies in {unit} beside forces in eV/Å"] = 1 / size
+        factors[f"forces in {unit}/Å beside energies in eV"] = size
+    factors["forces in hartree/bohr beside energies in eV"] = hartree / bohr
+    factors["energies and forces in atomic units beside positions in Å"] = 1 / bohr
+    name, size = min(factors.items(), key=lambda item: abs(np.log(abs(slope) / item[1])))
+    sign = " and of opposite sign" if slope < 0 and size != 1.0 else ""
+    return f"it looks as if {name}{sign}" if abs(np.log(abs(slope) / size)) < 0.35 else "units or order of atoms differ"
+
+
+def _works(frames, labels) -> tuple[np.ndarray, np.ndarray]:
+    """−(−½ Σ (F₁+F₂)·ΔR) and ΔE of pairs of near frames with the same atoms in the same order and the same cell."""
+    kinds: dict[tuple, list[int]] = defaultdict(list)
+    for k, (atoms, known) in enumerate(zip(frames, labels)):
+        if "energy" in known and "forces" in known and len(atoms) > 1:
+            kinds[(atoms.numbers.tobytes(), atoms.cell.array.round(6).tobytes(), tuple(atoms.pbc))].append(k)
+    work, change = [], []
+    for ks in kinds.values():
+        tried = [(a, b) for lag in (1, 2, 3) for a, b in zip(ks, ks[lag:])] + [(ks[0], b) for b in ks[4:]]
+        for a, b in tried[: 2 * PAIRS]:
+            step = frames[b].positions - frames[a].positions
+            if frames[a].pbc.any():
+                step = find_mic(step, frames[a].cell, frames[a].pbc)[0]
+            step = step - step.mean(axis=0)
+            if not 1e-4 < np.abs(step).max() < STEP:
+                continue
+            work.append(-0.5 * float(np.sum((labels[a]["forces"] + labels[b]["forces"]) * step)))
+            change.append(labels[b]["energy"] - labels[a]["energy"])
+            if len(work) >= PAIRS:
+                break
+    return np.array(work), np.array(change)

@@ -1,0 +1,144 @@
+"""Train, validation and test without leaks: what is the same structure, or stood next to it in a trajectory, stays together.
+
+The same: equal content hash, or equal up to rotation, reflection, order of atoms and choice of cell, seen by a fingerprint of
+distances. Next to it: frames of one `info["trajectory"]` are cut into blocks, frames of one `info["group"]` stay whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+
+from adiabat.data.geometry import pairs
+from adiabat.data.structure import content_hash
+
+BLOCK = 10  # frames of a trajectory that stay together
+SAME = 1e-5  # Å between sorted distances; without unit for the sums in a cell (files rounded at 1e-8 Å differ by 1e-6)
+REACH = 6.0  # Å, of the sums in a cell
+_CENTERS = np.linspace(0.75, REACH - 0.25, 22)
+_WIDTH = 0.3
+
+
+class Split(NamedTuple):
+    """Indices of frames."""
+
+    train: list[int]
+    validation: list[int]
+    test: list[int]
+
+
+def split(frames: Sequence[Atoms], fractions: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0) -> Split:
+    """Divide frames by groups, as near to the fractions as the groups allow; the same seed gives the same split.
+
+    >>> frames = [Atoms("H2", [[0, 0, 0], [0, 0, 0.7 + 0.01 * k]]) for k in range(10)]
+    >>> [len(side) for side in split(frames)]
+    [8, 1, 1]
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or not math.isclose(sum(fractions), 1.0, abs_tol=1e-6):
+        raise ValueError(f"split: fractions {fractions} came, wanted three numbers ≥ 0 that sum to 1, as (0.8, 0.1, 0.1)")
+    together = groups(frames)
+    members: dict[int, list[int]] = defaultdict(list)
+    for k, group in enumerate(together):
+        members[group].append(k)
+    wanted = [side for side in range(3) if fractions[side] > 0]
+    if len(members) < len(wanted):
+        raise ValueError(
+            f"split: {len(frames)} frames form {len(members)} groups of duplicates or trajectory neighbors, wanted at least "
+            f"{len(wanted)}; add other structures, or set a fraction to 0"
+        )
+    blocks = list(members.values())
+    np.random.default_rng(seed).shuffle(blocks)
+    blocks.sort(key=len, reverse=True)  # stable: the large first, the rest by chance
+    targets = [max(1.0, f * len(frames)) if f > 0 else 0.0 for f in fractions]
+    targets[0] += len(frames) - sum(targets)
+    sides: list[list[int]] = [[], [], []]
+    for k, block in enumerate(blocks):
+        empty = [side for side in wanted if not sides[side]]
+        choice = empty if len(blocks) - k <= len(empty) else wanted
+        best = max(choice, key=lambda side: targets[side] - len(sides[side]) - len(block) * (side != 0) * 0.5)
+        sides[best].extend(block)
+    return Split(*(sorted(side) for side in sides))
+
+
+def groups(frames: Sequence[Atoms]) -> list[int]:
+    """For each frame the number of its group."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    links = [*_runs([content_hash(atoms) for atoms in frames]), *equivalent(frames), *_trajectories(frames)]
+    links += _runs([str(atoms.info["group"]) if "group" in atoms.info else None for atoms in frames])
+    n = len(frames)
+    i, j = np.array(links, dtype=int).reshape(-1, 2).T
+    return connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)[1].tolist()
+
+
+def equivalent(frames: Sequence[Atoms]) -> list[tuple[int, int]]:
+    """Pairs of frames with equal fingerprints; each frame is paired with the nearest earlier one of its kind."""
+    found = []
+    buckets: dict[tuple, list[int]] = defaultdict(list)
+    prints = [fingerprint(atoms) for atoms in frames]
+    for k, (kind, _) in enumerate(prints):
+        buckets[kind].append(k)
+    for bucket in buckets.values():
+        values = np.array([prints[k][1] for k in bucket])
+        if not values.shape[1]:  # single atoms in vacuum
+            found += list(zip(bucket, bucket[1:]))
+            continue
+        order = np.argsort(values[:, 0] + values.mean(axis=1), kind="stable")
+        key = (values[:, 0] + values.mean(axis=1))[order]
+        for a in range(len(order)):
+            for b in range(a + 1, len(order)):
+                if key[b] - key[a] > 2 * SAME:
+                    break
+                if np.abs(values[order[a]] - values[order[b]]).max() < SAME:
+                    found.append((bucket[order[a]], bucket[order[b]]))
+                    break
+    return [(min(p), max(p)) for p in found]
+
+
+def fingerprint(atoms: Atoms) -> tuple[tuple, np.ndarray]:
+    """What a rotation, reflection, order of atoms or choice of cell does not change: a kind and a vector.
+
+    A molecule: its distances, sorted within each pair of elements. A cell: per atom and pair of elements, sums of Gaussians of
+    the distances below 6 Å, which are smooth, so that rounding moves nothing across an edge.
+    """
+    symbols = Counter(atoms.numbers.tolist())
+    if not atoms.pbc.any():
+        i, j, d = pairs(atoms, np.inf)
+        kind = (False, tuple(sorted(symbols.items())))
+    else:
+        i, j, d = pairs(atoms, REACH)
+        divisor = math.gcd(*symbols.values())
+        kind = (tuple(atoms.pbc.tolist()), tuple(sorted((z, n // divisor) for z, n in symbols.items())))
+    a, b = np.minimum(atoms.numbers[i], atoms.numbers[j]), np.maximum(atoms.numbers[i], atoms.numbers[j])
+    code = a * 1000 + b
+    if not atoms.pbc.any():
+        return kind, d[np.lexsort((d, code))]
+    fade = 0.5 * (1 + np.cos(np.pi * np.minimum(d / REACH, 1)))
+    waves = np.exp(-(((d[:, None] - _CENTERS) / _WIDTH) ** 2)) * fade[:, None]
+    kinds = [x * 1000 + y for x in sorted(symbols) for y in sorted(symbols) if x <= y]
+    return kind, np.concatenate([waves[code == c].sum(axis=0) for c in kinds]) / len(atoms)
+
+
+def _runs(names: Sequence[str | None]) -> list[tuple[int, int]]:
+    """Link each name to its first bearer."""
+    first: dict[str, int] = {}
+    return [(first.setdefault(name, k), k) for k, name in enumerate(names) if name is not None]
+
+
+def _trajectories(frames: Sequence[Atoms]) -> list[tuple[int, int]]:
+    """Link the frames of each trajectory in blocks, in the order of info["step"] (or "frame") where they have it."""
+    runs: dict[str, list[int]] = defaultdict(list)
+    for k, atoms in enumerate(frames):
+        if "trajectory" in atoms.info:
+            runs[str(atoms.info["trajectory"])].append(k)
+    links = []
+    for run in runs.values():
+        run.sort(key=lambda k: float(frames[k].info.get("step", frames[k].info.get("frame", k))))
+        links += [(a, b) for place, (a, b) in enumerate(zip(run, run[1:]), start=1) if place % BLOCK]
+    return links

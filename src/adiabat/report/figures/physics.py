@@ -106,25 +106,18 @@ def nvt(data: forms.NVT) -> list[Figure]:
         running.append(total / count if count else None)
     traces = [
         line(data.time_ps[step], first[step], "one replica, instantaneous", "$gray/50", width=1, hoverinfo="skip"),
-        line(
-            [data.time_ps[0], data.time_ps[-1]],
-            [data.target_K] * 2,
-            f"thermostat, {data.target_K:g} K",
-            REFERENCE,
-            dash="dash",
-            hoverinfo="skip",
-        ),
-        line(
-            data.time_ps[step], running[step], "running mean of all", MODEL, width=2.6, hovertemplate="%{x:.2f} ps: %{y:.1f} K"
-        ),
+        line(data.time_ps[step], running[step], "running mean", MODEL, width=2.6, hovertemplate="%{x:.2f} ps: %{y:.1f} K"),
     ]
+    if data.target_K is not None:
+        ends, name = [data.time_ps[0], data.time_ps[-1]], f"thermostat, {data.target_K:g} K"
+        traces.append(line(ends, [data.target_K] * 2, name, REFERENCE, dash="dash", hoverinfo="skip"))
     layout = {"xaxis": axis("time (ps)"), "yaxis": axis("temperature (K)", rangemode="tozero")}
     caption = "The running mean should settle on the thermostat's temperature; few atoms fluctuate widely, and must."
     if data.mean_K is not None:
         caption += f" Mean {measured(data.mean_K, data.error_K, 'K')}."
     figures = [Figure("nvt-time", "Temperature, NVT", traces, layout, caption)]
     f, values = data.degrees_of_freedom, [v for r in replicas for v in known(r)]
-    if f and len(values) >= 50:
+    if f and data.target_K and len(values) >= 50:
         top = max(values)
         bins = max(12, min(60, round(len(values) ** (1 / 3) * 2)))
         counts = [0] * bins

@@ -176,6 +176,10 @@ class Potential(nn.Module):
             energies, outputs = self.local(graph.replace(r=r))
             return self.differentiate(graph, r, energies, outputs)
 
+    def predictions(self, graph: Graph) -> Prediction:
+        """What training compares with labels; a committee gives every member's."""
+        return self(graph)
+
     def local(self, graph: Graph) -> tuple[Float[Tensor, "N"], dict[str, Tensor]]:
         """Σ of the local terms' per-atom energies (float64), and what else they tell."""
         total: Tensor | None = None

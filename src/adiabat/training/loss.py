@@ -1,0 +1,91 @@
+"""What training makes small, and the errors people read, from the same sums."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from adiabat.graph import Graph
+from adiabat.potential import Prediction
+from adiabat.typing import Tensor
+
+
+@dataclass(frozen=True)
+class Loss:
+    """L = w_E ⟨((E − E*)/N)²⟩ + w_F ⟨(F − F*)²⟩ + w_σ ⟨(V(σ − σ*)/N)²⟩; means over what is labeled.
+
+    Energies and strain gradients in eV an atom, forces in eV/Å by component. A frame counts by its weight, and `kinds` multiplies
+    the weight of every frame of that ``config_type``. With a committee each member has its own loss.
+    """
+
+    energy: float = 100.0
+    forces: float = 1.0
+    stress: float = 100.0
+    kinds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("energy", "forces", "stress"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"loss.{name}: {getattr(self, name)} came; wanted a weight ≥ 0")
+        if not self.energy + self.forces + self.stress > 0:
+            raise ValueError("loss: every weight is 0; nothing would be learned")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return {"energy": self.energy, "forces": self.forces, "stress": self.stress}
+
+    def __call__(self, sums: Mapping[str, Sum]) -> Tensor:
+        """The loss [*members] of squared-error sums."""
+        parts = [w * sums[name].square / sums[name].count for name, w in self.weights.items() if w and name in sums]
+        if not parts:
+            raise ValueError(f"no frame has a label that the loss weighs ({', '.join(k for k, w in self.weights.items() if w)})")
+        return torch.stack(parts).sum(0)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Weighted sums over the labeled components of a batch, so that batches add up exactly."""
+
+    square: Tensor  # [*members]
+    absolute: Tensor  # [*members]
+    count: Tensor  # the sum of weights
+
+    def __add__(self, other: Sum) -> Sum:
+        return Sum(self.square + other.square, self.absolute + other.absolute, self.count + other.count)
+
+    def detach(self) -> Sum:
+        return Sum(self.square.detach(), self.absolute.detach(), self.count)
+
+
+def squared_errors(prediction: Prediction, graph: Graph) -> dict[str, Sum]:
+    """Sums of squared and absolute errors by property: energy (eV/atom), forces (eV/Å), stress (strain gradient, eV/atom)."""
+    weight = graph.weight if graph.weight is not None else torch.ones(graph.n_structures, dtype=torch.float64, device=graph.device)
+    weight = weight.movedim(0, -1)  # [S], or [members, S] where each member has its own
+    natoms = graph.once("natoms", lambda: torch.bincount(graph.structure, minlength=graph.n_structures).to(torch.float64))
+    found = {}
+    energy, forces, stress = (graph.labels[k] for k in ("energy", "forces", "stress"))
+    if graph.once(("labeled", "energy", id(graph.labels)), lambda: bool(energy.mask.any())):
+        error = (prediction.energy - energy.value) / natoms
+        found["energy"] = _sum(error, weight * energy.mask, 0)
+    if graph.once(("labeled", "forces", id(graph.labels)), lambda: bool(forces.mask.any())):
+        error = prediction.forces - forces.value
+        found["forces"] = _sum(error, weight[..., graph.structure] * forces.mask, 1)
+    if graph.once(("labeled", "stress", id(graph.labels)), lambda: bool(stress.mask.any())):
+        mask = stress.mask & ~graph.volume.isnan()
+        volume = torch.where(mask, graph.volume, 0.0)  # a frame without a label brings neither number nor NaN
+        error = (torch.where(mask[:, None, None], prediction.strain_gradient, 0.0) - volume[:, None, None] * stress.value) / natoms[:, None, None]
+        found["stress"] = _sum(error, weight * mask, 2)
+    return found
+
+
+def _sum(error: Tensor, weight: Tensor, trailing: int) -> Sum:
+    """Sum over rows and the `trailing` axes of components behind them; `weight` holds one number a row."""
+    axes = tuple(range(-trailing, 0))
+    components = math.prod(error.shape[a] for a in axes)
+    square, absolute = error.square(), error.detach().abs()
+    if axes:
+        square, absolute = square.sum(axes), absolute.sum(axes)
+    return Sum((weight * square).sum(-1), (weight * absolute).sum(-1), weight.sum(-1) * components)

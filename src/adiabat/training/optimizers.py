@@ -1,0 +1,235 @@
+"""How parameters move. An optimizer's `epoch` takes it once through the data; its state is a flat mapping of tensors, so that a
+checkpoint keeps it exactly.
+
+With a committee the leading axis of every parameter is the member: all operations are elementwise or by member, so that
+training together equals training one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from adiabat.graph import Graph
+from adiabat.training.loss import Loss, Sum
+from adiabat.typing import Float, Tensor
+
+Errors = Callable[[Graph], dict[str, Sum]]
+
+
+class Optimizer(Protocol):
+    """What the loop asks of an optimizer."""
+
+    def start(self, parameters: Sequence[nn.Parameter], members: int | None) -> Stepper: ...
+
+
+class Stepper(Protocol):
+    """An optimizer at work on given parameters."""
+
+    full_batch: bool
+
+    def epoch(self, batches: Iterable[Graph], errors: Errors, loss: Loss, rate: float) -> None: ...
+
+    def state(self) -> dict[str, Tensor]: ...
+
+    def restore(self, state: Mapping[str, Tensor]) -> None: ...
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Loshchilov and Hutter, ICLR 2019 (arXiv:1711.05101). `clip` bounds each member's gradient norm."""
+
+    lr: float = 1e-3
+    weight_decay: float = 1e-6
+    clip: float = 10.0
+
+    def start(self, parameters: Sequence[nn.Parameter], members: int | None) -> Stepper:
+        return _TorchStepper(torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay), self.lr, self.clip, members)
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent with momentum. `clip` bounds each member's gradient norm."""
+
+    lr: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip: float = 10.0
+
+    def start(self, parameters: Sequence[nn.Parameter], members: int | None) -> Stepper:
+        optimizer = torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
+        return _TorchStepper(optimizer, self.lr, self.clip, members)
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """Limited-memory BFGS on the whole set: Liu and Nocedal, Math. Program. 45, 503 (1989).
+
+    The method of choice for small networks on small sets: each epoch is one step with a line search. `history` pairs of steps
+    and gradient changes approximate the curvature; a committee's members each have their own.
+    """
+
+    history: int = 60
+
+    def start(self, parameters: Sequence[nn.Parameter], members: int | None) -> Stepper:
+        return _LBFGSStepper(parameters, self.history, members)
+
+
+OPTIMIZERS: dict[str, Any] = {"adamw": AdamW, "sgd": SGD, "lbfgs": LBFGS}
+
+
+class _TorchStepper:
+    full_batch = False
+
+    def __init__(self, optimizer: torch.optim.Optimizer, lr: float, clip: float, members: int | None) -> None:
+        self.optimizer, self.lr, self.clip, self.members = optimizer, lr, clip, members
+
+    def epoch(self, batches: Iterable[Graph], errors: Errors, loss: Loss, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * rate
+        for batch in batches:
+            loss(errors(batch)).sum().backward()
+            self._clip()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+
+    def state(self) -> dict[str, Tensor]:
+        entries = self.optimizer.state_dict()["state"]
+        return {f"{n}.{k}": torch.as_tensor(v) for n, values in entries.items() for k, v in values.items() if v is not None}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        whole = self.optimizer.state_dict()
+        whole["state"] = {}
+        for key, value in state.items():
+            n, name = key.split(".", 1)
+            whole["state"].setdefault(int(n), {})[name] = value.clone()
+        self.optimizer.load_state_dict(whole)
+
+    def _clip(self) -> None:
+        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if not gradients or not math.isfinite(self.clip):
+            return
+        lead = 0 if self.members is None else 1
+        norms = torch.stack([g.flatten(lead).norm(dim=-1) for g in gradients]).norm(dim=0)  # [*members]
+        factor = (self.clip / norms.clamp_min(1e-300)).clamp(max=1.0)
+        for g in gradients:
+            g.mul_(factor.reshape(factor.shape + (1,) * (g.dim() - lead)).to(g.dtype))
+
+
+class _LBFGSStepper:
+    """All members step at once: rows of x, one two-loop recursion and one backtracking line search for each row."""
+
+    full_batch = True
+
+    def __init__(self, parameters: Sequence[nn.Parameter], history: int, members: int | None) -> None:
+        self.parameters, self.history, self.members = list(parameters), history, members
+        self.steps: list[Tensor] = []  # s = x' − x, [M, P]
+        self.changes: list[Tensor] = []  # y = g' − g
+        self.current: tuple[Tensor, Tensor] | None = None  # loss [M] and gradient [M, P] at x
+
+    def epoch(self, batches: Iterable[Graph], errors: Errors, loss: Loss, rate: float) -> None:
+        batches = list(batches)
+
+        def evaluate() -> tuple[Tensor, Tensor]:
+            value = _total(batches, errors, loss)
+            value.sum().backward()
+            gradient = self._rows([p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters])
+            for p in self.parameters:
+                p.grad = None
+            return value.detach().reshape(-1), gradient
+
+        f, g = self.current if self.current is not None else evaluate()
+        x = self._rows([p.detach() for p in self.parameters])
+        d = -self._inverse_hessian_times(g)
+        slope = (d * g).sum(1)
+        uphill = slope >= 0
+        d[uphill], slope[uphill] = -g[uphill], -(g[uphill] ** 2).sum(1)
+        # The first step has no curvature to go by: a short one along the gradient.
+        t = torch.ones_like(f) if self.steps else (1 / g.norm(dim=1).clamp_min(1e-300)).clamp(max=1.0) * 1e-2
+        here, new_f, new_g = x.clone(), f.clone(), g.clone()
+        accepted = torch.zeros_like(f, dtype=torch.bool)
+        for _ in range(12):
+            trial = torch.where(accepted[:, None], here, x + t[:, None] * d)
+            self._place(trial)
+            trial_f, trial_g = evaluate()
+            good = ~accepted & (trial_f <= f + 1e-4 * t * slope)
+            here = torch.where(good[:, None], trial, here)
+            new_f, new_g = torch.where(good, trial_f, new_f), torch.where(good[:, None], trial_g, new_g)
+            accepted = accepted | good
+            if bool(accepted.all()):
+                break
+            # The minimum of the parabola through f, its slope and the trial, kept within a tenth and a half of the step.
+            parabola = -slope * t * t / (2 * (trial_f - f - slope * t)).clamp_min(1e-300)
+            shorter = torch.where(torch.isfinite(trial_f), torch.clamp(parabola, 0.1 * t, 0.5 * t), 0.1 * t)
+            t = torch.where(accepted, t, shorter)
+        self._place(here)
+        self._remember(here - x, new_g - g, stuck=~accepted)
+        self.current = (new_f, new_g)
+
+    def state(self) -> dict[str, Tensor]:
+        found = {f"s.{k:03d}": s for k, s in enumerate(self.steps)} | {f"y.{k:03d}": y for k, y in enumerate(self.changes)}
+        if self.current is not None:
+            found["f"], found["g"] = self.current
+        return found
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.steps = [state[k].clone() for k in sorted(state) if k.startswith("s.")]
+        self.changes = [state[k].clone() for k in sorted(state) if k.startswith("y.")]
+        self.current = (state["f"].clone(), state["g"].clone()) if "f" in state else None
+
+    def _inverse_hessian_times(self, g: Float[Tensor, "M P"]) -> Float[Tensor, "M P"]:
+        q, alphas = g.clone(), []
+        pairs = []
+        for s, y in zip(self.steps, self.changes, strict=True):
+            sy = (s * y).sum(1, keepdim=True)
+            pairs.append((s, y, torch.where(sy > 0, 1 / sy.clamp_min(1e-300), 0.0)))  # a zero pair is one that taught nothing
+        for s, y, rho in reversed(pairs):
+            alpha = rho * (s * q).sum(1, keepdim=True)
+            q = q - alpha * y
+            alphas.append(alpha)
+        q = q * self._initial_scale(pairs)
+        for (s, y, rho), alpha in zip(pairs, reversed(alphas), strict=True):
+            q = q + s * (alpha - rho * (y * q).sum(1, keepdim=True))
+        return q
+
+    def _initial_scale(self, pairs: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor | float:
+        scale: Tensor | float = 1.0
+        for s, y, rho in pairs:  # the newest pair that taught something
+            yy = (y * y).sum(1, keepdim=True)
+            scale = torch.where(rho > 0, (s * y).sum(1, keepdim=True) / yy.clamp_min(1e-300), scale)
+        return scale
+
+    def _remember(self, s: Tensor, y: Tensor, stuck: Tensor) -> None:
+        sy, yy = (s * y).sum(1), (y * y).sum(1)
+        taught = (sy > 1e-10 * yy)[:, None]
+        self.steps.append(torch.where(taught, s, 0.0))
+        self.changes.append(torch.where(taught, y, 0.0))
+        del self.steps[: -self.history], self.changes[: -self.history]
+        if bool(stuck.any()):  # a member that found no step down forgets its curvature and starts along the gradient
+            for pair in (*self.steps, *self.changes):
+                pair[stuck] = 0.0
+
+    def _rows(self, tensors: Sequence[Tensor]) -> Float[Tensor, "M P"]:
+        lead = 1 if self.members is None else self.members
+        return torch.cat([t.reshape(lead, -1).to(torch.float64) for t in tensors], 1)
+
+    @torch.no_grad()
+    def _place(self, x: Float[Tensor, "M P"]) -> None:
+        lead = 1 if self.members is None else self.members
+        sizes = [p.numel() // lead for p in self.parameters]
+        for p, part in zip(self.parameters, x.split(sizes, 1), strict=True):
+            p.copy_(part.reshape(p.shape))
+
+
+def _total(batches: Sequence[Graph], errors: Errors, loss: Loss) -> Tensor:
+    """The loss of the whole set: sums over batches first, so that it does not depend on how they are cut."""
+    sums: dict[str, Sum] = {}
+    for batch in batches:
+        for name, part in errors(batch).items():
+            sums[name] = sums[name] + part if name in sums else part
+    return loss(sums)

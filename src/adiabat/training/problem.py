@@ -1,0 +1,216 @@
+"""From frames to something to train: graphs with labels, the terms that are given, and the ones that learn.
+
+What needs no learning (reference energies, the short-range wall) is subtracted from the labels once, here; what a model can
+remember of fixed structures (descriptors and their derivatives) is worked out once, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from adiabat.data.composition import Reference, is_isolated, reference_energies
+from adiabat.data.formats import read
+from adiabat.data.split import split
+from adiabat.data.structure import content_hash, labels
+from adiabat.elements import numbers as atomic_numbers
+from adiabat.elements import symbol
+from adiabat.graph import Graph, Label
+from adiabat.models import ZBL
+from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled, describe
+from adiabat.training.loss import Loss
+from adiabat.uncertainty import Committee
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass
+class Problem:
+    """What is trained on what. `learned` sees labels without the share of `given`; `finish` puts both together."""
+
+    learned: Potential
+    given: list[Model]
+    train: list[Graph]
+    validation: list[Graph]
+    reference: Reference
+    fingerprint: str
+    metadata: dict[str, Any]
+
+    def finish(self) -> Potential:
+        """The whole potential: given terms, then the learned one."""
+        if isinstance(self.learned, Committee):
+            members = [self.learned.member(m) for m in range(self.learned.size)]
+            return Committee.of([Potential(*self.given, *member.terms, metadata=self.metadata) for member in members])
+        return Potential(*self.given, *self.learned.terms, metadata=self.metadata).eval()
+
+
+def frames_of(source: Any) -> list[Atoms]:
+    """Frames from a file, a store, or as they come."""
+    if isinstance(source, str | Path):
+        return read(source)
+    return list(source)
+
+
+def pose(
+    model: Model,
+    train: Any,
+    validation: Any,
+    *,
+    members: int,
+    leave_out: float,
+    seed: int,
+    reference: str | Mapping[str, float],
+    wall: bool,
+    loss: Loss,
+    dtype: torch.dtype,
+    device: str,
+    remember_MB: float,
+    options: Mapping[str, Any],
+) -> Problem:
+    """Make the training problem; see `fit` for the meaning of the arguments."""
+    frames = frames_of(train)
+    if validation is not None:
+        parts = frames, frames_of(validation)
+    else:
+        sides = split(frames, (0.9, 0.1, 0.0), seed=seed) if len(frames) >= 10 else None
+        parts = (frames, []) if sides is None else tuple([frames[k] for k in side] for side in (sides.train, sides.validation))
+    _refuse_unlabeled(parts[0], loss)
+    lone = [a for a in frames if is_isolated(a)]
+    training, held = ([a for a in part if not is_isolated(a)] for part in parts)
+    if not training:
+        raise ValueError(f"{len(frames)} frames came and every one is an isolated atom; wanted structures with neighbors to learn from")
+    elements = sorted({int(z) for a in (*training, *held, *lone) for z in a.numbers})
+
+    found = _reference(reference, [*training, *lone])
+    model = model.for_elements([symbol(z) for z in elements])
+    missing = set(elements) - set(model.elements or elements)
+    if missing:
+        raise ValueError(f"the data contain {' '.join(map(symbol, sorted(missing)))}, the model is for {' '.join(map(symbol, model.elements))}; leave its elements out to take them from the data")
+    given: list[Model] = [ReferenceEnergies({symbol(z): e for z, e in found.energies.items()})]
+    if wall:
+        given.append(ZBL(elements=[symbol(z) for z in elements]))
+
+    cutoff = max(model.cutoff, *(term.cutoff for term in given))
+    baseline = Potential(*given)
+    graphs, held_graphs = ([_without(baseline, _graph(a, cutoff, loss)) for a in part] for part in (training, held))
+    scale = _scale(graphs)
+    learned = _learners(model, scale, graphs, members, seed, dtype).to(device)
+    graphs, held_graphs = _remembered(learned, graphs, remember_MB), _remembered(learned, held_graphs, remember_MB)
+    if members > 1 and leave_out > 0:
+        graphs = _folds(graphs, members, leave_out, seed)
+    fingerprint = _fingerprint(training, held, model, options)
+    return Problem(
+        learned, given, [g.to(device=device) for g in graphs], [g.to(device=device) for g in held_graphs], found, fingerprint,
+        {
+            "training": {"n_train": len(graphs), "n_validation": len(held_graphs), "members": members, "seed": seed, "data_hash": fingerprint[:16]},
+            "reference_energies": {"method": found.method, "undetermined": [symbol(z) for z in found.undetermined]},
+            "level_of_theory": _levels(training),
+        },
+    )  # fmt: skip
+
+
+def _refuse_unlabeled(frames: Sequence[Atoms], loss: Loss) -> None:
+    if not frames:
+        raise ValueError("no frame came; wanted labeled structures to train on")
+    bare = [k for k, a in enumerate(frames) if not labels(a)]
+    if bare:
+        raise ValueError(f"{len(bare)} of {len(frames)} frames carry no label at all (first: frame {bare[0]}); label them, or leave them out")
+    for name in ("energy", "forces"):
+        if loss.weights[name] and not any(name in labels(a) for a in frames):
+            raise ValueError(f"the loss weighs {name}, and none of {len(frames)} frames has one; set loss.{name} to 0, or check the key names the file was read with")
+
+
+def _reference(wanted: str | Mapping[str, float], frames: Sequence[Atoms]) -> Reference:
+    if not isinstance(wanted, str):
+        return Reference({atomic_numbers([s])[0]: float(e) for s, e in wanted.items()}, "as given", (), 0.0)
+    if wanted == "auto":
+        return reference_energies(frames)
+    if wanted == "fit":
+        return reference_energies([a for a in frames if not is_isolated(a)])
+    raise ValueError(f"reference_energies: {wanted!r} came; wanted 'auto' (isolated atoms where present, else a fit), 'fit', or a mapping such as {{H: -13.6}}")
+
+
+def _graph(atoms: Atoms, cutoff: float, loss: Loss) -> Graph:
+    weight = float(atoms.info.get("weight", 1.0)) * loss.kinds.get(str(atoms.info.get("config_type", "")), 1.0)
+    return Graph.of(atoms, cutoff).replace(weight=torch.tensor([weight], dtype=torch.float64))
+
+
+def _without(baseline: Potential, graph: Graph) -> Graph:
+    """The graph with the baseline's share taken from its labels."""
+    share = baseline(graph)
+    values = {"energy": share.energy, "forces": share.forces, "stress": torch.nan_to_num(share.stress)}
+    return graph.replace(labels={k: Label(label.value - values[k], label.mask) for k, label in graph.labels.items()})
+
+
+def _scale(graphs: Sequence[Graph]) -> float:
+    """The forces' root mean square times 1 Å, eV: the size of what the model has to make; without forces, of the energies."""
+    forces = torch.cat([g.labels["forces"].value[g.labels["forces"].mask] for g in graphs])
+    if forces.numel():
+        return max(float(forces.square().mean().sqrt()), 1e-3)
+    energies = torch.cat([g.labels["energy"].value / g.n_atoms for g in graphs])
+    return max(float(energies.std()) if len(energies) > 1 else 1.0, 1e-3)
+
+
+def _learners(model: Model, scale: float, graphs: Sequence[Graph], members: int, seed: int, dtype: torch.dtype) -> Potential:
+    made = []
+    for m in range(members):
+        # Each member draws its own weights; the global generator is put back, so that nobody else's numbers change.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1_000_003 * seed + m)
+            fresh = type(model)(**model.arguments).to(dtype)
+        made.append(Potential(Scaled(fresh, eV=scale)))
+        made[-1].prepare(graphs)
+    return Committee.of(made) if members > 1 else made[0]
+
+
+def _remembered(learned: Potential, graphs: list[Graph], limit_MB: float) -> list[Graph]:
+    """Graphs with remembered features, if all of them fit the limit."""
+    if not graphs or limit_MB <= 0:
+        return graphs
+    largest = max(graphs, key=lambda g: g.n_edges)
+    size = sum(x.numel() * x.element_size() for parts in learned.remember(largest).features.values() for x in parts)
+    total_MB = size / max(1, largest.n_edges) * sum(g.n_edges for g in graphs) / 1e6
+    if size == 0 or total_MB > limit_MB:
+        return graphs
+    return [learned.remember(g) for g in graphs]
+
+
+def _folds(graphs: Sequence[Graph], members: int, leave_out: float, seed: int) -> list[Graph]:
+    """Give each member its own weights: a share of the frames, another for each member, is left out."""
+    order = np.random.default_rng(seed).permutation(len(graphs))
+    place = np.empty(len(graphs))
+    place[order] = np.arange(len(graphs)) / len(graphs)
+    folded = []
+    for graph, p in zip(graphs, place, strict=True):
+        start = np.arange(members) / members
+        seen = torch.tensor(((p - start) % 1.0) >= min(leave_out, 1 / members), dtype=torch.float64)
+        folded.append(graph.replace(weight=graph.weight[:, None] * seen))
+    return folded
+
+
+def _levels(frames: Sequence[Atoms]) -> str | None:
+    levels = {json.dumps(a.info["adiabat"]["level_of_theory"]) for a in frames if isinstance(a.info.get("adiabat"), Mapping) and "level_of_theory" in a.info["adiabat"]}
+    if len(levels) > 1:
+        raise ValueError(f"the frames mix {len(levels)} levels of theory: {', '.join(sorted(levels))}; train on one of them")
+    return json.loads(levels.pop()) if levels else None
+
+
+def _fingerprint(train: Sequence[Atoms], held: Sequence[Atoms], model: Model, options: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps([describe(model), options], sort_keys=True, default=repr).encode())
+    for part in (train, held):
+        digest.update(b"|")
+        for atoms in part:
+            digest.update(content_hash(atoms).encode())
+            for value in labels(atoms).values():
+                digest.update(np.asarray(value, float).tobytes())
+    return digest.hexdigest()
+
+

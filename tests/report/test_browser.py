@@ -33,7 +33,7 @@ const look = () => {
   const link = document.querySelector("nav a"), summary = document.querySelector("nav summary");
   (innerWidth < 961 ? summary : link).focus();
   parent.postMessage({
-    plots: plots.length, drawn: plots.filter((p) => p.querySelector(".main-svg .plot, .main-svg .barlayer")).length,
+    plots: plots.length, drawn: plots.filter((p) => p.querySelector(".cartesianlayer .trace")).length,
     empty: plots.filter((p) => p.querySelectorAll(".point, .js-line, .fills path").length === 0).map((p) => p.id),
     overflow: root.scrollWidth - root.clientWidth, images: document.querySelectorAll("img").length,
     focused: document.activeElement.tagName, fetched: performance.getEntriesByType("resource").map((e) => e.name),

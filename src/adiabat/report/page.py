@@ -123,12 +123,24 @@ def _headline(run: Run) -> dict[str, str]:
     given = run.sections.get("verdicts")
     judged = [v.verdict() for v in given.verdicts if v.verdict() is not None] if given else []
     missed = [v.name for v in given.verdicts if v.verdict() is False] if given else []
+    data, model = run.sections.get("data_gate"), run.sections.get("model_gate")
+    broken = [name.replace("_", " ") for name, c in model.checks.items() if c.verdict == "fail"] if model else []
+    faults = [f.name for f in data.findings if f.grade == "fault"] if data else []
+    bad = [f"{len(missed)} of {len(judged)} targets missed: {', '.join(missed)}."] if missed else []
+    bad += [f"The model gate failed: {', '.join(broken)}."] if broken else []
+    bad += [f"The data gate found faults: {', '.join(faults)}."] if faults else []
     if not run.summary:
-        last = run.events[-1] if run.events else {}
-        where = f" Last heard of: {last.get('stage') or ''} {last.get('message') or ''}".rstrip() if last else ""
-        return {"grade": "warn", "text": f"This run has not finished; the page shows what there is so far.{where}"}
-    if missed:
-        return {"grade": "bad", "text": f"{len(missed)} of {len(judged)} targets missed: {', '.join(missed)}."}
+        last = (
+            ": ".join(str(run.events[-1][key]) for key in ("stage", "message") if run.events[-1].get(key)) if run.events else ""
+        )
+        so_far = [
+            "This run has not finished; the page shows what there is so far.",
+            *bad,
+            f"Last event: {last}." if last else "",
+        ]
+        return {"grade": "bad" if bad else "warn", "text": " ".join(filter(None, so_far))}
+    if bad:
+        return {"grade": "bad", "text": " ".join(bad)}
     if judged:
         return {"grade": "good", "text": f"All {len(judged)} targets met." if len(judged) > 1 else "The target is met."}
     return {"grade": "", "text": "The run has finished. No targets were set."}

@@ -11,7 +11,8 @@ from adiabat.report.forms.base import Form, Number, Series
 
 
 class Verdict(Form):
-    """A measured quantity held against what was aimed at. `passed` None: judged from value and target, where both are there."""
+    """A measured quantity held against what was aimed at. `passed` None: judged from value and target,
+    where both are there; with an `error` (1σ) all of value ± 2σ must be on the right side."""
 
     name: str
     value: Number = None
@@ -25,7 +26,8 @@ class Verdict(Form):
     def verdict(self) -> bool | None:
         if self.passed is not None or self.value is None or self.target is None:
             return self.passed
-        return abs(self.value) <= self.target if self.better == "below" else self.value >= self.target
+        doubt = 2 * (self.error or 0.0)
+        return abs(self.value) + doubt <= self.target if self.better == "below" else self.value - doubt >= self.target
 
 
 class Verdicts(Form):

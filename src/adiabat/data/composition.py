@@ -59,7 +59,9 @@ def reference_energies(frames: Sequence[Atoms]) -> Reference:
             z = int(atoms.numbers[0])
             alone[z] = min(energy, alone.get(z, np.inf))  # of several spin states the lowest
     many = [(atoms, energy) for atoms, energy in pairs if not is_isolated(atoms)]
-    counts = np.array([[np.count_nonzero(a.numbers == z) for z in elements] for a, _ in many], dtype=float).reshape(-1, len(elements))
+    counts = np.array([[np.count_nonzero(a.numbers == z) for z in elements] for a, _ in many], dtype=float).reshape(
+        -1, len(elements)
+    )
     energies = np.array([energy for _, energy in many])
     sizes = counts.sum(axis=1)
     if set(alone) == set(elements):

@@ -194,7 +194,9 @@ def _columns(rows: list[str], announced: str | None, path: Path, number: int, li
             else:
                 values = np.array([[_KINDS[kind](x) for x in row] for row in raw], dtype=_KINDS[kind])
         except (ValueError, KeyError) as error:
-            raise ValueError(f"{where}: column {name!r} holds what is no {_KINDS[kind].__name__}: {error}; correct it") from None
+            raise ValueError(
+                f"{where}: column {name!r} holds what is no {_KINDS[kind].__name__}: {error}; correct it"
+            ) from None
         columns[name] = values.reshape(len(rows)) if w == 1 else values.reshape(len(rows), w)
     return _with_numbers(columns, where)
 
@@ -209,7 +211,9 @@ def _with_numbers(columns: dict[str, np.ndarray], where: str) -> dict[str, np.nd
     numbers = []
     for k, value in enumerate(values.tolist()):
         try:
-            numbers.append(elements.number(str(value)) if not str(value).isdigit() else elements.number(elements.symbol(int(value))))
+            numbers.append(
+                elements.number(str(value)) if not str(value).isdigit() else elements.number(elements.symbol(int(value)))
+            )
         except ValueError as error:
             raise ValueError(f"{where}, atom {k}: {error}; wanted an element; correct or leave out the frame") from None
     return {"numbers": np.array(numbers, dtype=int), **columns}

@@ -16,7 +16,8 @@ import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
 
-from adiabat.data import extxyz, keys as names, structure
+from adiabat.data import extxyz, structure
+from adiabat.data import keys as names
 from adiabat.data.labels import UNITS, Factors, attach, factors
 from adiabat.data.store import Dataset, is_store
 
@@ -75,7 +76,9 @@ def read_noted(path, units=None, keys=None, partial=False) -> tuple[list[Atoms],
         frames, notes = _read_ase(path, suffix, scale)
     else:
         known = [".xyz", ".extxyz", ".traj", ".db", *STRUCTURES]
-        raise ValueError(f"{path}: format unknown by its name; wanted one of {', '.join(known)} (XYZ also .xz, .gz, .bz2); rename it")
+        raise ValueError(
+            f"{path}: format unknown by its name; wanted one of {', '.join(known)} (XYZ also .xz, .gz, .bz2); rename it"
+        )
     if not frames:
         raise ValueError(f"{path}: no frame in it; wanted at least one; fetch or write it again")
     return frames, notes
@@ -109,7 +112,7 @@ def _read_extxyz(path: Path, scale: Factors, keys, partial: bool) -> tuple[list[
     notes: list[str] = []
     try:
         for frame in extxyz.frames(path):
-            raw.append(frame)  # noqa: PERF402 - what came before a truncation is kept
+            raw.append(frame)
     except extxyz.Truncated as broken:
         if not (partial and broken.readable):
             raise
@@ -136,7 +139,9 @@ def _atoms(frame: extxyz.Frame, taken: dict[str, str], scale: Factors, path: Pat
         elif label != "forces" and name in info:
             found[label] = info.pop(name)
         elif label == "forces" and name in info:
-            raise ValueError(f"{where}: forces {name!r} stand in the comment line, wanted a column of 3 numbers an atom in Properties")
+            raise ValueError(
+                f"{where}: forces {name!r} stand in the comment line, wanted a column of 3 numbers an atom in Properties"
+            )
     lattice = info.pop("Lattice", None)
     pbc = info.pop("pbc", lattice is not None)
     positions = columns.pop("pos", columns.pop("positions", None))

@@ -71,7 +71,9 @@ def check(frames: Sequence[Atoms], isolated: Mapping[int, float] | Sequence[Atom
         except ValueError:
             known.append({})
             stale.append(k)
-    found = _finding("stale labels", "fault", stale, "labels of {n} belong to other positions than they have now", "label them again")
+    found = _finding(
+        "stale labels", "fault", stale, "labels of {n} belong to other positions than they have now", "label them again"
+    )
     whole = finite(Set(frames, known))
     found += whole
     if not any(f.grade == "fault" for f in whole):
@@ -90,9 +92,9 @@ def finite(given: Set) -> list[Finding]:
         wanted = {"energy": (), "forces": (len(atoms), 3), "stress": (6,)}
         if any(np.shape(value) != wanted[name] for name, value in known.items()):
             shapes.append(k)
-    return _finding("not finite", "fault", bad, "{n} hold NaN or infinite positions, cell or labels", "leave them out") + _finding(
-        "shape", "fault", shapes, "{n} have labels of the wrong shape", "wanted one energy, forces (N, 3), stress (6)"
-    )
+    return _finding(
+        "not finite", "fault", bad, "{n} hold NaN or infinite positions, cell or labels", "leave them out"
+    ) + _finding("shape", "fault", shapes, "{n} have labels of the wrong shape", "wanted one energy, forces (N, 3), stress (6)")
 
 
 def missing(given: Set) -> list[Finding]:
@@ -110,14 +112,22 @@ def missing(given: Set) -> list[Finding]:
         every = len(without) == len(possible)
         grade = "fault" if every and name == "energy" else "note" if every or name == "stress" else "warning"
         found += _finding(
-            f"missing {name}", grade, without, "{n} of " + f"{len(possible)} have no {name}", f"label them, or train without {name}"
+            f"missing {name}",
+            grade,
+            without,
+            "{n} of " + f"{len(possible)} have no {name}",
+            f"label them, or train without {name}",
         )
     return found
 
 
 def unconverged(given: Set) -> list[Finding]:
     """Labels that say themselves that they are not converged."""
-    bad = [k for k, a in enumerate(given.frames) if (a.info.get("adiabat") or {}).get("converged", a.info.get("converged")) is False]
+    bad = [
+        k
+        for k, a in enumerate(given.frames)
+        if (a.info.get("adiabat") or {}).get("converged", a.info.get("converged")) is False
+    ]
     return _finding("unconverged", "fault", bad, "{n} say they are not converged", "label them again or leave them out")
 
 
@@ -186,7 +196,9 @@ def net_torque(given: Set) -> list[Finding]:
     for k, (atoms, known) in enumerate(zip(given.frames, given.labels)):
         if "forces" in known and not atoms.pbc.any() and len(atoms) > 1:
             r = atoms.positions - atoms.positions.mean(axis=0)
-            means[k] = float(np.linalg.norm(np.cross(r, known["forces"]).sum(axis=0)) / max(np.linalg.norm(r, axis=1).sum(), 1e-9))
+            means[k] = float(
+                np.linalg.norm(np.cross(r, known["forces"]).sum(axis=0)) / max(np.linalg.norm(r, axis=1).sum(), 1e-9)
+            )
     return _graded(
         "net torque",
         means,
@@ -201,9 +213,12 @@ def cells(given: Set) -> list[Finding]:
     bad = [
         k
         for k, a in enumerate(given.frames)
-        if any(p and not length > 0.1 for p, length in zip(a.pbc, a.cell.lengths())) or (a.pbc.all() and not a.cell.volume > 0.1)
+        if any(p and not length > 0.1 for p, length in zip(a.pbc, a.cell.lengths()))
+        or (a.pbc.all() and not a.cell.volume > 0.1)
     ]
-    return _finding("cell", "fault", bad, "{n} are periodic along a direction without a cell vector", "set the cell, or pbc=False")
+    return _finding(
+        "cell", "fault", bad, "{n} are periodic along a direction without a cell vector", "set the cell, or pbc=False"
+    )
 
 
 def contacts(given: Set) -> list[Finding]:
@@ -215,7 +230,11 @@ def contacts(given: Set) -> list[Finding]:
     cure = "leave them out, unless short distances are meant to be learned"
     told = f"wanted at least {NEAR}; the nearest is {least:.2f}"
     return _finding(
-        "overlapping atoms", "fault", over, f"{{n}} have atoms below {OVERLAP} of the sum of their covalent radii", "leave them out"
+        "overlapping atoms",
+        "fault",
+        over,
+        f"{{n}} have atoms below {OVERLAP} of the sum of their covalent radii",
+        "leave them out",
     ) + _finding("near contacts", "warning", rest, f"{{n}} have atoms below {NEAR} of the sum of their radii, {told}", cure)
 
 
@@ -230,10 +249,15 @@ def duplicates(given: Set) -> list[Finding]:
             (again if _agree(given.labels[other], given.labels[k], len(atoms)) else against).append(k)
     same = {b for _, b in equivalent(given.frames)} - set(again) - set(against)
     return (
-        _finding("contradicting labels", "fault", against, "{n} repeat an earlier structure with other labels", "keep the right one")
+        _finding(
+            "contradicting labels", "fault", against, "{n} repeat an earlier structure with other labels", "keep the right one"
+        )
         + _finding("duplicates", "warning", again, "{n} repeat an earlier structure and its labels", "leave them out")
         + _finding(
-            "equivalent structures", "note", sorted(same), "{n} equal another up to rotation, order of atoms or cell",
+            "equivalent structures",
+            "note",
+            sorted(same),
+            "{n} equal another up to rotation, order of atoms or cell",
             "split() keeps them on one side",
         )  # fmt: skip
     )

@@ -45,7 +45,9 @@ def chosen(seen: dict[str, int], path, given: dict[str, str] | None) -> tuple[di
         if label not in NAMES:
             raise ValueError(f"{path}: keys names {label!r}; wanted some of {', '.join(NAMES)}")
         if name not in seen:
-            raise ValueError(f"{path}: keys wants {label} from {name!r}, which no frame has; there are: {', '.join(sorted(seen))}")
+            raise ValueError(
+                f"{path}: keys wants {label} from {name!r}, which no frame has; there are: {', '.join(sorted(seen))}"
+            )
     candidates: dict[str, list[str]] = {}
     for name in seen:
         kind = kind_of(name)
@@ -73,10 +75,12 @@ def chosen(seen: dict[str, int], path, given: dict[str, str] | None) -> tuple[di
     if "stress" in taken and "virial" in taken:
         notes.append(f"stress taken from {taken['stress']!r}; {taken.pop('virial')!r} left in info")
     for label, name in taken.items():
-        if name != label:
+        if label == "virial":
+            notes.append(
+                f"stress taken from {name!r} ({seen[name]} frames), read as −∂E/∂ε [energy]: stress = −virial / volume"
+            )
+        elif name != label:
             notes.append(f"{label} taken from {name!r} ({seen[name]} frames)")
-    if "virial" in taken:
-        notes[-1] += ", read as −∂E/∂ε [energy]; stress = −virial / volume"
     left = [name for name in seen if _SUSPECT.search(name) and name not in taken.values() and kind_of(name) is None]
     if left:
         notes.append(f"not taken as labels: {', '.join(map(repr, left))}; name one with keys={{'energy': ...}} if it is")

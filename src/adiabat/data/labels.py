@@ -61,11 +61,15 @@ def attach(atoms: Atoms, found: dict[str, Any], scale: Factors, where: str) -> A
         stress = stress * scale.stress
     elif (virial := _stress(found, "virial", where)) is not None:
         if not abs(atoms.cell.volume) > 0:
-            raise ValueError(f"{where}: a virial came without a cell; wanted a volume to divide by; give the cell or leave it out")
+            raise ValueError(
+                f"{where}: a virial came without a cell; wanted a volume to divide by; give the cell or leave it out"
+            )
         stress = -virial * scale.energy / atoms.get_volume()
     if stress is not None and atoms.cell.rank < 3:
         if np.abs(stress).max() > 0:
-            raise ValueError(f"{where}: a stress came without a cell; wanted a cell with a volume; give it or leave the stress out")
+            raise ValueError(
+                f"{where}: a stress came without a cell; wanted a cell with a volume; give it or leave the stress out"
+            )
         stress = None  # zeros for "none"
     copy = labeled(
         atoms,
@@ -115,7 +119,9 @@ def _forces(found: dict[str, Any], n: int, where: str) -> np.ndarray | None:
         )
     if not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0])
-        raise ValueError(f"{where}: forces[{row}] is {values[row].tolist()}, wanted finite numbers; correct or leave out this frame")
+        raise ValueError(
+            f"{where}: forces[{row}] is {values[row].tolist()}, wanted finite numbers; correct or leave out this frame"
+        )
     return values.astype(float)
 
 

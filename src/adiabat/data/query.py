@@ -7,7 +7,7 @@ import re
 _CLAUSE = re.compile(
     r"""\s*(?P<name>[A-Za-z_][\w.-]*)\s*(?P<operator><=|>=|!=|==|=|<|>)\s*(?P<value>"[^"]*"|'[^']*'|[^\s"'<>=]+)\s*""",
 )
-_AND = re.compile(r"(and|&&?|,)\s*", re.IGNORECASE)
+_AND = re.compile(r"and\s+", re.IGNORECASE)
 
 
 def clauses(expression: str) -> list[tuple[str, str, str | int | float]]:

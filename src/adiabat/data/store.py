@@ -80,7 +80,9 @@ class Dataset:
         self.path = path if str(path) == ":memory:" else Path(path)
         fresh = self.path == ":memory:" or not Path(path).exists() or Path(path).stat().st_size == 0
         if not fresh and not is_store(path):
-            raise ValueError(f"{path}: this is no Adiabat store; wanted one, or a new name; read other files with adiabat.read()")
+            raise ValueError(
+                f"{path}: this is no Adiabat store; wanted one, or a new name; read other files with adiabat.read()"
+            )
         try:
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
         except sqlite3.OperationalError as error:
@@ -134,7 +136,8 @@ class Dataset:
         with self._transaction():
             for k, row in enumerate(rows):
                 old = self._db.execute(
-                    "SELECT id, energy, forces, stress FROM configurations WHERE hash = ? AND level = ?", (row["hash"], row["level"])
+                    "SELECT id, energy, forces, stress FROM configurations WHERE hash = ? AND level = ?",
+                    (row["hash"], row["level"]),
                 ).fetchone()
                 if old is None:
                     marks = ", ".join("?" * len(_COLUMNS))
@@ -225,7 +228,11 @@ class Dataset:
         except sqlite3.OperationalError as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            cure = "free some space" if "full" in str(error) else "see whether another process holds it, and its folder can be written"
+            cure = (
+                "free some space"
+                if "full" in str(error)
+                else "see whether another process holds it, and its folder can be written"
+            )
             raise OSError(f"{self.path}: {error}; nothing of this was kept; {cure} and try again") from error
         except BaseException:
             if self._db.in_transaction:
@@ -237,7 +244,9 @@ def _row(atoms: Atoms, where: str) -> dict:
     record = structure.to_json(atoms)  # refuses what is not finite
     labels = structure.labels(atoms)
     if "energy" not in labels and "forces" not in labels:
-        raise ValueError(f"{where}: {structure.name_of(atoms)} has neither energy nor forces; wanted a labeled copy; label it first")
+        raise ValueError(
+            f"{where}: {structure.name_of(atoms)} has neither energy nor forces; wanted a labeled copy; label it first"
+        )
     provenance = atoms.info.get("adiabat") or {}
     if provenance.get("converged") is False:
         raise ValueError(f"{where}: {structure.name_of(atoms)} says it is not converged; wanted converged labels; leave it out")

@@ -102,7 +102,9 @@ def from_json(record: dict[str, Any]) -> Atoms:
         "numbers", "positions", "cell", "pbc", "info", "arrays", "labels", "fixed", "charge", "multiplicity",
     }  # fmt: skip
     if unknown:
-        raise ValueError(f"structure JSON: unknown entries {sorted(unknown)}; it was written by a newer Adiabat, or is no structure")
+        raise ValueError(
+            f"structure JSON: unknown entries {sorted(unknown)}; it was written by a newer Adiabat, or is no structure"
+        )
     n = len(record["numbers"])
     atoms = Atoms(
         numbers=record["numbers"],

@@ -113,7 +113,8 @@ class ASECalculator(Labeler):
         except ModuleNotFoundError as error:
             package = module.partition(".")[0]
             raise EngineMissing(
-                f"labeler.ase: {module} cannot be imported ({error})", cure=f"install it, for example with: pip install {package}"
+                f"labeler.ase: {module} cannot be imported ({error})",
+                cure=f"install it, for example with: pip install {package}",
             ) from error
         except AttributeError:
             raise LabelError(

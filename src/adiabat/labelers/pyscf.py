@@ -120,7 +120,9 @@ class PySCF(Labeler):
             dft.libxc.parse_xc(self.functional)
         except (KeyError, ValueError) as error:
             raise LabelError(
-                f"pyscf: functional {self.functional!r} is unknown: {error}", "bad_input", "for example pbe, b3lyp, r2scan, wb97x"
+                f"pyscf: functional {self.functional!r} is unknown: {error}",
+                "bad_input",
+                "for example pbe, b3lyp, r2scan, wb97x",
             ) from error
         if solver.do_nlc():
             raise LabelError(

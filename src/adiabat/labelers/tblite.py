@@ -89,4 +89,6 @@ def _explained(error: RuntimeError, atoms: Atoms, max_iterations: int) -> LabelE
             "not_converged",
             "raise max_iterations or electronic_temperature_K, or leave this structure out",
         )
-    return LabelError(f"tblite: {name_of(atoms)} was refused: {text}", "bad_input", "see the elements and the method: H to Rn only")
+    return LabelError(
+        f"tblite: {name_of(atoms)} was refused: {text}", "bad_input", "see the elements and the method: H to Rn only"
+    )

@@ -111,6 +111,11 @@ class Committee(Potential):
             mean = self.differentiate(graph, r, energies.mean(0), {k: v.mean(0) for k, v in outputs.items()})
             return self._with_fixed(mean)
 
+    @property
+    def without_spread(self) -> Mean:
+        """This committee as a potential that tells its mean alone."""
+        return Mean(self)
+
     def _member(self, graph: Graph) -> Callable[[dict[str, Tensor], Tensor], tuple[Tensor, dict[str, Tensor]]]:
         def energies(numbers: dict[str, Tensor], r: Float[Tensor, "E 3"]) -> tuple[Tensor, dict[str, Tensor]]:
             return functional_call(self.learned, {_inner(k, self): v for k, v in numbers.items()}, (graph.replace(r=r),))
@@ -148,6 +153,16 @@ class Committee(Potential):
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:  # type: ignore[override]
         return {name: self.get_buffer_or_parameter(name).detach() for name in self.names}
+
+
+class Mean:
+    """A committee that is asked for its mean alone: what dynamics calls between two looks at the spread."""
+
+    def __init__(self, committee: Committee) -> None:
+        self.committee, self.cutoff = committee, committee.cutoff
+
+    def __call__(self, graph: Graph) -> Prediction:
+        return self.committee.mean(graph)
 
 
 class _Sum(nn.Module):

@@ -1,0 +1,91 @@
+"""Exploration: replicas under a thermostat with the committee watching itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from adiabat.active.select import Candidate
+from adiabat.dynamics import State, langevin
+from adiabat.dynamics.guards import EXPLODED
+from adiabat.uncertainty import Committee
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What one stage of exploring brought."""
+
+    temperature_K: float
+    time_fs: np.ndarray  # T, the looks
+    spread_eV_per_A: np.ndarray  # [replicas, T], NaN after a replica was halted
+    candidates: list[Candidate]  # every frame looked at
+    halted_fs: list[float | None]  # when each replica was stopped, and None where it ran to the end
+
+    def uncertain(self, tolerance_eV_per_A: float) -> list[Candidate]:
+        return [c for c in self.candidates if c.spread_eV_per_A > tolerance_eV_per_A]
+
+    def share(self, tolerance_eV_per_A: float) -> float:
+        """The share of looked-at frames above the tolerance."""
+        return len(self.uncertain(tolerance_eV_per_A)) / max(1, len(self.candidates))
+
+
+def explore(
+    committee: Committee,
+    starts: Sequence[Atoms],
+    *,
+    temperature_K: float,
+    duration_fs: float,
+    timestep_fs: float,
+    look_every_fs: float,
+    halt_eV_per_A: float,
+    friction_per_fs: float,
+    seed: int,
+) -> Exploration:
+    """Langevin dynamics of one replica a start; every `look_every_fs` the spread is looked at.
+
+    A replica whose largest force spread exceeds `halt_eV_per_A`, or that explodes, is halted there: beyond, its forces are
+    inventions. The frame at which it was halted is a candidate like the others.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    mean = committee.without_spread
+    state = State.of(starts, mean, temperature_K=temperature_K, rng=rng)
+    stride = max(1, round(look_every_fs / timestep_fs))
+    looks = max(1, round(duration_fs / (stride * timestep_fs)))
+    spreads = np.full((len(starts), looks), np.nan)
+    times = np.arange(1, looks + 1) * stride * timestep_fs
+    candidates: list[Candidate] = []
+    halted: list[float | None] = [None] * len(starts)
+    for look, time_fs in enumerate(times):
+        running = state.running.tolist()
+        if not any(running):
+            break
+        steps = langevin(
+            state, mean, rng=rng, timestep_fs=timestep_fs, temperature_K=temperature_K, friction_per_fs=friction_per_fs,
+            guards=(), stop_if=EXPLODED, check_every=1,
+        )  # fmt: skip
+        for state in islice(steps, stride):
+            pass
+        spread = _largest(committee(state.graph).outputs["forces_spread"], state.structure, len(starts))
+        frames = state.to_atoms()
+        for replica, atoms in enumerate(frames):
+            if running[replica]:
+                spreads[replica, look] = spread[replica]
+                candidates.append(Candidate(atoms, float(spread[replica]), temperature_K, replica, float(time_fs)))
+        over = torch.as_tensor(spread > halt_eV_per_A) | ~state.running
+        for replica in torch.nonzero(over)[:, 0].tolist():
+            if halted[replica] is None:
+                halted[replica] = float(time_fs)
+        state = state.replace(running=~over)
+    return Exploration(temperature_K, times, spreads, candidates, halted)
+
+
+def _largest(per_atom: torch.Tensor, structure: torch.Tensor, n: int) -> np.ndarray:
+    return torch.zeros(n, dtype=per_atom.dtype).scatter_reduce(0, structure, per_atom, "amax").numpy()

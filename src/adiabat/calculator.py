@@ -33,7 +33,8 @@ class AdiabatCalculator(Calculator):
         bare.calc = None
         if kept:
             self.graph = self.graph.move(
-                torch.as_tensor(bare.get_positions(), device=self.device), torch.as_tensor(bare.cell.array, device=self.device)[None]
+                torch.as_tensor(bare.get_positions(), device=self.device),
+                torch.as_tensor(bare.cell.array, device=self.device)[None],
             )
         else:
             self.graph = Graph.of(bare, self.cutoff, skin=self.skin, device=self.device)

@@ -3,7 +3,8 @@
 A registered object is named with its arguments, ``{bpnn: {cutoff: 5.0}}``, or by its bare name, ``bpnn``. Unknown names and
 arguments are errors that offer the nearest known one; values are checked against the annotations.
 
->>> def ring(radius: float, atoms: int = 6): return f"{atoms} on {radius}"
+>>> def ring(radius: float, atoms: int = 6):
+...     return f"{atoms} on {radius}"
 >>> build({"ring": {"radius": 1.4}}, {"ring": ring}, where="shape")
 '6 on 1.4'
 >>> build({"ring": {"raduis": 1.4}}, {"ring": ring}, where="shape")
@@ -64,9 +65,13 @@ def build(spec: str | Mapping[str, Any], registry: Mapping[str, Callable[..., An
     return make(**checked(make, arguments, where=f"{where}.{name}", given=given), **given)
 
 
-def checked(make: Callable[..., Any], arguments: Mapping[str, Any], *, where: str, given: Mapping[str, Any] = {}) -> dict[str, Any]:
+def checked(
+    make: Callable[..., Any], arguments: Mapping[str, Any], *, where: str, given: Mapping[str, Any] = {}
+) -> dict[str, Any]:
     """`arguments` for a call of `make`: names known, nothing missing, values of the annotated types."""
-    parameters = {p.name: p for p in inspect.signature(make).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    parameters = {
+        p.name: p for p in inspect.signature(make).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    }
     annotations = _annotations(make)
     known = set(parameters) - set(given)
     result = {}
@@ -138,7 +143,7 @@ def _typed(value: Any, annotation: Any, *, where: str) -> Any:
         raise ConfigError(f"{where}: got {value!r}, wanted {wanted} ({error.errors()[0]['msg'].lower()})") from None
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))

@@ -106,7 +106,11 @@ class Graph:
             parts = [getattr(g, name) for g in graphs]
             return torch.cat([p + o for p, o in zip(parts, by, strict=True)] if by else parts)
 
-        features = {k: tuple(torch.cat(c) for c in zip(*(g.features[k] for g in graphs), strict=True)) for k in graphs[0].features if all(k in g.features for g in graphs)}
+        features = {
+            k: tuple(torch.cat(c) for c in zip(*(g.features[k] for g in graphs), strict=True))
+            for k in graphs[0].features
+            if all(k in g.features for g in graphs)
+        }
         built = None
         if all(g.built is not None for g in graphs):
             built = (torch.cat([g.built[0] for g in graphs]), torch.cat([g.built[1] for g in graphs]))
@@ -184,7 +188,11 @@ class Graph:
             return self if dtype in (None, self.r.dtype) else self.replace(r=self.r.to(dtype))
         return dataclasses.replace(
             self,
-            **{f.name: _moved(getattr(self, f.name), device) for f in dataclasses.fields(self) if f.name not in ("cutoff", "skin", "known")},
+            **{
+                f.name: _moved(getattr(self, f.name), device)
+                for f in dataclasses.fields(self)
+                if f.name not in ("cutoff", "skin", "known")
+            },
             known={},
         ).to(dtype=dtype)
 
@@ -208,7 +216,9 @@ class Graph:
     def within(self, cutoff: float) -> Graph:
         """The view below a smaller cutoff, by the *current* distances; an edge stays if its counter-edge does."""
         if cutoff > self.cutoff:
-            raise ValueError(f"cutoff {cutoff} Å exceeds the graph's {self.cutoff} Å; build it with Graph.of(..., cutoff={cutoff})")
+            raise ValueError(
+                f"cutoff {cutoff} Å exceeds the graph's {self.cutoff} Å; build it with Graph.of(..., cutoff={cutoff})"
+            )
         near = (self.r.detach() ** 2).sum(-1) < cutoff**2
         near = near & near[self.reverse]
         kept = torch.nonzero(near)[:, 0]
@@ -244,7 +254,9 @@ class Graph:
     def _rebuilt(self, positions: Tensor, cell: Tensor) -> Graph:
         if not bool(torch.isfinite(positions).all()):
             atom = int(torch.nonzero(~torch.isfinite(positions).all(1))[0, 0])
-            raise ValueError(f"atom {atom} of structure {int(self.structure[atom])} has moved to {positions[atom].tolist()}; the dynamics exploded: shorten the timestep or check the potential there")
+            raise ValueError(
+                f"atom {atom} of structure {int(self.structure[atom])} has moved to {positions[atom].tolist()}; the dynamics exploded: shorten the timestep or check the potential there"
+            )
         bounds = _pointers(self.structure, self.n_structures).tolist()
         where, cells, pbc = (t.detach().cpu().numpy() for t in (positions, cell, self.pbc))
         numbers = self.numbers.cpu()
@@ -252,7 +264,11 @@ class Graph:
             _graph(numbers[a:b], where[a:b], cells[s], pbc[s], self.cutoff, self.skin)
             for s, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
         ]  # fmt: skip
-        return Graph.batch(parts).to(device=self.device, dtype=self.r.dtype).replace(fixed=self.fixed, inputs=self.inputs, weight=self.weight)
+        return (
+            Graph.batch(parts)
+            .to(device=self.device, dtype=self.r.dtype)
+            .replace(fixed=self.fixed, inputs=self.inputs, weight=self.weight)
+        )
 
 
 def _one(atoms: Atoms, cutoff: float, skin: float) -> Graph:
@@ -260,7 +276,9 @@ def _one(atoms: Atoms, cutoff: float, skin: float) -> Graph:
     if not len(atoms):
         raise ValueError("a structure without atoms came; wanted at least one atom")
     if not np.isfinite(positions).all():
-        raise ValueError(f"positions of atom {int(np.argmax(~np.isfinite(positions).all(1)))} are not finite; check the file this structure came from")
+        raise ValueError(
+            f"positions of atom {int(np.argmax(~np.isfinite(positions).all(1)))} are not finite; check the file this structure came from"
+        )
     if not np.isfinite(atoms.cell.array).all():
         raise ValueError("the cell is not finite; check the file this structure came from")
     for number in np.unique(numbers):
@@ -281,7 +299,9 @@ def _graph(numbers: Tensor, positions: np.ndarray, cell: np.ndarray, pbc: np.nda
     d2 = (r * r).sum(1)
     if len(r) and float(d2.min()) < 1e-12:
         e = int(d2.argmin())
-        raise ValueError(f"atoms {int(graph.i[e])} and {int(graph.j[e])} lie at one place; remove one of them or wrap the structure anew")
+        raise ValueError(
+            f"atoms {int(graph.i[e])} and {int(graph.j[e])} lie at one place; remove one of them or wrap the structure anew"
+        )
     return graph.replace(r=r)
 
 
@@ -297,7 +317,11 @@ def _labels(atoms: Atoms) -> dict[str, Label]:
         if name == "stress" and value is not None:
             value = _full_stress(np.asarray(value, float))
         present = value is not None
-        numbers = torch.zeros(n, *shape, dtype=torch.float64) if value is None else torch.tensor(np.asarray(value, float)).reshape(n, *shape)
+        numbers = (
+            torch.zeros(n, *shape, dtype=torch.float64)
+            if value is None
+            else torch.tensor(np.asarray(value, float)).reshape(n, *shape)
+        )
         if not bool(torch.isfinite(numbers).all()):
             raise ValueError(f"the {name} label is not finite; check the calculation it came from, or leave the structure out")
         labels[name] = Label(numbers, torch.full((n,), present))
@@ -346,14 +370,19 @@ def _weight(graph: Graph) -> Tensor:
 def _batch_labels(graphs: Sequence[Graph]) -> dict[str, Label]:
     if not all(graph.labels for graph in graphs):
         return {}
-    return {k: Label(torch.cat([g.labels[k].value for g in graphs]), torch.cat([g.labels[k].mask for g in graphs])) for k in LABELS}
+    return {
+        k: Label(torch.cat([g.labels[k].value for g in graphs]), torch.cat([g.labels[k].mask for g in graphs])) for k in LABELS
+    }
 
 
 def _batch_inputs(graphs: Sequence[Graph]) -> dict[str, Tensor]:
     names = sorted({name for graph in graphs for name in graph.inputs})
     plain = {"charge": 0.0, "multiplicity": 0.0}  # 0: the lowest multiplicity the electron count allows
     return {
-        name: torch.cat([g.inputs.get(name, torch.full((g.n_structures,), plain.get(name, 0.0), dtype=torch.float64)) for g in graphs]) for name in names
+        name: torch.cat(
+            [g.inputs.get(name, torch.full((g.n_structures,), plain.get(name, 0.0), dtype=torch.float64)) for g in graphs]
+        )
+        for name in names
     }
 
 

@@ -52,11 +52,17 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
     except SafetensorError as error:
-        raise ModelFileError(f"{path}: not a model file, or a damaged one ({error}); copy it again from where it was written") from None
+        raise ModelFileError(
+            f"{path}: not a model file, or a damaged one ({error}); copy it again from where it was written"
+        ) from None
     if "adiabat" not in metadata:
-        raise ModelFileError(f"{path}: a safetensors file without an Adiabat header; 'adiabat import' reads other packages' models")
+        raise ModelFileError(
+            f"{path}: a safetensors file without an Adiabat header; 'adiabat import' reads other packages' models"
+        )
     header = json.loads(metadata["adiabat"])
     version = header.get("format_version")
     if version != FORMAT_VERSION:
-        raise ModelFileError(f"{path}: format version {version}; this Adiabat reads version {FORMAT_VERSION}. Install a newer one: pip install -U adiabat")
+        raise ModelFileError(
+            f"{path}: format version {version}; this Adiabat reads version {FORMAT_VERSION}. Install a newer one: pip install -U adiabat"
+        )
     return header, tensors

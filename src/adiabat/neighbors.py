@@ -47,7 +47,9 @@ def _searchable(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
     cell = np.array(cell, float)
     lengths = np.linalg.norm(cell, axis=1)
     if (lengths[pbc] == 0).any():
-        raise ValueError(f"pbc is {pbc.tolist()} but cell vector {int(np.argmax(pbc & (lengths == 0)))} is zero; give the cell or set pbc to False there")
+        raise ValueError(
+            f"pbc is {pbc.tolist()} but cell vector {int(np.argmax(pbc & (lengths == 0)))} is zero; give the cell or set pbc to False there"
+        )
     if not pbc.any():
         return np.eye(3)
     kept = cell[pbc]

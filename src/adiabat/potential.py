@@ -85,7 +85,9 @@ class ReferenceEnergies(Model):
             self.table[atomic_numbers([name])[0]] = float(energy)
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
-        table = graph.once(("E0", tuple(self.table)), lambda: torch.tensor(self.table, dtype=torch.float64, device=graph.device)[graph.numbers])
+        table = graph.once(
+            ("E0", tuple(self.table)), lambda: torch.tensor(self.table, dtype=torch.float64, device=graph.device)[graph.numbers]
+        )
         return {"energies": table}
 
 
@@ -206,7 +208,9 @@ class Potential(nn.Module):
         g = g.to(torch.float64)
         energy = _rows(energies, graph.structure, graph.n_structures)
         # ∂E/∂R_j = +g and ∂E/∂R_i = −g, so the center is pushed along g.
-        forces = _rows(torch.cat([g, -g], -2), graph.once("ends", lambda: torch.cat([graph.i, graph.j])), graph.n_atoms, axis=-2)
+        forces = _rows(
+            torch.cat([g, -g], -2), graph.once("ends", lambda: torch.cat([graph.i, graph.j])), graph.n_atoms, axis=-2
+        )
         vectors = r.detach().to(torch.float64)
 
         def strain() -> Tensor:
@@ -228,23 +232,34 @@ class Potential(nn.Module):
         at, by = torch.autograd.grad(energy.sum(), (positions, strain), create_graph=self.training)
         energy = energy if self.training else energy.detach()
         return Prediction(
-            local.energy + energy, local.forces - at, local.atomic_energies, graph, local.outputs, lambda: local.strain_gradient + _symmetric(by)
+            local.energy + energy,
+            local.forces - at,
+            local.atomic_energies,
+            graph,
+            local.outputs,
+            lambda: local.strain_gradient + _symmetric(by),
         )
 
     def accept(self, graph: Graph) -> None:
         """Refuse what the terms do not know: other elements, too short a cutoff, global inputs nobody declared."""
         if self.cutoff > graph.cutoff:
-            raise ValueError(f"cutoff {self.cutoff} Å exceeds the graph's {graph.cutoff} Å; build it with Graph.of(..., cutoff={self.cutoff})")
+            raise ValueError(
+                f"cutoff {self.cutoff} Å exceeds the graph's {graph.cutoff} Å; build it with Graph.of(..., cutoff={self.cutoff})"
+            )
         graph.once(("accepted", self.elements), lambda: self._accept_elements(graph))
         for name, value in graph.inputs.items():
             if not any(name in term.inputs for term in self.terms):
-                raise ValueError(f"the structure states {name} {value.tolist()}, and no term of this potential depends on {name}; use a family that does, or remove it from atoms.info")
+                raise ValueError(
+                    f"the structure states {name} {value.tolist()}, and no term of this potential depends on {name}; use a family that does, or remove it from atoms.info"
+                )
 
     def _accept_elements(self, graph: Graph) -> bool:
         unseen = set() if self.elements is None else set(graph.numbers.unique().tolist()) - set(self.elements)
         if unseen:
             known = " ".join(symbol(z) for z in self.elements)
-            raise ValueError(f"the structure contains {' '.join(symbol(z) for z in sorted(unseen))}, which this potential has not seen; it knows {known}. Train with structures that contain it")
+            raise ValueError(
+                f"the structure contains {' '.join(symbol(z) for z in sorted(unseen))}, which this potential has not seen; it knows {known}. Train with structures that contain it"
+            )
         return True
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
@@ -258,11 +273,15 @@ class Potential(nn.Module):
             graph = term.remember(graph)
         return graph
 
-    def calculator(self, device: str = "cpu", dtype: torch.dtype | None = None, skin_angstrom: float = 0.5) -> AdiabatCalculator:
+    def calculator(
+        self, device: str = "cpu", dtype: torch.dtype | None = None, skin_angstrom: float = 0.5
+    ) -> AdiabatCalculator:
         """An ASE calculator with energy, forces, stress, per-atom energies, and the uncertainty where there is one."""
         from adiabat.calculator import AdiabatCalculator
 
-        return AdiabatCalculator(self.to(device=device, dtype=dtype or self.dtype).eval(), self.cutoff, device=device, skin=skin_angstrom)
+        return AdiabatCalculator(
+            self.to(device=device, dtype=dtype or self.dtype).eval(), self.cutoff, device=device, skin=skin_angstrom
+        )
 
     def header(self) -> dict[str, Any]:
         """What a model file tells of this potential, beside its numbers."""

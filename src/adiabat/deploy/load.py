@@ -10,8 +10,8 @@ import torch
 
 from adiabat import modelfile
 from adiabat.config import ConfigError, build, find, named
-from adiabat.models import MODELS
 from adiabat.modelfile import ModelFileError
+from adiabat.models import MODELS
 from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled
 from adiabat.typing import Tensor
 from adiabat.uncertainty import Committee
@@ -40,7 +40,11 @@ def _term(spec: Mapping[str, Any], *, where: str) -> Model:
     name, arguments = named(spec, where=where)
     find(name, TERMS, where=where)
     # An argument that names a registered model is one.
-    inner = {k: _term(v, where=f"{where}.{name}") for k, v in arguments.items() if isinstance(v, Mapping) and len(v) == 1 and next(iter(v)) in TERMS}
+    inner = {
+        k: _term(v, where=f"{where}.{name}")
+        for k, v in arguments.items()
+        if isinstance(v, Mapping) and len(v) == 1 and next(iter(v)) in TERMS
+    }
     return build({name: {k: v for k, v in arguments.items() if k not in inner}}, TERMS, where=where, **inner)
 
 
@@ -49,4 +53,6 @@ def _same_numbers(template: Potential, tensors: Mapping[str, Tensor], path: str 
     found = {k: tuple(v.shape) for k, v in tensors.items()}
     if wanted != found:
         wrong = sorted(set(wanted) ^ set(found)) or sorted(k for k in wanted if wanted[k] != found[k])
-        raise ModelFileError(f"{path}: its numbers do not fit its header (first difference: {wrong[0]}); the file is damaged or was edited")
+        raise ModelFileError(
+            f"{path}: its numbers do not fit its header (first difference: {wrong[0]}); the file is damaged or was edited"
+        )

@@ -37,7 +37,9 @@ class LennardJones(Pair):
 
     name = "lennard_jones"
 
-    def __init__(self, epsilon_eV: float = 0.0103, sigma_angstrom: float = 3.4, cutoff: float = 8.5, elements: list[str] | None = None) -> None:
+    def __init__(
+        self, epsilon_eV: float = 0.0103, sigma_angstrom: float = 3.4, cutoff: float = 8.5, elements: list[str] | None = None
+    ) -> None:
         super().__init__(cutoff, elements)
         self.epsilon, self.sigma = float(epsilon_eV), float(sigma_angstrom)
 
@@ -52,7 +54,12 @@ class Morse(Pair):
     name = "morse"
 
     def __init__(
-        self, depth_eV: float = 1.0, width_per_angstrom: float = 1.5, minimum_angstrom: float = 2.5, cutoff: float = 6.0, elements: list[str] | None = None
+        self,
+        depth_eV: float = 1.0,
+        width_per_angstrom: float = 1.5,
+        minimum_angstrom: float = 2.5,
+        cutoff: float = 6.0,
+        elements: list[str] | None = None,
     ) -> None:
         super().__init__(cutoff, elements)
         self.depth, self.width, self.minimum = float(depth_eV), float(width_per_angstrom), float(minimum_angstrom)

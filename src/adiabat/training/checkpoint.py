@@ -16,7 +16,9 @@ class ForeignCheckpoint(ValueError):
     """A checkpoint of another training: other data, model or options."""
 
 
-def save(path: Path, fingerprint: str, facts: Mapping[str, Any], groups: Mapping[str, Mapping[str, Tensor] | Sequence[Tensor]]) -> None:
+def save(
+    path: Path, fingerprint: str, facts: Mapping[str, Any], groups: Mapping[str, Mapping[str, Tensor] | Sequence[Tensor]]
+) -> None:
     """Write groups of tensors and plain facts; the old file stays until the new one is whole."""
     tensors = {f"{group}/{name}": t for group, values in groups.items() for name, t in _entries(values)}
     modelfile.write(path, {"kind": "checkpoint", "fingerprint": fingerprint, "facts": dict(facts)}, tensors)

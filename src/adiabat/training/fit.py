@@ -20,7 +20,7 @@ from adiabat.graph import Graph
 from adiabat.potential import Model, Potential
 from adiabat.training import checkpoint
 from adiabat.training.loss import Loss, Sum, squared_errors
-from adiabat.training.optimizers import OPTIMIZERS, Errors
+from adiabat.training.optimizers import OPTIMIZERS
 from adiabat.training.problem import Problem, pose
 from adiabat.training.schedule import AVERAGES, SCHEDULES
 from adiabat.typing import Tensor
@@ -76,7 +76,8 @@ def fit(
     >>> from ase.build import molecule
     >>> engine, rng = labeler("ase", calculator="emt"), np.random.default_rng(0)
     >>> frames = [molecule("H2O") for _ in range(12)]
-    >>> for atoms in frames: atoms.rattle(0.05, rng=rng)
+    >>> for atoms in frames:
+    ...     atoms.rattle(0.05, rng=rng)
     >>> potential = fit(BPNN(cutoff=3.0, hidden=[4]), [engine(atoms) for atoms in frames], optimizer="lbfgs", epochs=20)
     >>> potential.elements
     (1, 8)
@@ -237,7 +238,13 @@ class Training:
     def save(self) -> None:
         if self._file is None:
             return
-        facts = {"epoch": self.epoch, "stale": self.stale, "batch_edges": self.batch_edges, "metrics": self.metrics, "rng": self.rng.bit_generator.state}
+        facts = {
+            "epoch": self.epoch,
+            "stale": self.stale,
+            "batch_edges": self.batch_edges,
+            "metrics": self.metrics,
+            "rng": self.rng.bit_generator.state,
+        }
         groups = {
             "parameters": self.parameters, "best": self.best, "best_loss": {"value": self.best_loss},
             "optimizer": self.stepper.state(), "average": self.average.state(),
@@ -277,7 +284,11 @@ class Training:
         """Drop notes of epochs after the checkpoint: they are about to be written again."""
         path = self.folder / "metrics.jsonl"
         if path.exists():
-            lines = [line for line in path.read_text().splitlines() if line.endswith("}") and json.loads(line).get("epoch", 0) <= self.epoch]
+            lines = [
+                line
+                for line in path.read_text().splitlines()
+                if line.endswith("}") and json.loads(line).get("epoch", 0) <= self.epoch
+            ]
             path.write_text("".join(line + "\n" for line in lines))
 
 
@@ -296,7 +307,11 @@ def cut(graphs: Sequence[Graph], batch_edges: int) -> list[Graph]:
 
 def readable(sums: Mapping[str, Sum]) -> dict[str, float]:
     """Errors as people read them; of a committee the mean over its members."""
-    names = {"energy": ("energy", "meV_per_atom"), "forces": ("force", "meV_per_A"), "stress": ("strain_gradient", "meV_per_atom")}
+    names = {
+        "energy": ("energy", "meV_per_atom"),
+        "forces": ("force", "meV_per_A"),
+        "stress": ("strain_gradient", "meV_per_atom"),
+    }
     found = {}
     for name, total in sums.items():
         word, unit = names[name]
@@ -323,7 +338,11 @@ def calibration(committee: Committee, held: Sequence[Graph]) -> dict[str, Any]:
         if errors:
             result = calibrate(torch.cat(errors).numpy(force=True), torch.cat(spreads).numpy(force=True))
             found["scale"][name] = result.scale
-            found[name] = {"n": result.n, "coverage": result.coverage, "rank_correlation": None if np.isnan(result.correlation) else result.correlation}
+            found[name] = {
+                "n": result.n,
+                "coverage": result.coverage,
+                "rank_correlation": None if np.isnan(result.correlation) else result.correlation,
+            }
     return found
 
 

@@ -41,7 +41,9 @@ class Loss:
         """The loss [*members] of squared-error sums."""
         parts = [w * sums[name].square / sums[name].count for name, w in self.weights.items() if w and name in sums]
         if not parts:
-            raise ValueError(f"no frame has a label that the loss weighs ({', '.join(k for k, w in self.weights.items() if w)})")
+            raise ValueError(
+                f"no frame has a label that the loss weighs ({', '.join(k for k, w in self.weights.items() if w)})"
+            )
         return torch.stack(parts).sum(0)
 
 
@@ -62,7 +64,9 @@ class Sum:
 
 def squared_errors(prediction: Prediction, graph: Graph) -> dict[str, Sum]:
     """Sums of squared and absolute errors by property: energy (eV/atom), forces (eV/Å), stress (strain gradient, eV/atom)."""
-    weight = graph.weight if graph.weight is not None else torch.ones(graph.n_structures, dtype=torch.float64, device=graph.device)
+    weight = (
+        graph.weight if graph.weight is not None else torch.ones(graph.n_structures, dtype=torch.float64, device=graph.device)
+    )
     weight = weight.movedim(0, -1)  # [S], or [members, S] where each member has its own
     natoms = graph.once("natoms", lambda: torch.bincount(graph.structure, minlength=graph.n_structures).to(torch.float64))
     found = {}
@@ -76,7 +80,9 @@ def squared_errors(prediction: Prediction, graph: Graph) -> dict[str, Sum]:
     if graph.once(("labeled", "stress", id(graph.labels)), lambda: bool(stress.mask.any())):
         mask = stress.mask & ~graph.volume.isnan()
         volume = torch.where(mask, graph.volume, 0.0)  # a frame without a label brings neither number nor NaN
-        error = (torch.where(mask[:, None, None], prediction.strain_gradient, 0.0) - volume[:, None, None] * stress.value) / natoms[:, None, None]
+        error = (
+            torch.where(mask[:, None, None], prediction.strain_gradient, 0.0) - volume[:, None, None] * stress.value
+        ) / natoms[:, None, None]
         found["stress"] = _sum(error, weight * mask, 2)
     return found
 

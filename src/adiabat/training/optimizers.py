@@ -49,7 +49,9 @@ class AdamW:
     clip: float = 10.0
 
     def start(self, parameters: Sequence[nn.Parameter], members: int | None) -> Stepper:
-        return _TorchStepper(torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay), self.lr, self.clip, members)
+        return _TorchStepper(
+            torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay), self.lr, self.clip, members
+        )
 
 
 @dataclass(frozen=True)

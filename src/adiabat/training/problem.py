@@ -86,14 +86,18 @@ def pose(
     lone = [a for a in frames if is_isolated(a)]
     training, held = ([a for a in part if not is_isolated(a)] for part in parts)
     if not training:
-        raise ValueError(f"{len(frames)} frames came and every one is an isolated atom; wanted structures with neighbors to learn from")
+        raise ValueError(
+            f"{len(frames)} frames came and every one is an isolated atom; wanted structures with neighbors to learn from"
+        )
     elements = sorted({int(z) for a in (*training, *held, *lone) for z in a.numbers})
 
     found = _reference(reference, [*training, *lone])
     model = model.for_elements([symbol(z) for z in elements])
     missing = set(elements) - set(model.elements or elements)
     if missing:
-        raise ValueError(f"the data contain {' '.join(map(symbol, sorted(missing)))}, the model is for {' '.join(map(symbol, model.elements))}; leave its elements out to take them from the data")
+        raise ValueError(
+            f"the data contain {' '.join(map(symbol, sorted(missing)))}, the model is for {' '.join(map(symbol, model.elements))}; leave its elements out to take them from the data"
+        )
     given: list[Model] = [ReferenceEnergies({symbol(z): e for z, e in found.energies.items()})]
     if wall:
         given.append(ZBL(elements=[symbol(z) for z in elements]))
@@ -122,10 +126,14 @@ def _refuse_unlabeled(frames: Sequence[Atoms], loss: Loss) -> None:
         raise ValueError("no frame came; wanted labeled structures to train on")
     bare = [k for k, a in enumerate(frames) if not labels(a)]
     if bare:
-        raise ValueError(f"{len(bare)} of {len(frames)} frames carry no label at all (first: frame {bare[0]}); label them, or leave them out")
+        raise ValueError(
+            f"{len(bare)} of {len(frames)} frames carry no label at all (first: frame {bare[0]}); label them, or leave them out"
+        )
     for name in ("energy", "forces"):
         if loss.weights[name] and not any(name in labels(a) for a in frames):
-            raise ValueError(f"the loss weighs {name}, and none of {len(frames)} frames has one; set loss.{name} to 0, or check the key names the file was read with")
+            raise ValueError(
+                f"the loss weighs {name}, and none of {len(frames)} frames has one; set loss.{name} to 0, or check the key names the file was read with"
+            )
 
 
 def _reference(wanted: str | Mapping[str, float], frames: Sequence[Atoms]) -> Reference:
@@ -135,7 +143,9 @@ def _reference(wanted: str | Mapping[str, float], frames: Sequence[Atoms]) -> Re
         return reference_energies(frames)
     if wanted == "fit":
         return reference_energies([a for a in frames if not is_isolated(a)])
-    raise ValueError(f"reference_energies: {wanted!r} came; wanted 'auto' (isolated atoms where present, else a fit), 'fit', or a mapping such as {{H: -13.6}}")
+    raise ValueError(
+        f"reference_energies: {wanted!r} came; wanted 'auto' (isolated atoms where present, else a fit), 'fit', or a mapping such as {{H: -13.6}}"
+    )
 
 
 def _graph(atoms: Atoms, cutoff: float, loss: Loss) -> Graph:
@@ -197,7 +207,11 @@ def _folds(graphs: Sequence[Graph], members: int, leave_out: float, seed: int) -
 
 
 def _levels(frames: Sequence[Atoms]) -> str | None:
-    levels = {json.dumps(a.info["adiabat"]["level_of_theory"]) for a in frames if isinstance(a.info.get("adiabat"), Mapping) and "level_of_theory" in a.info["adiabat"]}
+    levels = {
+        json.dumps(a.info["adiabat"]["level_of_theory"])
+        for a in frames
+        if isinstance(a.info.get("adiabat"), Mapping) and "level_of_theory" in a.info["adiabat"]
+    }
     if len(levels) > 1:
         raise ValueError(f"the frames mix {len(levels)} levels of theory: {', '.join(sorted(levels))}; train on one of them")
     return json.loads(levels.pop()) if levels else None
@@ -212,5 +226,3 @@ def _fingerprint(train: Sequence[Atoms], held: Sequence[Atoms], model: Model, op
             for value in labels(atoms).values():
                 digest.update(np.asarray(value, float).tobytes())
     return digest.hexdigest()
-
-

@@ -41,7 +41,9 @@ def calibrate(error: np.ndarray, spread: np.ndarray) -> Calibration:
     return Calibration(scale, int(told.sum()), coverage(error, scale * spread), _spearman(np.abs(error), spread))
 
 
-def coverage(error: np.ndarray, uncertainty: np.ndarray, shares: tuple[float, ...] = (0.5, 0.68, 0.9, 0.95)) -> dict[str, float]:
+def coverage(
+    error: np.ndarray, uncertainty: np.ndarray, shares: tuple[float, ...] = (0.5, 0.68, 0.9, 0.95)
+) -> dict[str, float]:
     """The share of errors inside the central interval of a normal distribution that should hold the share p.
 
     >>> coverage(np.array([0.1, -3.0]), np.array([1.0, 1.0]), shares=(0.68,))

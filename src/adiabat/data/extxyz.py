@@ -11,7 +11,7 @@ import gzip
 import json
 import lzma
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +24,7 @@ OPENERS = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
 _KINDS = {"S": str, "R": float, "I": int, "L": bool}
 _CLOSING = {"[": "]", "{": "}"}
 _BOOLEANS = {"T": True, "F": False, "True": True, "False": False, "TRUE": True, "FALSE": False, "true": True, "false": False}
+_SHOWN: dict[str, Callable[[Any], str]] = {"R": repr, "I": str, "L": lambda x: "T" if x else "F", "S": str}
 _KEY = re.compile(r"[^\s=]+")
 
 
@@ -136,7 +137,7 @@ def format_frame(columns: dict[str, np.ndarray], info: dict[str, Any]) -> str:
         kind = {"U": "S", "f": "R", "i": "I", "u": "I", "b": "L"}[values.dtype.kind]
         rows = values.reshape(n, -1)
         properties.append(f"{name}:{kind}:{rows.shape[1]}")
-        show = {"R": repr, "I": str, "L": lambda x: "T" if x else "F", "S": str}[kind]
+        show = _SHOWN[kind]
         texts.append([" ".join(map(show, row)) for row in rows.tolist()])
     lattice = {"Lattice": info["Lattice"]} if "Lattice" in info else {}
     rest = {key: value for key, value in info.items() if key != "Lattice"}

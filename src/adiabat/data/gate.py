@@ -56,8 +56,8 @@ def check(frames: Sequence[Atoms], isolated: Mapping[int, float] | Sequence[Atom
 
     >>> from adiabat.data.structure import labeled
     >>> h2 = Atoms("H2", [[0, 0, 0], [0, 0, 0.74]])
-    >>> [str(f)[:49] for f in check([labeled(h2, energy=-31.7, forces=np.ones((2, 3)))])]
-    ['fault: net force: the forces of 1 frame do not sum']
+    >>> print(check([labeled(h2, energy=-31.7, forces=np.ones((2, 3)))])[0].message)
+    the forces of 1 frame do not sum to zero: up to 1.73 eV/Å an atom, wanted below 0.002
     """
     if not len(frames):
         return [Finding("no frames", "fault", [], "the set is empty, wanted at least one labeled frame", "read or label some")]
@@ -241,7 +241,8 @@ def contacts(given: Set) -> list[Finding]:
 def duplicates(given: Set) -> list[Finding]:
     """One structure twice says nothing new; with other labels, one of them is wrong."""
     first: dict[tuple[str, str], int] = {}
-    again, against = [], []
+    again: list[int] = []
+    against: list[int] = []
     for k, atoms in enumerate(given.frames):
         level = str((atoms.info.get("adiabat") or {}).get("level_of_theory"))
         other = first.setdefault((content_hash(atoms), level), k)
@@ -259,7 +260,7 @@ def duplicates(given: Set) -> list[Finding]:
             sorted(same),
             "{n} equal another up to rotation, order of atoms or cell",
             "split() keeps them on one side",
-        )  # fmt: skip
+        )
     )
 
 

@@ -79,7 +79,7 @@ def attach(atoms: Atoms, found: dict[str, Any], scale: Factors, where: str) -> A
     )
     if "free_energy" in found and "energy" in found:
         sigma0 = _number(found, "energy", where)
-        if sigma0 != energy:
+        if sigma0 is not None and sigma0 != energy:
             copy.info["adiabat"] = dict(copy.info.get("adiabat") or {}) | {"energy_sigma0": sigma0 * scale.energy}
     return copy
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
@@ -27,7 +27,7 @@ ALL_ELECTRON = {
 OTHER_UNITS = {"hartree": hartree, "rydberg": rydberg, "kcal/mol": kcal_per_mol, "kJ/mol": kJ_per_mol}
 STEP = 0.3  # Å, the rms displacement over which the work is trusted
 PAIRS = 300
-Told = tuple[str, str, list[int], str, str, float]
+Told = tuple[str, Literal["fault", "warning", "note"], list[int], str, str, float]
 
 assert set(OTHER_UNITS) <= set(ENERGY)
 

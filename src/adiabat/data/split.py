@@ -139,6 +139,12 @@ def _trajectories(frames: Sequence[Atoms]) -> list[tuple[int, int]]:
             runs[str(atoms.info["trajectory"])].append(k)
     links = []
     for run in runs.values():
-        run.sort(key=lambda k: float(frames[k].info.get("step", frames[k].info.get("frame", k))))
+        run.sort(key=lambda k: _place(frames[k], k))
         links += [(a, b) for place, (a, b) in enumerate(zip(run, run[1:]), start=1) if place % BLOCK]
     return links
+
+
+def _place(atoms: Atoms, k: int) -> float:
+    """Where in its trajectory a frame stands."""
+    step = atoms.info.get("step", atoms.info.get("frame"))
+    return float(k if step is None else step)

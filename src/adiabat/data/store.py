@@ -155,7 +155,8 @@ class Dataset:
         Names are config_type, formula, natoms, engine, level, hash, energy, energy_per_atom, max_force, volume, or a key of
         `info`; operators are = != < <= > >=. Quote a value that has spaces.
         """
-        where, values = [], []
+        where: list[str] = []
+        values: list[str | int | float] = []
         columns = set(_COLUMNS) - {"numbers", "positions", "cell", "forces", "stress", "rest", "info"}
         for name, operator, value in clauses(expression):
             if name not in columns and name not in self._info_keys():
@@ -204,11 +205,8 @@ class Dataset:
                     "nothing was added; find out which is right, and leave the other out"
                 )
         missing = [w for w, before in zip(("energy", "forces", "stress"), known) if before is None and row[w] is not None]
-        if "energy" in missing:
-            missing.append("energy_per_atom")
-        if "forces" in missing:
-            missing.append("max_force")
-        for what in missing:
+        derived = {"energy": ["energy_per_atom"], "forces": ["max_force"], "stress": []}
+        for what in [column for name in missing for column in (name, *derived[name])]:
             self._db.execute(f"UPDATE configurations SET {what} = ? WHERE id = ?", (row[what], id_))
 
     def _info_keys(self) -> set[str]:

@@ -202,7 +202,7 @@ def charge_and_multiplicity(atoms: Atoms, charge: int, multiplicity: int | None,
 
 def ground_multiplicity(z: int) -> int:
     """2S+1 of the neutral atom's ground state, from the table ASE carries."""
-    return int(round(ground_state_magnetic_moments[z])) + 1
+    return round(float(ground_state_magnetic_moments[z])) + 1
 
 
 def finished(atoms: Atoms, computed: Computed, record: dict[str, Any]) -> Atoms:

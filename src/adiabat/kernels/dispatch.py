@@ -1,10 +1,93 @@
-"""Which path runs: the generated one where it can, the reference everywhere else. Callers never choose."""
+"""Which path runs: the generated one where it can, the reference everywhere else. Callers never choose.
+
+`ADIABAT_KERNELS=reference` switches compiled code off, `=cpp` makes its absence an error; both are for tests and for finding out.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
+import warnings
+from functools import cache
+
+import torch
+
+from adiabat.kernels import build, cpp
+from adiabat.kernels.ir import Contraction, Convolution
 from adiabat.typing import Tensor
 
+SCALARS = {torch.float32: "float", torch.float64: "double"}
+_reason: str | None = None  # why compiled kernels were given up in this process
 
-def fast_for(x: Tensor) -> bool:
-    """Whether compiled code can take this tensor now."""
-    return False
+
+def fast_for(spec: Convolution | Contraction, x: Tensor) -> bool:
+    """Whether compiled code does this operation on this tensor; compiles at the first asking.
+
+    The reference runs on other devices and precisions, inside torch.func transforms (vmap, jvp), on systems not tested yet, for
+    polynomials beyond `cpp.MAX_TERMS`, and, with one warning, where no library can be made.
+    """
+    global _reason
+    asked = wish()
+    if asked == "reference" or x.device.type != "cpu" or x.dtype not in SCALARS or not sys.platform.startswith("linux"):
+        return False
+    if torch._C._functorch.peek_interpreter_stack() is not None or not cpp.covers(spec):
+        return False
+    if _reason and asked != "cpp":
+        return False
+    try:
+        library(str(spec), x.dtype)
+    except build.NoKernels as error:
+        if asked == "cpp":
+            raise
+        _reason = str(error)
+        warnings.warn(
+            f"compiled kernels are off, the plain PyTorch reference runs (slower, same numbers): {error}", stacklevel=4
+        )
+        return False
+    return True
+
+
+def wish() -> str:
+    """What ADIABAT_KERNELS asks for: 'auto', 'reference' or 'cpp'."""
+    asked = os.environ.get("ADIABAT_KERNELS", "auto")
+    if asked not in ("auto", "reference", "cpp"):
+        raise ValueError(f"ADIABAT_KERNELS={asked!r}; wanted reference, cpp or nothing")
+    return asked
+
+
+@cache
+def library(spec: str, dtype: torch.dtype) -> ctypes.CDLL:
+    """The loaded library of an operation; `spec` is the text form of a Convolution or a Contraction."""
+    return build.library(cpp.source(parse(spec)), SCALARS[dtype])
+
+
+@cache
+def parse(spec: str) -> Convolution | Contraction:
+    return Contraction.of(spec) if spec.count("|") == 2 else Convolution.of(spec)
+
+
+def status() -> dict[str, str]:
+    """What runs and why, in words; `adiabat doctor` prints it. Compiles nothing.
+
+    >>> sorted(status())
+    ['cache', 'compiler', 'kernels', 'level', 'openmp']
+    """
+
+    def attempt(ask) -> str:
+        try:
+            return str(ask())
+        except build.NoKernels as error:
+            return f"none: {error}"
+
+    rows = {
+        "compiler": attempt(lambda: " ".join(build.compiler())),
+        "level": attempt(build.level),
+        "cache": attempt(build.cache_folder),
+        "openmp": build.openmp() or "none shared with torch: kernels run on one thread",
+    }
+    trouble = _reason or next((row.removeprefix("none: ") for row in rows.values() if row.startswith("none: ")), None)
+    if wish() == "reference":
+        trouble = "ADIABAT_KERNELS=reference"
+    rows["kernels"] = f"reference ({trouble})" if trouble else "compiled C++"
+    return rows

@@ -56,8 +56,8 @@ def edge_conv(
     NeurIPS 2022 (arXiv:2206.07697) (MACE) write it so; l = 0 alone is SchNet's continuous-filter convolution.
     """
     _check(h, Y, d, table, kind, edges, conv)
-    if dispatch.fast_for(h):
-        from adiabat.kernels.edge_conv_op import fast_edge_conv  # the compiler is asked for at the first use
+    if dispatch.fast_for(conv, h):
+        from adiabat.kernels.edge_conv_op import fast_edge_conv
 
         return fast_edge_conv(h, Y, d, table, cutoff, kind, edges, conv)
     return reference_edge_conv(h, Y, d, table, cutoff, kind, edges, conv)

@@ -45,7 +45,7 @@ def polynomial(
         raise ValueError(
             f"node_poly: coefficients {tuple(coefficients.shape)}; wanted (species, {len(poly.terms)}, {x.shape[-1]})"
         )
-    if dispatch.fast_for(x):
+    if dispatch.fast_for(poly, x):
         from adiabat.kernels.node_poly_op import fast_polynomial
 
         return fast_polynomial(x, species, coefficients, poly)

@@ -58,7 +58,7 @@ def spline(
     """
     n = table.shape[1] - 3
     x = d * (n / cutoff)
-    k = x.detach().clamp(0, n - 1).long()  # a skin edge lies beyond the table
+    k = x.detach().nan_to_num().clamp(0, n - 1).long()  # NaN stays one through t; a skin edge lies beyond the table
     t = x - k
     u = 1 - t
     w = torch.stack([u**3, 3 * t**3 - 6 * t**2 + 4, 3 * u**3 - 6 * u**2 + 4, t**3], -1) / 6  # E 4

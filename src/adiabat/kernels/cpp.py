@@ -1,0 +1,57 @@
+"""C++ from the IR: straight-line code for one path list or one polynomial, for any number of channels and threads.
+
+What does not depend on the operation stands in `lanes.h`, `conv.h` and `poly.h`; the unrolled parts are written by `cpp_conv` and
+`cpp_poly`. Numbers come from coefficient tables alone: no text of a model file reaches the compiler.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from adiabat.kernels import cpp_conv, cpp_poly
+from adiabat.kernels.ir import Contraction, Convolution
+
+MAX_TERMS = 4000  # a longer polynomial would compile for minutes: the reference does it
+
+
+def covers(spec: Convolution | Contraction) -> bool:
+    """Whether this operation is one to generate."""
+    return isinstance(spec, Convolution) or len(spec.terms) <= MAX_TERMS
+
+
+def source(spec: Convolution | Contraction) -> str:
+    """The whole translation unit of one operation: its kernels on values and on duals, a check of arguments, a trial.
+
+    >>> source(Convolution.of("0e|0.0.0e")).count("void forward_tangent(const Conv *a)")
+    1
+    """
+    writer = cpp_conv if isinstance(spec, Convolution) else cpp_poly
+    sizes = "enum { " + ", ".join(f"{name} = {n}" for name, n in writer.sizes(spec).items()) + " };"
+    parts = [f"// {spec}", _header("lanes.h"), sizes, _header(writer.HEADER), *writer.body(spec)]
+    return "\n".join([*parts, *_exports(writer), ""])
+
+
+def _header(name: str) -> str:
+    return files("adiabat.kernels").joinpath(name).read_text()
+
+
+def _exports(writer) -> list[str]:
+    struct = writer.STRUCT
+    lines = ['extern "C" {', "int lanes() { return W; }"]
+    lines += [f"int check_arguments(const {struct} *a, I n) {{ return check(*a, n); }}"]
+    for name in writer.FUNCTIONS:
+        lines += [f"void {name}(const {struct} *a) {{ {name}<Values>(*a); }}"]
+        lines += [f"void {name}_tangent(const {struct} *a) {{ {name}<Tangents>(*a); }}"]
+    # The trial: two atoms, every number one. What the processor cannot do shows here, in a process of its own.
+    calls = " ".join(f"{name}{kind}(&a);" for kind in ("", "_tangent") for name in writer.FUNCTIONS)
+    return [
+        *lines,
+        "int trial() {",
+        f"  std::vector<S> ones({writer.TRIAL_SIZE}, (S)1), outs(ones.size()); const S *p = ones.data(); S *o = outs.data();",
+        f"  {writer.TRIAL}",
+        f"  {calls}",
+        "  for (S x : outs) if (!(x - x == 0)) return 1;",
+        "  return 0;",
+        "}",
+        "}",
+    ]

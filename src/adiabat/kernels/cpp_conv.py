@@ -1,0 +1,231 @@
+"""The unrolled parts of a convolution in C++: forward by centers, backward by edges and by neighbors.
+
+Per edge, harmonics and coupling coefficients fold into one small table B[path, a, c] = Σ_m C_amc Y_m. The channel loop is then
+nothing but broadcast-multiply-adds; sums over neighbors stay in registers, and no message is ever stored:
+
+| kernel | walks | inner loop |
+|---|---|---|
+| forward | the edges of a center | o_c += B_ac · (R h_a) |
+| backward_edges | edge by edge | y_a = Σ_c B_ac g_c; B̄_ac = R h_a g_c → Ȳ; d̄ = R′ Σ_a h_a y_a |
+| backward_nodes | the edges of a neighbor (transposed order) | h̄_a += R y_a; table gradients: w_q Σ_a h_a y_a |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from adiabat.kernels.ir import Convolution
+
+HEADER, STRUCT, FUNCTIONS = "conv.h", "Conv", ("forward", "backward_edges", "backward_nodes")
+ACCUMULATORS = 20  # vectors that a loop may keep in registers; x86-64-v4 has 32
+
+TRIAL_SIZE = "(2 * ROWS + 2 * 17 * PATHS + 6 * PATHS + 2 * HARMONICS) * 16"
+TRIAL = """I first[3] = {0, 1, 2}, i[2] = {0, 1}, j[2] = {1, 0}, order[2] = {1, 0}, kind[2] = {0, 0};
+  Conv a = {2, 2, 16, 3, 6, HARMONICS, 1, 1.5, first, i, j, order, first, kind, p, p, p, p, p, p, p, p, p, p, p, o, o, o, o, o};"""
+
+MACROS = """
+#define TYPES(T) typedef typename T::v v;
+#define EDGE(t) const Edge<T> &edge = work.edges[t]; const v *B = work.folded(t); int lane = (t) % W;
+#define AT I at = ((cb / W) * a.table_rows + edge.row) * PATHS * W;
+#define B(q) T::lane(B[q], lane)"""
+
+OVER_CENTERS = """  I chunks = (a.centers + CHUNK - 1) / CHUNK;
+#pragma omp parallel num_threads(a.threads)
+  { Work<T> work;
+#pragma omp for schedule(dynamic)
+  for (I chunk = 0; chunk < chunks; chunk++) {
+    I n0 = chunk * CHUNK, n1 = n0 + CHUNK < a.centers ? n0 + CHUNK : a.centers, e0 = a.first[n0];
+    work.prepare(a, nullptr, e0, a.first[n1]);"""
+
+
+def sizes(conv: Convolution) -> dict[str, int]:
+    """Compile-time constants that conv.h stands on."""
+    harmonics = (conv.l_max + 1) ** 2
+    return {"ROWS": conv.irreps.dim, "PATHS": len(conv.paths), "HARMONICS": harmonics, "FOLDS": len(_Writer(conv).folds)}
+
+
+def body(conv: Convolution) -> list[str]:
+    writer = _Writer(conv)
+    return [MACROS, *writer.folding(), *writer.forward(), *writer.backward_edges(), *writer.backward_nodes()]
+
+
+class _Writer:
+    def __init__(self, conv: Convolution) -> None:
+        self.conv = conv
+        self.rows = conv.irreps.rows
+
+    # -- what paths look like ------------------------------------------------------------------------------------------
+
+    def start(self, p: int) -> int:
+        """The first row of path p's input."""
+        return self.rows[self.conv.paths[p].input].start
+
+    def parts(self, p: int) -> tuple[range, range]:
+        """Rows a of path p's input, rows c of its output."""
+        path = self.conv.paths[p]
+        return range(self.conv.irreps[path.input].dim), range(path.output.dim)
+
+    def at(self, p: int, c: int) -> str:
+        """Where path p's row c of atom n lies in the outputs: blocks [N, 2l+1, paths, C], one after the other."""
+        o, slot = self.conv.slots[p]
+        k = self.conv.multiplicity
+        before = sum(out.dim * k[q] for q, out in enumerate(self.conv.outputs[:o]))
+        return f"({before} * a.centers + n * {self.conv.outputs[o].dim * k[o]} + {c * k[o] + slot}) * a.C + cb"
+
+    def features(self, p: int) -> str:
+        return " ".join(f"v h{a} = T::load(h, hj + {self.start(p) + a} * a.C);" for a in self.parts(p)[0])
+
+    @cached_property
+    def folds(self) -> dict[tuple[int, int, int], int]:
+        """The place of (path, a, c) in an edge's table B."""
+        keys = dict.fromkeys((t.path, t.a - self.start(t.path), t.c) for t in self.conv.coefficients)
+        return {key: q for q, key in enumerate(keys)}
+
+    def folding(self) -> list[str]:
+        sums: dict[int, list[str]] = {}
+        for t in self.conv.coefficients:
+            q = self.folds[t.path, t.a - self.start(t.path), t.c]
+            sums.setdefault(q, []).append(f"(S){t.value!r} * y[{t.m}]")
+        lines = [f"  B[{q}] = {' + '.join(terms)};" for q, terms in sums.items()]
+        return ["template <class T> static void fold(const typename T::v *y, typename T::v *B) {", *lines, "}"]
+
+    # -- forward -------------------------------------------------------------------------------------------------------
+
+    def units(self) -> Iterator[list[int]]:
+        """Paths of one input whose outputs fit into the registers together."""
+        for k in range(len(self.rows)):
+            unit: list[int] = []
+            for p in (p for p, path in enumerate(self.conv.paths) if path.input == k):
+                if unit and sum(len(self.parts(q)[1]) for q in (*unit, p)) > ACCUMULATORS:
+                    yield unit
+                    unit = []
+                unit.append(p)
+            if unit:
+                yield unit
+
+    def forward(self) -> list[str]:
+        units = list(self.units())
+        return [
+            *(line for u, unit in enumerate(units) for line in self.sum(u, unit)),
+            "template <class T> static void forward(const Conv &a) {",
+            OVER_CENTERS,
+            "    for (I cb = 0; cb < a.C; cb += W) for (I n = n0; n < n1; n++) {",
+            *(f"      sum{u}<T>(a, work, n, e0, cb);" for u in range(len(units))),
+            "    } } } }",
+        ]
+
+    def sum(self, u: int, unit: list[int]) -> list[str]:
+        code = [f"template <class T> static void sum{u}(const Conv &a, const Work<T> &work, I n, I e0, I cb) {{ TYPES(T)"]
+        code += [f"  v {', '.join(f'o{p}_{c} = {{}}' for c in self.parts(p)[1])};" for p in unit]
+        code += ["  In h = {a.h, a.ht}, table = {a.blocked, a.blockedt};"]
+        code += ["  for (I e = a.first[n]; e < a.first[n + 1]; e++) { EDGE(e - e0) AT"]
+        code += [f"    I hj = a.j[e] * ROWS * a.C + cb; {self.features(unit[0])}"]
+        for p in unit:
+            code += [f"    {{ v R = mix<T>(edge.w, table, at + {p} * W, PATHS * W);"]
+            for a in self.parts(p)[0]:
+                terms = [f"o{p}_{c} += B({self.folds[p, a, c]}) * x;" for c in self.parts(p)[1] if (p, a, c) in self.folds]
+                code += [f"      {{ v x = R * h{a}; {' '.join(terms)} }}"]
+            code += ["    }"]
+        return [*code, "  }", *(f"  T::put(a.out, {self.at(p, c)}, o{p}_{c});" for p in unit for c in self.parts(p)[1]), "}"]
+
+    # -- backward by edges ---------------------------------------------------------------------------------------------
+
+    def backward_edges(self) -> list[str]:
+        paths = range(len(self.conv.paths))
+        return [
+            *(line for p in paths for line in self.edge(p)),
+            "template <class T> static void backward_edges(const Conv &a) { TYPES(T)",
+            OVER_CENTERS,
+            "    for (I n = n0; n < n1; n++) for (I e = a.first[n]; e < a.first[n + 1]; e++) { EDGE(e - e0)",
+            "      v yb[HARMONICS] = {}, db = {}; I hj = a.j[e] * ROWS * a.C;",
+            *(f"      edge{p}<T>(a, edge, B, lane, n, hj, yb, db);" for p in paths),
+            "      for (int m = 0; m < HARMONICS; m++) a.Yb[e * a.harmonics + m] = T::sum(yb[m]);",
+            "      a.db[e] = T::sum(db);",
+            "    } } } }",
+        ]
+
+    def edge(self, p: int) -> list[str]:
+        rows_a, rows_c = self.parts(p)
+        code = [
+            f"template <class T> static void edge{p}(const Conv &a, const Edge<T> &edge, const typename T::v *B, int lane, I n, I hj,",
+            "    typename T::v *yb, typename T::v &db) { TYPES(T)",
+            "  In h = {a.h, a.ht}, table = {a.table, a.tablet};",
+        ]
+        width = max(1, ACCUMULATORS // len(rows_a))
+        for c0 in range(0, len(rows_c), width):  # everything is a sum over c: what does not fit at once comes in parts
+            code += self.edge_part(p, rows_c[c0 : c0 + width])
+        return [*code, "}"]
+
+    def edge_part(self, p: int, rows_c: range) -> list[str]:
+        rows_a = self.parts(p)[0]
+        chosen = [(a, c) for c in rows_c for a in rows_a if (p, a, c) in self.folds]
+        if not chosen:
+            return []
+        load = [f"v h{a} = T::load(h, hc + {self.start(p) + a} * a.C), x{a} = R * h{a}, y{a} = {{}};" for a in rows_a]
+        code = [
+            f"  {{ v {', '.join(f'b{a}_{c} = {{}}' for a, c in chosen)};",
+            "  I hc = hj; for (I cb = 0; cb < a.C; cb += W, hc += W) {",
+            f"    I at = (edge.row * PATHS + {p}) * a.C + cb; v R = mix<T>(edge.w, table, at, PATHS * a.C);",
+            "    v D = mix<T>(edge.slope, table, at, PATHS * a.C);",
+            *(f"    {line}" for line in load),
+        ]
+        for c in rows_c:
+            terms = [f"y{a} += B({self.folds[p, a, c]}) * g; b{a}_{c} += x{a} * g;" for a in rows_a if (a, c) in chosen]
+            code += [f"    {{ V g = fixed(a.g, {self.at(p, c)}); {' '.join(terms)} }}"]
+        code += [f"    db += ({' + '.join(f'y{a} * h{a}' for a in rows_a)}) * D; }}"]
+        for t in self.conv.coefficients:
+            a = t.a - self.start(p)
+            if t.path == p and (a, t.c) in chosen:
+                code += [f"  yb[{t.m}] += (S){t.value!r} * b{a}_{t.c};"]
+        return [*code, "  }"]
+
+    # -- backward by neighbors -----------------------------------------------------------------------------------------
+
+    def backward_nodes(self) -> list[str]:
+        inputs = sorted({path.input for path in self.conv.paths})
+        idle = [row for k, span in enumerate(self.rows) if k not in inputs for row in range(span.start, span.stop)]
+        return [
+            *(line for k in inputs for line in self.node(k)),
+            "template <class T, bool TABLE> static void nodes(const Conv &a, Work<T> &work, I n0, I b0, I b1) {",
+            "  I n1 = n0 + CHUNK < a.neighbors ? n0 + CHUNK : a.neighbors, t0 = a.first_by_neighbor[n0];",
+            "  work.prepare(a, a.order, t0, a.first_by_neighbor[n1]);",
+            "  for (I cb = b0 * W; cb < b1 * W; cb += W) for (I j = n0; j < n1; j++) {",
+            *(f"    node{k}<T, TABLE>(a, work, j, t0, cb);" for k in inputs),
+            *(f"    T::put(a.hb, (j * ROWS + {row}) * a.C + cb, typename T::v{{}});" for row in idle),
+            "  } }",
+            "template <class T> static void backward_nodes(const Conv &a) {",
+            "  I chunks = (a.neighbors + CHUNK - 1) / CHUNK, blocks = a.C / W;",
+            "#pragma omp parallel num_threads(a.threads)",
+            "  { Work<T> work;",
+            "  if (a.blockedb) {  // tables are sums over edges: a thread owns channels, so that every sum has one order",
+            "    I b0, b1; share(blocks, b0, b1);",
+            "    if (b0 < b1) for (I chunk = 0; chunk < chunks; chunk++) nodes<T, true>(a, work, chunk * CHUNK, b0, b1);",
+            "  } else {",
+            "#pragma omp for schedule(dynamic)",
+            "    for (I chunk = 0; chunk < chunks; chunk++) nodes<T, false>(a, work, chunk * CHUNK, 0, blocks);",
+            "  } } }",
+        ]
+
+    def node(self, k: int) -> list[str]:
+        mine = [p for p, path in enumerate(self.conv.paths) if path.input == k]
+        rows_a, start = self.parts(mine[0])[0], self.rows[k].start
+        code = [
+            f"template <class T, bool TABLE> static void node{k}(const Conv &a, const Work<T> &work, I j, I t0, I cb) {{ TYPES(T)",
+            f"  v {', '.join(f'o{a} = {{}}' for a in rows_a)}; In h = {{a.h, a.ht}}, table = {{a.blocked, a.blockedt}};",
+            f"  I hj = j * ROWS * a.C + cb; {self.features(mine[0])}",
+            "  for (I t = a.first_by_neighbor[j]; t < a.first_by_neighbor[j + 1]; t++) { EDGE(t - t0) AT I n = a.i[a.order[t]];",
+        ]
+        for p in mine:
+            code += [
+                f"    {{ v R = mix<T>(edge.w, table, at + {p} * W, PATHS * W), {', '.join(f'y{a} = {{}}' for a in rows_a)};"
+            ]
+            for c in self.parts(p)[1]:
+                terms = [f"y{a} += B({self.folds[p, a, c]}) * g;" for a in rows_a if (p, a, c) in self.folds]
+                code += [f"      {{ V g = fixed(a.g, {self.at(p, c)}); {' '.join(terms)} }}"]
+            code += ["      " + " ".join(f"o{a} += R * y{a};" for a in rows_a)]
+            code += [f"      if (TABLE) {{ v Rb = {' + '.join(f'y{a} * h{a}' for a in rows_a)};"]
+            code += [
+                f"        for (int q = 0; q < 4; q++) T::add(a.blockedb, at + ({p} + q * PATHS) * W, edge.w[q] * Rb); }} }}"
+            ]
+        return [*code, "  }", *(f"  T::put(a.hb, hj + {start + a} * a.C, o{a});" for a in rows_a), "}"]

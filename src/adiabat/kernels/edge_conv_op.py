@@ -1,0 +1,212 @@
+"""`edge_conv` as compiled operations: forward, backward and double backward from one templated source.
+
+With s = ⟨g, conv(x)⟩ for x = (h, Y, d, table), the backward operation returns ∂s/∂x. Its own derivative, for cotangents v of those
+gradients, is by the symmetry of second derivatives the tangent of ∂s/∂x in the direction v, and for g the tangent of conv itself:
+the same code on dual numbers. A third derivative is refused.
+"""
+
+# no `from __future__ import annotations`: torch.library reads the types of the signatures
+import ctypes
+
+import torch
+
+from adiabat.kernels.dispatch import library, parse
+from adiabat.kernels.ir import Convolution
+from adiabat.typing import Tensor
+
+BLOCK = 16  # channels are padded to a multiple of this, whatever the vector length
+
+
+def fast_edge_conv(h, Y, d, table, cutoff, kind, edges, conv: Convolution) -> list[Tensor]:
+    """See `edge_conv`; here channels are padded to whole vectors and the flat result is cut into one view per output irrep."""
+    C, n = h.shape[-1], len(edges.first) - 1
+    extra = -C % BLOCK
+    if extra:
+        h, table = torch.nn.functional.pad(h, (0, extra)), torch.nn.functional.pad(table, (0, extra))
+    lists = [edges.first, edges.i, edges.j, edges.by_neighbor, edges.first_by_neighbor, kind]
+    flat = conv_forward(h, Y, d, table, lists, cutoff, str(conv))
+    sizes = [n * out.dim * k * (C + extra) for out, k in zip(conv.outputs, conv.multiplicity)]
+    blocks = [
+        x.view(n, out.dim, k, C + extra) for x, out, k in zip(flat.split(sizes), conv.outputs, conv.multiplicity, strict=True)
+    ]
+    return [x[..., :C] for x in blocks] if extra else blocks
+
+
+@torch.library.custom_op("adiabat::conv_forward", mutates_args=())
+def conv_forward(h: Tensor, Y: Tensor, d: Tensor, table: Tensor, lists: list[Tensor], cutoff: float, spec: str) -> Tensor:
+    out = h.new_empty((len(lists[0]) - 1) * _rows(spec) * h.shape[-1])
+    call = Call(spec, h, Y, d, table, lists, cutoff, out=out)
+    call.check(len(d))
+    call.run("forward")
+    return out
+
+
+@torch.library.custom_op("adiabat::conv_backward", mutates_args=())
+def conv_backward(
+    h: Tensor, Y: Tensor, d: Tensor, table: Tensor, g: Tensor, lists: list[Tensor], cutoff: float, spec: str, needs: list[bool]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """∂⟨g, conv⟩/∂(h, Y, d, table); what `needs` does not ask for is zero."""
+    return _backward("", h, Y, d, table, g, lists, cutoff, spec, needs)
+
+
+@torch.library.custom_op("adiabat::conv_double_backward", mutates_args=())
+def conv_double_backward(
+    h: Tensor, Y: Tensor, d: Tensor, table: Tensor, g: Tensor, tangents: list[Tensor], lists: list[Tensor], cutoff: float, spec: str,
+    needs: list[bool],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """The derivatives of ⟨v, conv_backward⟩ with respect to (h, Y, d, table, g); v are the `tangents`."""
+    grads = _backward("_tangent", h, Y, d, table, g, lists, cutoff, spec, needs[:4], tangents)
+    out = torch.empty_like(g)
+    Call(spec, h, Y, d, table, lists, cutoff, tangents, out=out).run("forward_tangent")
+    return *grads, out
+
+
+def _backward(kind, h, Y, d, table, g, lists, cutoff, spec, needs, tangents=None):
+    need_h, need_Y, need_d, need_table = needs
+    grads = [torch.zeros_like(x) if not need else torch.empty_like(x) for x, need in zip((h, Y, d, table), needs)]
+    if need_Y and Y.shape[1] > _harmonics(spec):
+        grads[1].zero_()
+    blocked = torch.zeros_like(_blocked(table, _lanes(spec, h))) if need_table else None
+    call = Call(spec, h, Y, d, table, lists, cutoff, tangents, g=g, hb=grads[0], Yb=grads[1], db=grads[2], blockedb=blocked)
+    if need_Y or need_d:
+        call.run("backward_edges" + kind)
+    if need_h or need_table:
+        call.run("backward_nodes" + kind)
+    if blocked is not None:
+        grads[3] = _unblocked(blocked)
+    return tuple(grads)
+
+
+def _setup(ctx, inputs, output):
+    *tensors, lists, cutoff, spec = inputs
+    ctx.save_for_backward(*tensors, *lists)
+    ctx.about = cutoff, spec
+
+
+def _forward_vjp(ctx, g):
+    h, Y, d, table, *lists = ctx.saved_tensors
+    grads = conv_backward(h, Y, d, table, g.contiguous(), lists, *ctx.about, list(ctx.needs_input_grad[:4]))
+    return *_wanted(ctx, grads), [None] * len(lists), None, None
+
+
+def _backward_setup(ctx, inputs, output):
+    *tensors, lists, cutoff, spec, _ = inputs
+    ctx.save_for_backward(*tensors, *lists)
+    ctx.about = cutoff, spec
+
+
+def _backward_vjp(ctx, *cotangents):
+    h, Y, d, table, g, *lists = ctx.saved_tensors
+    tangents = [torch.zeros_like(x) if v is None else v.contiguous() for x, v in zip((h, Y, d, table), cotangents, strict=True)]
+    grads = conv_double_backward(h, Y, d, table, g, tangents, lists, *ctx.about, list(ctx.needs_input_grad[:5]))
+    return *_wanted(ctx, grads), [None] * len(lists), None, None, None
+
+
+def _wanted(ctx, grads):
+    return (grad if need else None for grad, need in zip(grads, ctx.needs_input_grad))
+
+
+def _third(ctx, *cotangents):
+    raise NotImplementedError("edge_conv has two derivatives; for a third one set ADIABAT_KERNELS=reference")
+
+
+@conv_forward.register_fake
+def _(h, Y, d, table, lists, cutoff, spec):
+    return h.new_empty((len(lists[0]) - 1) * _rows(spec) * h.shape[-1])
+
+
+@conv_backward.register_fake
+def _(h, Y, d, table, g, lists, cutoff, spec, needs):
+    return tuple(torch.empty_like(x) for x in (h, Y, d, table))
+
+
+@conv_double_backward.register_fake
+def _(h, Y, d, table, g, tangents, lists, cutoff, spec, needs):
+    return tuple(torch.empty_like(x) for x in (h, Y, d, table, g))
+
+
+conv_forward.register_autograd(_forward_vjp, setup_context=_setup)
+conv_backward.register_autograd(_backward_vjp, setup_context=_backward_setup)
+conv_double_backward.register_autograd(_third)
+
+
+class Conv(ctypes.Structure):
+    """`struct Conv` of conv.h, field by field."""
+
+    _fields_ = (
+        [(name, ctypes.c_int64) for name in "centers neighbors C intervals table_rows harmonics threads".split()]
+        + [("cutoff", ctypes.c_double)]
+        + [(name, ctypes.c_void_p) for name in "first i j order first_by_neighbor kind".split()]
+        + [(name, ctypes.c_void_p) for name in "h Y d table blocked g ht Yt dt tablet blockedt out hb Yb db blockedb".split()]
+    )
+
+
+FAULTS = (
+    "the row pointers do not span the edges",
+    "the edges are not sorted by their center",
+    "a neighbor is out of range",
+    "a kind of edge is out of range",
+    "a distance is not a number or negative: look at the positions and the cell",
+    "by_neighbor does not sort the edges by their neighbor",
+)
+
+
+class Call:
+    """One call of compiled code. It holds every contiguous temporary, so that none is freed while the code runs."""
+
+    def __init__(self, spec, h, Y, d, table, lists, cutoff, tangents=None, **more):
+        self.library = library(spec, h.dtype)
+        self.kept = {
+            "h": h,
+            "Y": Y,
+            "d": d,
+            "table": table,
+            **dict(zip(("first", "i", "j", "order", "first_by_neighbor", "kind"), lists)),
+        }
+        if tangents is not None:
+            self.kept |= dict(zip(("ht", "Yt", "dt", "tablet"), tangents))
+        self.kept = {name: x.contiguous() for name, x in self.kept.items()}
+        lanes = self.library.lanes()
+        self.kept |= {f"blocked{t}": _blocked(self.kept[f"table{t}"], lanes) for t in ("", "t") if f"table{t}" in self.kept}
+        self.kept |= {name: x for name, x in more.items() if x is not None}
+        self.numbers = {
+            "centers": len(lists[0]) - 1, "neighbors": len(h), "C": h.shape[-1], "intervals": table.shape[1] - 3,
+            "table_rows": table.shape[0] * table.shape[1], "harmonics": Y.shape[1], "threads": torch.get_num_threads(),
+            "cutoff": cutoff,
+        }  # fmt: skip
+
+    def check(self, edges: int) -> None:
+        fault = self.library.check_arguments(ctypes.byref(self._struct()), ctypes.c_int64(edges))
+        if fault:
+            raise ValueError(f"edge_conv: {FAULTS[fault - 1]}")
+
+    def run(self, function: str) -> None:
+        getattr(self.library, function)(ctypes.byref(self._struct()))
+
+    def _struct(self) -> Conv:
+        return Conv(**self.numbers, **{name: x.data_ptr() for name, x in self.kept.items()})
+
+
+def _blocked(table: Tensor, lanes: int) -> Tensor:
+    """[kinds, rows, paths, C] → [C / lanes, kinds, rows, paths, lanes]: what one block of channels reads lies together."""
+    return table.unflatten(-1, (-1, lanes)).movedim(-2, 0).contiguous()
+
+
+def _unblocked(blocked: Tensor) -> Tensor:
+    return blocked.movedim(0, -2).flatten(-2)
+
+
+def _lanes(spec: str, x: Tensor) -> int:
+    return library(spec, x.dtype).lanes()
+
+
+def _rows(spec: str) -> int:
+    conv = parse(spec)
+    assert isinstance(conv, Convolution)
+    return conv.n_rows
+
+
+def _harmonics(spec: str) -> int:
+    conv = parse(spec)
+    assert isinstance(conv, Convolution)
+    return (conv.l_max + 1) ** 2

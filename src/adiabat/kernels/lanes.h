@@ -1,0 +1,78 @@
+// What every generated kernel stands on: channels as SIMD lanes (GCC/Clang vector extensions), and dual numbers.
+// ADIABAT_SCALAR (float, double) and ADIABAT_BYTES (16, 32, 64) come from the command line.
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+typedef ADIABAT_SCALAR S;
+typedef int64_t I;
+enum { W = ADIABAT_BYTES / sizeof(S) };
+typedef S V __attribute__((vector_size(ADIABAT_BYTES)));
+typedef S VU __attribute__((vector_size(ADIABAT_BYTES), aligned(sizeof(S)), may_alias));
+
+// a + εb with ε² = 0: run on duals, a kernel gives the derivative of its outputs along the tangents of its inputs.
+template <class X> struct Dual { X v, t; };
+template <class X> static inline Dual<X> operator+(Dual<X> a, Dual<X> b) { return {a.v + b.v, a.t + b.t}; }
+template <class X> static inline Dual<X> operator-(Dual<X> a, Dual<X> b) { return {a.v - b.v, a.t - b.t}; }
+template <class X> static inline Dual<X> operator*(Dual<X> a, Dual<X> b) { return {a.v * b.v, a.v * b.t + a.t * b.v}; }
+template <class X> static inline Dual<X> operator*(S a, Dual<X> b) { return {a * b.v, a * b.t}; }
+template <class X> static inline Dual<X> operator+(S a, Dual<X> b) { return {a + b.v, b.t}; }
+template <class X> static inline Dual<X> operator-(S a, Dual<X> b) { return {a - b.v, -b.t}; }
+template <class X> static inline void operator+=(Dual<X> &a, Dual<X> b) { a.v += b.v; a.t += b.t; }
+static inline Dual<V> operator*(Dual<S> a, Dual<V> b) { return {a.v * b.v, a.v * b.t + a.t * b.v}; }
+static inline Dual<V> operator*(Dual<S> a, V b) { return {a.v * b, a.t * b}; }
+static inline Dual<V> operator*(Dual<V> a, V b) { return {a.v * b, a.t * b}; }
+static inline Dual<V> operator*(V a, Dual<V> b) { return {a * b.v, a * b.t}; }
+
+// The sum of all lanes, in one fixed order.
+static inline S total(V x) {
+  S a[W];
+  *(VU *)a = x;
+  for (int half = W / 2; half; half /= 2)
+    for (int k = 0; k < half; k++) a[k] += a[k + half];
+  return a[0];
+}
+
+struct In { const S *v, *t; };  // an argument and its tangent
+
+struct Values {  // plain evaluation
+  typedef S s;
+  typedef V v;
+  static inline S value(s x) { return x; }
+  static inline s get(In a, I i) { return a.v[i]; }
+  static inline v load(In a, I i) { return *(const VU *)(a.v + i); }
+  static inline s lane(const v &x, int k) { return x[k]; }
+  static inline void set(v &x, int k, s y) { x[k] = y; }
+  static inline void put(S *o, I i, v x) { *(VU *)(o + i) = x; }
+  static inline void add(S *o, I i, v x) { *(VU *)(o + i) += x; }
+  static inline S sum(v x) { return total(x); }
+};
+
+struct Tangents {  // evaluation on duals; what is stored is the tangent
+  typedef Dual<S> s;
+  typedef Dual<V> v;
+  static inline S value(s x) { return x.v; }
+  static inline s get(In a, I i) { return {a.v[i], a.t[i]}; }
+  static inline v load(In a, I i) { return {*(const VU *)(a.v + i), *(const VU *)(a.t + i)}; }
+  static inline s lane(const v &x, int k) { return {x.v[k], x.t[k]}; }
+  static inline void set(v &x, int k, s y) { x.v[k] = y.v; x.t[k] = y.t; }
+  static inline void put(S *o, I i, v x) { *(VU *)(o + i) = x.t; }
+  static inline void add(S *o, I i, v x) { *(VU *)(o + i) += x.t; }
+  static inline S sum(v x) { return total(x.t); }
+};
+
+static inline V fixed(const S *p, I i) { return *(const VU *)(p + i); }  // an argument that has no tangent
+
+// The share of `blocks` that this thread of a team owns.
+static inline void share(I blocks, I &from, I &to) {
+#ifdef _OPENMP
+  I n = omp_get_num_threads(), k = omp_get_thread_num();
+#else
+  I n = 1, k = 0;
+#endif
+  from = blocks * k / n;
+  to = blocks * (k + 1) / n;
+}

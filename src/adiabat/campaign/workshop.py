@@ -1,0 +1,196 @@
+"""Where a campaign's work is done: labels by the ledger and a pool of workers, and stages whose products are kept.
+
+A stage's product is written when it is whole; a campaign that is run again takes it from there. So a campaign is a plain story,
+told from the beginning each time, of which only the missing parts are computed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+
+from adiabat.campaign.run_folder import RunFolder
+from adiabat.data.store import Dataset
+from adiabat.data.structure import content_hash, from_json, to_json
+from adiabat.graph import Graph
+from adiabat.jobs import Ledger, LocalPool, Outcome, Task, run
+from adiabat.labelers import Labeler, LabelError
+from adiabat.potential import Prediction
+
+Say = Callable[[str, str, dict[str, Any]], None]
+
+
+class Workshop:
+    """A run folder, its ledger and its workers; a context manager that gives all of them back."""
+
+    def __init__(self, folder: RunFolder, labeler: Labeler, workers: int | None, say: Say) -> None:
+        self.folder, self.labeler, self.workers, self._say = folder, labeler, workers, say
+        self.record = labeler.record()  # asks the engine for its version: a missing one is told before any work
+        self.failures: list[Outcome] = []
+
+    def __enter__(self) -> Workshop:
+        self.ledger = Ledger(self.folder.folder)
+        self.pool = LocalPool(self.workers)
+        self.store = Dataset(self.folder.path("labels.db"))
+        return self
+
+    @property
+    def pool_size(self) -> int:
+        """How many workers label side by side."""
+        return self.pool.workers
+
+    def __exit__(self, *_: Any) -> None:
+        self.store.close()
+        self.pool.close()
+        self.ledger.close()
+
+    def say(self, stage: str, message: str, **data: Any) -> None:
+        """A line for the log and for whoever watches."""
+        self.folder.event(stage, message, **data)
+        self._say(stage, message, data)
+
+    def stage(self, name: str, work: Callable[[], Any]) -> Any:
+        """The product of `work()`, JSON; taken from `stages/` if an earlier start of this campaign finished it."""
+        path = f"stages/{name}.json"
+        known = self.folder.read_json(path)
+        if known is None:
+            begun = time.monotonic()
+            product = work()
+            known = {"wall_s": time.monotonic() - begun, "product": product}
+            self.folder.write_json(path, known)
+        return known["product"]
+
+    def spent(self) -> dict[str, float]:
+        """Wall-clock seconds by stage, those of earlier starts too."""
+        files = sorted((self.folder.folder / "stages").glob("*.json"), key=lambda p: p.stat().st_mtime)
+        return {f.stem: self.folder.read_json(f"stages/{f.name}")["wall_s"] for f in files}
+
+    def label(self, frames: Sequence[Atoms], kind: str, *, keep: bool = True) -> list[Atoms]:
+        """Labeled copies in order; frames no engine could label are left out, told and kept in `failures`.
+
+        `keep` puts them into the store of training labels. Each carries `kind` as its config_type.
+        """
+        frames = [_of_kind(a, kind) for a in frames]
+        tasks = [self._task(a) for a in frames]
+        done = 0
+
+        def count(outcome: Outcome) -> None:
+            nonlocal done
+            done += 1
+            self._say("label", f"{kind}: {done} of {len(set(t.key for t in tasks))}", {"done": done, "of": len(tasks), "kind": kind})
+
+        outcomes = run(tasks, self.ledger, self.pool, on_outcome=count)
+        labeled = []
+        for frame, outcome in zip(frames, outcomes, strict=True):
+            if outcome.status != "done":
+                self.failures.append(outcome)
+                failure = outcome.failure
+                self.say("label", f"{kind}: no label for {frame.get_chemical_formula()}: {failure.message if failure else outcome.status}", key=outcome.key)
+                continue
+            atoms = from_json(outcome.result["atoms"])
+            atoms.info.update(frame.info)
+            labeled.append(atoms)
+        if not labeled:
+            last = self.failures[-1].failure
+            raise LabelError(
+                f"{self.labeler.name}: none of {len(frames)} {kind} structures could be labeled; the last: {last.message if last else 'no reason given'}",
+                last.kind if last and last.kind in ("not_converged", "bad_input", "engine_missing", "resources") else "crashed",
+                last.cure if last else "look at the ledger",
+            )
+        if keep:
+            self.store.add(labeled)
+        return labeled
+
+    def compute(self, tasks: Sequence[Task]) -> list[Any]:
+        """Results of other tasks, side by side; a failure is an error."""
+        outcomes = run(tasks, self.ledger, self.pool)
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            if outcome.status != "done":
+                failure = outcome.failure
+                raise RuntimeError(f"{task.kind}: {failure.message if failure else outcome.status}" + (f"; {failure.cure}" if failure else ""))
+        return [o.result for o in outcomes]
+
+    def label_costs(self, kinds: dict[str, Sequence[Atoms]]) -> list[dict[str, Any]]:
+        """Rows of a cost table: how many labels of each kind, and what they cost."""
+        rows = []
+        for kind, frames in kinds.items():
+            records = [a.info["adiabat"] for a in frames]
+            rows.append({
+                "kind": kind, "labels": len(frames), "wall_s": sum(r["wall_s"] for r in records), "cpu_s": sum(r["cpu_s"] for r in records),
+                "failed": sum(1 for o in self.failures if o.failure and o.key.startswith(kind)),
+            })  # fmt: skip
+        return rows
+
+    def _task(self, atoms: Atoms) -> Task:
+        identity = {"structure": content_hash(atoms), "level_of_theory": self.record["level_of_theory"], "version": self.record["version"], "settings": self.record["settings"]}
+        return Task("label", "adiabat.labelers:label", {"labeler": {self.labeler.name: self.labeler.settings()}, "atoms": to_json(atoms)}, identity)
+
+
+class ByLabels(Calculator):
+    """The reference engine as an ASE calculator whose every label goes through the ledger: what is relaxed once stays relaxed."""
+
+    implemented_properties = ("energy", "free_energy", "forces", "stress")
+
+    def __init__(self, workshop: Workshop, kind: str) -> None:
+        super().__init__()
+        self.workshop, self.kind = workshop, kind
+        self.labeled: list[Atoms] = []
+
+    def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        bare = self.atoms.copy()
+        [found] = self.workshop.label([bare], self.kind)
+        self.labeled.append(found)
+        self.results = dict(found.calc.results)
+
+
+class EnginePotential:
+    """A cheap engine where a potential is expected: dynamics before there is a model."""
+
+    def __init__(self, labeler: Labeler) -> None:
+        labeler.version()
+        self.labeler, self.cutoff = labeler, 3.0  # the cutoff is for edges nobody asks for
+
+    def __call__(self, graph: Graph) -> Prediction:
+        energies, forces = [], []
+        for s in range(graph.n_structures):
+            mine = (graph.structure == s).numpy()
+            atoms = Atoms(graph.numbers.numpy()[mine], graph.positions.numpy()[mine], cell=graph.cell[s].numpy(), pbc=graph.pbc[s].numpy())
+            found = self.labeler.compute(atoms)
+            energies.append(found.energy)
+            forces.append(np.asarray(found.forces))
+        nothing = torch.zeros(graph.n_atoms, dtype=torch.float64)
+        return Prediction(torch.tensor(energies, dtype=torch.float64), torch.tensor(np.concatenate(forces)), nothing, graph, {}, _no_stress)
+
+
+def _no_stress() -> torch.Tensor:
+    raise ValueError("the stress of an engine's frame was asked for; label the frame to have it")
+
+
+def _of_kind(atoms: Atoms, kind: str) -> Atoms:
+    copy = atoms.copy()
+    copy.calc = None
+    copy.info = {k: v for k, v in atoms.info.items() if k in ("charge", "multiplicity", "trajectory", "step")}
+    copy.info["config_type"] = kind
+    for name in [n for n in copy.arrays if n not in ("numbers", "positions")]:
+        del copy.arrays[name]
+    return copy
+
+
+def as_json(frames: Sequence[Atoms]) -> list[dict[str, Any]]:
+    return [to_json(a) for a in frames]
+
+
+def as_atoms(records: Sequence[dict[str, Any]]) -> list[Atoms]:
+    return [from_json(r) for r in records]
+
+
+def model_path(folder: RunFolder, name: str) -> Path:
+    return folder.path(f"models/{name}.adiabat")

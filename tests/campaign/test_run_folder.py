@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from adiabat.campaign.run_folder import RunFolder, RunFolderError, differences
+from adiabat.campaign.run_folder import RunFolder, RunFolderError
 from adiabat.jobs import LedgerInUse
 
 CONFIG = {"data": ["a.xyz"], "model": {"bpnn": {"cutoff": 5.0}}, "workers": 2}
@@ -54,9 +54,8 @@ def test_files_of_somebody_else_are_refused(tmp_path):
 
 
 def test_a_second_program_is_kept_out(tmp_path):
-    with RunFolder(tmp_path, CONFIG):
-        with pytest.raises(LedgerInUse, match="in use by process"), RunFolder(tmp_path, CONFIG):
-            pass
+    with RunFolder(tmp_path, CONFIG), pytest.raises(LedgerInUse, match="in use by process"), RunFolder(tmp_path, CONFIG):
+        pass
     with RunFolder(tmp_path, CONFIG):
         pass
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 
@@ -25,6 +25,7 @@ class DynamicsError(ValueError):
         self.structures = structures
 
 
+@runtime_checkable
 class Watch(Protocol):
     """Called with a state and the timestep: True for the structures in trouble."""
 

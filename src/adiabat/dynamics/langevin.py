@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from adiabat.dynamics.guards import EXPLODED, Watch
-from adiabat.dynamics.splitting import BAOAB, Bath, PotentialLike, Splitting, integrate
-from adiabat.dynamics.state import State
+from adiabat.dynamics.splitting import BAOAB, Bath, Splitting, integrate
+from adiabat.dynamics.state import PotentialLike, State
 from adiabat.typing import Float, Tensor
 from adiabat.units import ACCELERATION, k_B
 
@@ -42,8 +42,9 @@ def langevin(
     if friction_per_fs < 0:
         raise ValueError(f"friction_per_fs = {friction_per_fs}; wanted zero or more, 0.01 loses its memory in 100 fs")
     bath = ornstein_uhlenbeck(state, rng=rng, temperature_K=temperature_K, friction_per_fs=friction_per_fs)
-    options = {"guards": guards, "stop_if": stop_if, "check_every": check_every}
-    yield from integrate(state, potential, splitting, timestep_fs=timestep_fs, bath=bath, **options)
+    yield from integrate(
+        state, potential, splitting, timestep_fs=timestep_fs, bath=bath, guards=guards, stop_if=stop_if, check_every=check_every
+    )
 
 
 def ornstein_uhlenbeck(state: State, *, rng: torch.Generator, temperature_K: Temperature, friction_per_fs: float) -> Bath:

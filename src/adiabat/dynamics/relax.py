@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from adiabat.dynamics.splitting import PotentialLike
-from adiabat.dynamics.state import State
+from adiabat.dynamics.state import PotentialLike, State
 from adiabat.typing import Bool, Float, Int, Tensor
 
 
@@ -57,7 +56,7 @@ def relax(state: State, potential: PotentialLike, *, fmax: float = 0.01, max_ste
 
     for _ in range(max_steps + 1):
         F = prediction.forces * mobile
-        largest = dt.new_zeros(structures).index_reduce_(0, structure, F.norm(dim=1), "amax")
+        largest = dt.new_zeros(structures).scatter_reduce_(0, structure, F.norm(dim=1), "amax")
         going = ~(largest < fmax)
         if not bool(going.any()) or int(steps.max()) >= max_steps:
             break

@@ -17,13 +17,10 @@ from dataclasses import dataclass
 import torch
 
 from adiabat.dynamics.guards import EXPLODED, Watch, raise_for, stopped_by
-from adiabat.dynamics.state import State
-from adiabat.graph import Graph
-from adiabat.potential import Prediction
+from adiabat.dynamics.state import PotentialLike, State
 from adiabat.typing import Bool, Float, Tensor
 from adiabat.units import ACCELERATION
 
-PotentialLike = Callable[[Graph], Prediction]
 # (positions, velocities, time, share of a step) → velocities after the bath
 Bath = Callable[[Tensor, Tensor, float, float], Tensor]
 
@@ -102,7 +99,7 @@ def _step(
                 graph = graph.move(x)
                 prediction, moved = potential(graph), False
             v = torch.addcmul(v, prediction.forces, kick, value=splitting.share("B"))
-        else:
+        elif bath is not None:
             after = bath(x, v, state.time_fs, splitting.share("O") * timestep_fs)
             if moving is not None:
                 after = torch.where(moving, after, v)

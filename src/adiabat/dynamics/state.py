@@ -6,9 +6,9 @@ Structures in a batch do not know each other: replicas of one molecule, or many 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 Remove = Literal["nothing", "momentum", "rotation"]
+
+
+@runtime_checkable
+class PotentialLike(Protocol):
+    """A potential, a committee, or anything that answers a graph with a prediction and says how far it sees."""
+
+    @property
+    def cutoff(self) -> float: ...
+
+    def __call__(self, graph: Graph) -> Prediction: ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class State:
     def of(
         cls,
         atoms: Atoms | Sequence[Atoms],
-        potential: Callable[[Graph], Prediction],
+        potential: PotentialLike,
         *,
         temperature_K: float | Sequence[float] | None = None,
         rng: torch.Generator | None = None,
@@ -56,7 +66,7 @@ class State:
         what is periodic, ``nothing`` where atoms are fixed. Temperatures are counted over the motions that remain, and are right on
         average; each draw scatters as canonical velocities do.
         """
-        frames = [atoms] if hasattr(atoms, "get_positions") else list(atoms)
+        frames: list[Atoms] = [atoms] if hasattr(atoms, "get_positions") else list(atoms)  # type: ignore[list-item]
         bare = [a.copy() for a in frames]  # without calculators: a prediction is not a label
         graph = Graph.of(bare, potential.cutoff, skin=skin_angstrom, device=device)
         masses = torch.tensor(np.concatenate([a.get_masses() for a in frames]), dtype=torch.float64, device=graph.device)

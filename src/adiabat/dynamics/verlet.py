@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from adiabat.dynamics.guards import EXPLODED, Watch
-from adiabat.dynamics.splitting import VELOCITY_VERLET, PotentialLike, integrate
-from adiabat.dynamics.state import State
+from adiabat.dynamics.splitting import VELOCITY_VERLET, integrate
+from adiabat.dynamics.state import PotentialLike, State
 
 
 def velocity_verlet(
@@ -34,5 +34,6 @@ def velocity_verlet(
     >>> bool((last.conserved - state.conserved).abs() < 1e-5)
     True
     """
-    options = {"guards": guards, "stop_if": stop_if, "check_every": check_every}
-    yield from integrate(state, potential, VELOCITY_VERLET, timestep_fs=timestep_fs, **options)
+    yield from integrate(
+        state, potential, VELOCITY_VERLET, timestep_fs=timestep_fs, guards=guards, stop_if=stop_if, check_every=check_every
+    )

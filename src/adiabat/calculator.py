@@ -19,7 +19,7 @@ class AdiabatCalculator(Calculator):
     between calls while no atom has moved more than half the skin.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "energies"]
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "energies"]  # type: ignore[misc]
 
     def __init__(self, potential: Callable[[Graph], Any], cutoff: float, *, device: str, skin: float) -> None:
         super().__init__()
@@ -28,16 +28,15 @@ class AdiabatCalculator(Calculator):
 
     def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
-        kept = set(system_changes) <= {"positions", "cell"} and self.graph is not None
-        bare = self.atoms.copy()
+        bare: Any = self.atoms.copy()  # type: ignore[union-attr]
         bare.calc = None
-        if kept:
+        if self.graph is not None and set(system_changes) <= {"positions", "cell"}:
             self.graph = self.graph.move(
                 torch.as_tensor(bare.get_positions(), device=self.device),
                 torch.as_tensor(bare.cell.array, device=self.device)[None],
             )
         else:
-            self.graph = Graph.of(bare, self.cutoff, skin=self.skin, device=self.device)
+            self.graph = Graph.of(bare, self.cutoff or 1.0, skin=self.skin, device=self.device)
         prediction = self.potential(self.graph)
         energy = float(prediction.energy[0])
         self.results = {
@@ -46,7 +45,7 @@ class AdiabatCalculator(Calculator):
             "forces": prediction.forces.numpy(force=True),
             "energies": prediction.atomic_energies.numpy(force=True),
         }
-        if self.atoms.cell.rank == 3:
+        if bare.cell.rank == 3:
             s = prediction.stress[0].numpy(force=True)
             self.results["stress"] = np.array([s[0, 0], s[1, 1], s[2, 2], s[1, 2], s[0, 2], s[0, 1]])
         elif properties and "stress" in properties:

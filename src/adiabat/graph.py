@@ -78,14 +78,15 @@ class Graph:
     ) -> Graph:
         """The graph of one structure or of many, with every pair closer than `cutoff` + `skin` (Å).
 
-        Labels are taken from the calculator results the atoms carry: the force-consistent energy, raw forces, stress.
+        Labels are taken from the calculator results the atoms carry: the force-consistent energy, raw forces, stress. Results
+        that belong to other positions (the calculator has moved on to another structure, or the atoms have moved) are none.
 
         >>> from ase import Atoms
         >>> graph = Graph.of(Atoms("H2", [[0, 0, 0], [0, 0, 0.74]]), cutoff=2.0)
         >>> graph.i, graph.j, graph.r[0]
         (tensor([0, 1]), tensor([1, 0]), tensor([0.0000, 0.0000, 0.7400], dtype=torch.float64))
         """
-        frames = [atoms] if hasattr(atoms, "get_positions") else list(atoms)
+        frames: list[Any] = [atoms] if hasattr(atoms, "get_positions") else list(atoms)
         if not frames:
             raise ValueError("no structure came; a graph needs at least one")
         if not cutoff > 0:
@@ -111,9 +112,8 @@ class Graph:
             for k in graphs[0].features
             if all(k in g.features for g in graphs)
         }
-        built = None
-        if all(g.built is not None for g in graphs):
-            built = (torch.cat([g.built[0] for g in graphs]), torch.cat([g.built[1] for g in graphs]))
+        places = [g.built for g in graphs if g.built is not None]
+        built = (torch.cat([p[0] for p in places]), torch.cat([p[1] for p in places])) if len(places) == len(graphs) else None
         return cls(
             numbers=rows("numbers"), positions=rows("positions"), cell=rows("cell"), pbc=rows("pbc"),
             structure=rows("structure", structures), i=rows("i", atoms), j=rows("j", atoms), shift=rows("shift"),
@@ -121,7 +121,7 @@ class Graph:
             cutoff=min(g.cutoff for g in graphs), skin=min(g.skin for g in graphs),
             fixed=None if all(g.fixed is None for g in graphs) else torch.cat([_fixed(g) for g in graphs]),
             labels=_batch_labels(graphs),
-            weight=None if all(g.weight is None for g in graphs) else torch.cat([_weight(g) for g in graphs]),
+            weight=None if all(g.weight is None for g in graphs) else torch.cat([weight_of(g) for g in graphs]),
             inputs=_batch_inputs(graphs), features=features, built=built,
         )  # fmt: skip
 
@@ -167,6 +167,11 @@ class Graph:
         """Pairs of edges (a, b), a < b, that share their center: every pair of neighbors once."""
         return self.once("triplets", lambda: edge_pairs(self.first))
 
+    @cached_property
+    def labeled(self) -> frozenset[str]:
+        """The names of the labels that at least one row has."""
+        return frozenset(name for name, label in self.labels.items() if bool(label.mask.any()))
+
     def atoms_of(self, number: int) -> Int[Tensor, "n"]:
         """The atoms of one element."""
         return self.once(("atoms_of", number), lambda: torch.nonzero(self.numbers == number)[:, 0])
@@ -201,9 +206,10 @@ class Graph:
 
         Labels and remembered features belong to the old positions and are dropped.
         """
+        cell = self.cell if cell is None else cell
         if not self._edges_hold(positions, cell):
-            return self._rebuilt(positions, self.cell if cell is None else cell)
-        where = self.replace(positions=positions, cell=self.cell if cell is None else cell, labels={}, features={})
+            return self._rebuilt(positions, cell)
+        where = self.replace(positions=positions, cell=cell, labels={}, features={})
         return where.replace(r=where.vectors().to(self.r.dtype))
 
     def vectors(self) -> Float[Tensor, "E 3"]:
@@ -236,11 +242,11 @@ class Graph:
         built = None if self.built is None else (self.built[0] @ Q, self.built[1] @ Q)
         return self.replace(positions=self.positions @ Q, cell=self.cell @ Q, r=r, labels=labels, features={}, built=built)
 
-    def _edges_hold(self, positions: Tensor, cell: Tensor | None) -> bool:
+    def _edges_hold(self, positions: Tensor, cell: Tensor) -> bool:
         if self.skin == 0 or self.built is None:
             return False
         at, cell_at = self.built
-        if cell is None or torch.equal(cell, cell_at):
+        if torch.equal(cell, cell_at):
             return 2 * float(torch.linalg.vector_norm(positions - at, dim=1).max()) < self.skin
         if not bool((torch.linalg.det(cell_at).abs() > 1e-9).all()):
             return False
@@ -255,7 +261,8 @@ class Graph:
         if not bool(torch.isfinite(positions).all()):
             atom = int(torch.nonzero(~torch.isfinite(positions).all(1))[0, 0])
             raise ValueError(
-                f"atom {atom} of structure {int(self.structure[atom])} has moved to {positions[atom].tolist()}; the dynamics exploded: shorten the timestep or check the potential there"
+                f"atom {atom} of structure {int(self.structure[atom])} has moved to {positions[atom].tolist()}; "
+                "the dynamics exploded: shorten the timestep or check the potential there"
             )
         bounds = _pointers(self.structure, self.n_structures).tolist()
         where, cells, pbc = (t.detach().cpu().numpy() for t in (positions, cell, self.pbc))
@@ -306,7 +313,9 @@ def _graph(numbers: Tensor, positions: np.ndarray, cell: np.ndarray, pbc: np.nda
 
 
 def _labels(atoms: Atoms) -> dict[str, Label]:
-    results = getattr(atoms.calc, "results", {}) if atoms.calc is not None else {}
+    results = getattr(atoms.calc, "results", None) or {}
+    if results and hasattr(atoms.calc, "check_state") and atoms.calc.check_state(atoms):
+        results = {}
     found: dict[str, Any] = {"forces": results.get("forces"), "stress": results.get("stress")}
     # The free energy is the one whose derivative the forces are.
     found["energy"] = results.get("free_energy", results.get("energy"))
@@ -363,8 +372,9 @@ def _fixed(graph: Graph) -> Tensor:
     return torch.zeros(graph.n_atoms, dtype=torch.bool) if graph.fixed is None else graph.fixed
 
 
-def _weight(graph: Graph) -> Tensor:
-    return torch.ones(graph.n_structures, dtype=torch.float64) if graph.weight is None else graph.weight
+def weight_of(graph: Graph) -> Tensor:
+    """The weight of each frame; 1 where nobody gave one."""
+    return torch.ones(graph.n_structures, dtype=torch.float64, device=graph.device) if graph.weight is None else graph.weight
 
 
 def _batch_labels(graphs: Sequence[Graph]) -> dict[str, Label]:

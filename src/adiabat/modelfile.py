@@ -59,10 +59,14 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ModelFileError(
             f"{path}: a safetensors file without an Adiabat header; 'adiabat import' reads other packages' models"
         )
-    header = json.loads(metadata["adiabat"])
-    version = header.get("format_version")
+    try:
+        header = json.loads(metadata["adiabat"])
+        version = header["format_version"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise ModelFileError(f"{path}: its Adiabat header cannot be read; the file is damaged or was edited") from None
     if version != FORMAT_VERSION:
         raise ModelFileError(
-            f"{path}: format version {version}; this Adiabat reads version {FORMAT_VERSION}. Install a newer one: pip install -U adiabat"
+            f"{path}: format version {version}; this Adiabat reads version {FORMAT_VERSION}. "
+            "Install a newer one: pip install -U adiabat"
         )
     return header, tensors

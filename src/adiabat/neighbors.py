@@ -39,6 +39,7 @@ def edges(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: floa
     i, j, shift = i[order], j[order], shift[order]
     # Sorting the counter-edges by the same key puts them in the order of the edges themselves.
     counter = np.lexsort((-shift[:, 2], -shift[:, 1], -shift[:, 0], i, j))
+    assert np.array_equal(i[counter], j) and np.array_equal(shift[counter], -shift), "an edge without its counter-edge"
     return Edges(i, j, shift, counter)
 
 
@@ -48,7 +49,8 @@ def _searchable(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(cell, axis=1)
     if (lengths[pbc] == 0).any():
         raise ValueError(
-            f"pbc is {pbc.tolist()} but cell vector {int(np.argmax(pbc & (lengths == 0)))} is zero; give the cell or set pbc to False there"
+            f"pbc is {pbc.tolist()} but cell vector {int(np.argmax(pbc & (lengths == 0)))} is zero; "
+            "give the cell or set pbc to False there"
         )
     if not pbc.any():
         return np.eye(3)

@@ -9,6 +9,7 @@ translation invariance, periodicity, stress and the second derivative that force
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -101,15 +102,21 @@ class Scaled(Model):
         self.model, self.eV = model, float(eV)
         self.elements, self.cutoff = model.elements, model.cutoff
         self.inputs, self.outputs, self.waived = model.inputs, model.outputs, model.waived  # type: ignore[misc]
+        self.is_global = model.is_global  # type: ignore[misc]
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
-        return {name: value * self.eV if name == "energies" else value for name, value in self.model(graph).items()}
+        scaled = ("energies", "energy")
+        return {name: value * self.eV if name in scaled else value for name, value in self.model(graph).items()}
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         self.model.prepare(graphs)
 
     def remember(self, graph: Graph) -> Graph:
         return self.model.remember(graph)
+
+
+def _unknown() -> Tensor:
+    raise ValueError("this prediction was made without its strain gradient")
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ class Prediction:
     atomic_energies: Float[Tensor, "*members N"]
     graph: Graph = field(repr=False)
     outputs: Mapping[str, Tensor] = field(default_factory=dict)
-    strain: Callable[[], Tensor] | None = field(default=None, repr=False)
+    strain: Callable[[], Tensor] = field(default=_unknown, repr=False)
 
     @cached_property
     def strain_gradient(self) -> Float[Tensor, "*members S 3 3"]:
@@ -176,7 +183,7 @@ class Potential(nn.Module):
         with torch.enable_grad():
             r = graph.r.detach().to(self.dtype).requires_grad_()
             energies, outputs = self.local(graph.replace(r=r))
-            return self.differentiate(graph, r, energies, outputs)
+            return self.with_global(self.differentiate(graph, r, energies, outputs))
 
     def predictions(self, graph: Graph) -> Prediction:
         """What training compares with labels; a committee gives every member's."""
@@ -196,9 +203,14 @@ class Potential(nn.Module):
             total = torch.zeros(graph.n_atoms, dtype=torch.float64, device=graph.device)
         return total, others
 
-    def differentiate(self, graph: Graph, r: Tensor, energies: Tensor, outputs: Mapping[str, Tensor]) -> Prediction:
-        """Forces and stress of per-atom energies that came from the leaf `r`; leading axes (a committee) are kept."""
-        graded = self.training
+    def differentiate(
+        self, graph: Graph, r: Tensor, energies: Tensor, outputs: Mapping[str, Tensor], graded: bool | None = None
+    ) -> Prediction:
+        """Forces and stress of per-atom energies that came from the leaf `r`; leading axes (a committee) are kept.
+
+        `graded` (in training, if not said) keeps the graph of the derivative, for a second one.
+        """
+        graded = self.training if graded is None else graded
         g = torch.zeros_like(r)
         if energies.requires_grad and r.numel():
             (found,) = torch.autograd.grad(energies.sum(), r, create_graph=graded, allow_unused=True)
@@ -217,11 +229,13 @@ class Potential(nn.Module):
             pairs = vectors[..., :, None] * g[..., None, :]
             return _symmetric(_rows(pairs, graph.structure[graph.i], graph.n_structures, axis=-3))
 
-        local = Prediction(energy, forces, energies, graph, outputs, strain)
-        far = [term for term in self.terms if term.is_global]
-        return self._with_global(local, far) if far else local
+        return Prediction(energy, forces, energies, graph, outputs, strain)
 
-    def _with_global(self, local: Prediction, terms: Sequence[Model]) -> Prediction:
+    def with_global(self, local: Prediction) -> Prediction:
+        """Add the global terms, differentiated with respect to positions and strain."""
+        terms = [term for term in self.terms if term.is_global]
+        if not terms:
+            return local
         graph = local.graph
         positions = graph.positions.detach().clone().requires_grad_()
         strain = torch.zeros_like(graph.cell).requires_grad_()
@@ -229,7 +243,9 @@ class Potential(nn.Module):
         strained = torch.einsum("nx,nxy->ny", positions, grown[graph.structure])
         here = graph.replace(positions=strained, cell=graph.cell @ grown)
         energy = torch.stack([term(here)["energy"] for term in terms]).sum(0)
-        at, by = torch.autograd.grad(energy.sum(), (positions, strain), create_graph=self.training)
+        # An offset of the energy has no gradient; a sum with zeros lets it pass.
+        anchored = energy.sum() + 0 * (positions.sum() + strain.sum())
+        at, by = torch.autograd.grad(anchored, (positions, strain), create_graph=self.training)
         energy = energy if self.training else energy.detach()
         return Prediction(
             local.energy + energy,
@@ -250,15 +266,18 @@ class Potential(nn.Module):
         for name, value in graph.inputs.items():
             if not any(name in term.inputs for term in self.terms):
                 raise ValueError(
-                    f"the structure states {name} {value.tolist()}, and no term of this potential depends on {name}; use a family that does, or remove it from atoms.info"
+                    f"the structure states {name} {value.tolist()}, and no term of this potential depends on {name}; "
+                    "use a family that does, or remove it from atoms.info"
                 )
 
     def _accept_elements(self, graph: Graph) -> bool:
-        unseen = set() if self.elements is None else set(graph.numbers.unique().tolist()) - set(self.elements)
-        if unseen:
-            known = " ".join(symbol(z) for z in self.elements)
+        elements = self.elements
+        unseen = set() if elements is None else set(graph.numbers.unique().tolist()) - set(elements)
+        if elements is not None and unseen:
+            known = " ".join(symbol(z) for z in elements)
             raise ValueError(
-                f"the structure contains {' '.join(symbol(z) for z in sorted(unseen))}, which this potential has not seen; it knows {known}. Train with structures that contain it"
+                f"the structure contains {' '.join(symbol(z) for z in sorted(unseen))}, which this potential has not seen; "
+                f"it knows {known}. Train with structures that contain it"
             )
         return True
 
@@ -279,9 +298,11 @@ class Potential(nn.Module):
         """An ASE calculator with energy, forces, stress, per-atom energies, and the uncertainty where there is one."""
         from adiabat.calculator import AdiabatCalculator
 
-        return AdiabatCalculator(
-            self.to(device=device, dtype=dtype or self.dtype).eval(), self.cutoff, device=device, skin=skin_angstrom
-        )
+        dtype = dtype or self.dtype
+        # Moving a module changes it in place, and float32 cannot be undone: another precision or place gets a copy.
+        same = dtype == self.dtype and all(p.device == torch.device(device) for p in self.parameters())
+        potential = self if same else copy.deepcopy(self).to(device=device, dtype=dtype)
+        return AdiabatCalculator(potential.eval(), self.cutoff, device=device, skin=skin_angstrom)
 
     def header(self) -> dict[str, Any]:
         """What a model file tells of this potential, beside its numbers."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from adiabat import modelfile
-from adiabat.config import ConfigError, build, find, named
+from adiabat.config import build, find, named
 from adiabat.modelfile import ModelFileError
 from adiabat.models import MODELS
 from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled
@@ -17,19 +17,21 @@ from adiabat.typing import Tensor
 from adiabat.uncertainty import Committee
 
 TERMS: dict[str, type[Model]] = {**MODELS, ReferenceEnergies.name: ReferenceEnergies, Scaled.name: Scaled}
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 def load(path: str | Path) -> Potential:
     """The potential, or committee, of a model file that `Potential.save` wrote."""
     header, tensors = modelfile.read(path)
+    members = header.get("members") if header.get("kind") == Committee.kind else None
     if header.get("kind") not in (Potential.kind, Committee.kind):
         raise ModelFileError(f"{path}: holds a {header.get('kind')!r}; wanted a model file, such as `adiabat train` writes")
     try:
         template = Potential(*(_term(spec, where=str(path)) for spec in header["terms"]), metadata=header.get("metadata"))
-    except (ConfigError, KeyError, TypeError) as error:
+        template = template.to(DTYPES[header["dtype"]])
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ModelFileError(f"{path}: its header describes no potential this Adiabat knows ({error})") from None
-    template = template.to(getattr(torch, header["dtype"]))
-    _same_numbers(template, tensors, path, members=header.get("members"))
+    _same_numbers(template, tensors, path, members=members)
     if header["kind"] == Committee.kind:
         return Committee(template, tensors, metadata=header.get("metadata"))
     template.load_state_dict(tensors)
@@ -49,8 +51,8 @@ def _term(spec: Mapping[str, Any], *, where: str) -> Model:
 
 
 def _same_numbers(template: Potential, tensors: Mapping[str, Tensor], path: str | Path, members: int | None) -> None:
-    wanted = {k: ((members,) if members else ()) + tuple(v.shape) for k, v in template.state_dict().items()}
-    found = {k: tuple(v.shape) for k, v in tensors.items()}
+    wanted = {k: (*(() if members is None else (members,)), *v.shape, v.dtype) for k, v in template.state_dict().items()}
+    found = {k: (*v.shape, v.dtype) for k, v in tensors.items()}
     if wanted != found:
         wrong = sorted(set(wanted) ^ set(found)) or sorted(k for k in wanted if wanted[k] != found[k])
         raise ModelFileError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -55,6 +56,8 @@ class BPNN(Model):
         self.networks = nn.ModuleList(MLP([size, *hidden, 1]) for _ in self.elements)
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
+        if self.elements is None:
+            raise ValueError("bpnn: its elements are not known yet; give them, or let `fit` take them from the training data")
         G = self.describe(graph)  # N D
         energies = torch.zeros(graph.n_atoms, dtype=G.dtype, device=G.device)
         for kind, (number, network) in enumerate(zip(self.elements, self.networks, strict=True)):
@@ -79,7 +82,7 @@ class BPNN(Model):
     def prepare(self, graphs: Sequence[Graph]) -> None:
         G = torch.cat([self.describe(g).to(torch.float64) for g in graphs])
         numbers = torch.cat([g.numbers for g in graphs])
-        for kind, number in enumerate(self.elements):
+        for kind, number in enumerate(self.elements or ()):
             mine = G[numbers == number]
             if len(mine) > 1:
                 spread = mine.std(0)
@@ -98,14 +101,15 @@ class SymmetryFunctions(nn.Module):
     def __init__(self, cutoff: float, elements: Sequence[int], radial: int, angular: int, zetas: Sequence[float]) -> None:
         super().__init__()
         self.cutoff, self.elements = cutoff, tuple(elements)
-        centers = torch.linspace(min(0.5, cutoff / 4), cutoff, radial + 1)[:-1]
+        # float64, whatever torch's default is: a potential and its model file must agree to the last bit.
+        centers = torch.linspace(min(0.5, cutoff / 4), cutoff, radial + 1, dtype=torch.float64)[:-1]
         step = (cutoff - float(centers[0])) / radial
-        widths = torch.linspace(cutoff / 4, cutoff, angular) if angular > 1 else torch.full((angular,), cutoff)
+        widths = np.linspace(cutoff / 4, cutoff, angular) if angular > 1 else [cutoff] * angular
         sets = [(1 / (2 * float(w) ** 2), float(z), s) for w in widths for z in zetas for s in (-1.0, 1.0)]
         self.register_buffer("R_s", centers, persistent=False)
-        self.register_buffer("eta", torch.full((radial,), 1 / (2 * step**2)), persistent=False)
+        self.register_buffer("eta", torch.full((radial,), 1 / (2 * step**2), dtype=torch.float64), persistent=False)
         for k, part in enumerate(("angular_eta", "zeta", "lambd")):
-            self.register_buffer(part, torch.tensor([s[k] for s in sets]), persistent=False)
+            self.register_buffer(part, torch.tensor([s[k] for s in sets], dtype=torch.float64), persistent=False)
         n = len(self.elements)
         self.size = n * radial + n * (n + 1) // 2 * len(sets)
         self.key = f"symmetry functions {cutoff} {self.elements} {radial} {angular} {tuple(zetas)}"

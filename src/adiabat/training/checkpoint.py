@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from adiabat import modelfile
 from adiabat.typing import Tensor
 
@@ -16,11 +14,9 @@ class ForeignCheckpoint(ValueError):
     """A checkpoint of another training: other data, model or options."""
 
 
-def save(
-    path: Path, fingerprint: str, facts: Mapping[str, Any], groups: Mapping[str, Mapping[str, Tensor] | Sequence[Tensor]]
-) -> None:
+def save(path: Path, fingerprint: str, facts: Mapping[str, Any], groups: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Write groups of tensors and plain facts; the old file stays until the new one is whole."""
-    tensors = {f"{group}/{name}": t for group, values in groups.items() for name, t in _entries(values)}
+    tensors = {f"{group}/{name}": t for group, values in groups.items() for name, t in values.items()}
     modelfile.write(path, {"kind": "checkpoint", "fingerprint": fingerprint, "facts": dict(facts)}, tensors)
 
 
@@ -39,11 +35,11 @@ def load(path: Path, fingerprint: str) -> tuple[dict[str, Any], dict[str, dict[s
     return header["facts"], groups
 
 
+def in_a_row(values: Sequence[Tensor]) -> dict[str, Tensor]:
+    """A sequence as a group: copies, named by their place."""
+    return {f"{k:06d}": t.detach().clone() for k, t in enumerate(values)}
+
+
 def in_order(group: Mapping[str, Tensor]) -> list[Tensor]:
-    """A group that was saved as a sequence."""
+    """The sequence of such a group."""
     return [group[name] for name in sorted(group)]
-
-
-def _entries(values: Mapping[str, Tensor] | Sequence[Tensor]) -> list[tuple[str, Tensor]]:
-    pairs = values.items() if isinstance(values, Mapping) else ((f"{k:06d}", t) for k, t in enumerate(values))
-    return [(name, t.detach().clone() if isinstance(t, Tensor) else torch.as_tensor(t)) for name, t in pairs]

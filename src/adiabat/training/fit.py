@@ -135,6 +135,7 @@ class Training:
         self.best_loss = torch.full((self.members or 1,), torch.inf, dtype=torch.float64)
         self.metrics: dict[str, Any] = {}
         self._whole: list[Graph] | None = None
+        self.standing = self._state()
 
     def to_the_end(self) -> Potential:
         """Train until the epochs are over or patience is; then the best parameters as a potential."""
@@ -147,10 +148,11 @@ class Training:
                 self.epoch += 1
                 if self.epoch % self.check_every == 0 or self.epoch == self.epochs:
                     self.check()
+                self.standing = self._state()
                 if time.monotonic() - saved > CHECKPOINT_EVERY_S:
                     self.save()
                     saved = time.monotonic()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # wherever it came: what is kept is where the last whole epoch ended
             self.save()
             raise
         self.save()
@@ -161,7 +163,6 @@ class Training:
         return self.patience is not None and self.stale >= self.patience
 
     def one_epoch(self) -> None:
-        before = self._snapshot()
         while True:
             try:
                 self.learned.train()
@@ -170,10 +171,11 @@ class Training:
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error) or self.batch_edges < 2:
                     raise
-                self.batch_edges //= 2
-                self._whole = None
-                self._restore(before)
-                self._note({"event": "out of memory", "epoch": self.epoch, "batch_edges": self.batch_edges})
+            # Here, behind the except clause, the traceback no longer keeps the failed batch in memory.
+            self._restore(*self.standing)
+            self.batch_edges //= 2
+            self._whole = None
+            self._note({"event": "out of memory", "epoch": self.epoch, "batch_edges": self.batch_edges})
 
     def errors(self, batch: Graph) -> dict[str, Sum]:
         return squared_errors(self.learned.predictions(batch), batch)
@@ -196,7 +198,12 @@ class Training:
         found = {"train": self._sums(self.problem.train)} if self.stepper.full_batch or not self.problem.validation else {}
         if self.problem.validation:
             found["validation"] = self._sums(self.problem.validation)
-        judged = self.loss(found.get("validation", found.get("train"))).detach().reshape(-1).cpu()
+        judged = self.loss(found["validation" if self.problem.validation else "train"]).detach().reshape(-1).cpu()
+        if not bool(torch.isfinite(judged).all()):
+            raise FloatingPointError(
+                f"epoch {self.epoch}: the loss is {judged.tolist()}; the training diverged. "
+                "Lower the learning rate, and look for outliers in the labels"
+            )
         better = judged < self.best_loss
         self.best_loss = torch.where(better, judged, self.best_loss)
         for best, value in zip(self.best, averaged, strict=True):
@@ -225,19 +232,16 @@ class Training:
         if self._file is None or not self._file.exists():
             return
         facts, groups = checkpoint.load(self._file, self.problem.fingerprint)
-        _put(self.parameters, checkpoint.in_order(groups["parameters"]))
-        self.best = checkpoint.in_order(groups["best"])
-        self.stepper.restore(groups.get("optimizer", {}))
-        self.average.restore(groups.get("average", {}))
-        self.best_loss = groups["best_loss"]["value"]
-        self.epoch, self.stale, self.batch_edges = facts["epoch"], facts["stale"], facts["batch_edges"]
-        self.metrics = facts["metrics"]
-        self.rng.bit_generator.state = facts["rng"]
+        self._restore(facts, groups)
+        self.standing = self._state()
         self._trim_log()
 
     def save(self) -> None:
-        if self._file is None:
-            return
+        if self._file is not None:
+            checkpoint.save(self._file, self.problem.fingerprint, *self.standing)
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+        """Where the training stands, as copies that the next epoch does not change: plain facts, and groups of tensors."""
         facts = {
             "epoch": self.epoch,
             "stale": self.stale,
@@ -246,10 +250,22 @@ class Training:
             "rng": self.rng.bit_generator.state,
         }
         groups = {
-            "parameters": self.parameters, "best": self.best, "best_loss": {"value": self.best_loss},
-            "optimizer": self.stepper.state(), "average": self.average.state(),
+            "parameters": checkpoint.in_a_row(self.parameters), "best": checkpoint.in_a_row(self.best),
+            "best_loss": {"value": self.best_loss.clone()}, "optimizer": self.stepper.state(), "average": self.average.state(),
         }  # fmt: skip
-        checkpoint.save(self._file, self.problem.fingerprint, facts, groups)
+        return facts, groups
+
+    def _restore(self, facts: Mapping[str, Any], groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+        _put(self.parameters, checkpoint.in_order(groups["parameters"]))
+        for p in self.parameters:
+            p.grad = None
+        self.best = [best.clone() for best in checkpoint.in_order(groups["best"])]
+        self.stepper.restore(groups.get("optimizer", {}))
+        self.average.restore(groups.get("average", {}))
+        self.best_loss = groups["best_loss"]["value"].clone()
+        self.epoch, self.stale, self.batch_edges = facts["epoch"], facts["stale"], facts["batch_edges"]
+        self.metrics = facts["metrics"]
+        self.rng.bit_generator.state = facts["rng"]
 
     @property
     def _file(self) -> Path | None:
@@ -262,18 +278,6 @@ class Training:
                 sums[name] = sums[name] + part.detach() if name in sums else part.detach()
         return sums
 
-    def _snapshot(self) -> tuple[Any, ...]:
-        optimizer = {k: v.clone() for k, v in self.stepper.state().items()}
-        return [p.detach().clone() for p in self.parameters], optimizer, self.rng.bit_generator.state
-
-    def _restore(self, snapshot: tuple[Any, ...]) -> None:
-        values, optimizer, rng = snapshot
-        _put(self.parameters, values)
-        for p in self.parameters:
-            p.grad = None
-        self.stepper.restore(optimizer)
-        self.rng.bit_generator.state = rng
-
     def _note(self, record: Mapping[str, Any]) -> None:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -282,8 +286,8 @@ class Training:
 
     def _trim_log(self) -> None:
         """Drop notes of epochs after the checkpoint: they are about to be written again."""
-        path = self.folder / "metrics.jsonl"
-        if path.exists():
+        path = None if self.folder is None else self.folder / "metrics.jsonl"
+        if path is not None and path.exists():
             lines = [
                 line
                 for line in path.read_text().splitlines()
@@ -315,8 +319,8 @@ def readable(sums: Mapping[str, Sum]) -> dict[str, float]:
     found = {}
     for name, total in sums.items():
         word, unit = names[name]
-        found[f"{word}_rmse_{unit}"] = 1e3 * float((total.square / total.count).sqrt().mean())
-        found[f"{word}_mae_{unit}"] = 1e3 * float((total.absolute / total.count).mean())
+        found[f"{word}_rmse_{unit}"] = 1e3 * float(total.mean_square.sqrt().mean())
+        found[f"{word}_mae_{unit}"] = 1e3 * float(total.mean_absolute.mean())
     return found
 
 

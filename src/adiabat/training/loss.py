@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from adiabat.graph import Graph
+from adiabat.graph import Graph, weight_of
 from adiabat.potential import Prediction
 from adiabat.typing import Tensor
 
@@ -39,12 +39,16 @@ class Loss:
 
     def __call__(self, sums: Mapping[str, Sum]) -> Tensor:
         """The loss [*members] of squared-error sums."""
-        parts = [w * sums[name].square / sums[name].count for name, w in self.weights.items() if w and name in sums]
+        parts = [w * sums[name].mean_square for name, w in self.weights.items() if w and name in sums]
         if not parts:
             raise ValueError(
                 f"no frame has a label that the loss weighs ({', '.join(k for k, w in self.weights.items() if w)})"
             )
         return torch.stack(parts).sum(0)
+
+    def weighs(self, sums: Mapping[str, Sum]) -> bool:
+        """Whether any of these sums makes a difference to the loss."""
+        return any(w and name in sums for name, w in self.weights.items())
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,15 @@ class Sum:
     absolute: Tensor  # [*members]
     count: Tensor  # the sum of weights
 
+    @property
+    def mean_square(self) -> Tensor:
+        """Zero where nothing was counted: a batch of frames that a committee's member leaves out teaches it nothing."""
+        return self.square / torch.where(self.count > 0, self.count, 1.0)
+
+    @property
+    def mean_absolute(self) -> Tensor:
+        return self.absolute / torch.where(self.count > 0, self.count, 1.0)
+
     def __add__(self, other: Sum) -> Sum:
         return Sum(self.square + other.square, self.absolute + other.absolute, self.count + other.count)
 
@@ -64,20 +77,17 @@ class Sum:
 
 def squared_errors(prediction: Prediction, graph: Graph) -> dict[str, Sum]:
     """Sums of squared and absolute errors by property: energy (eV/atom), forces (eV/Å), stress (strain gradient, eV/atom)."""
-    weight = (
-        graph.weight if graph.weight is not None else torch.ones(graph.n_structures, dtype=torch.float64, device=graph.device)
-    )
-    weight = weight.movedim(0, -1)  # [S], or [members, S] where each member has its own
+    weight = weight_of(graph).movedim(0, -1)  # [S], or [members, S] where each member has its own
     natoms = graph.once("natoms", lambda: torch.bincount(graph.structure, minlength=graph.n_structures).to(torch.float64))
     found = {}
     energy, forces, stress = (graph.labels[k] for k in ("energy", "forces", "stress"))
-    if graph.once(("labeled", "energy", id(graph.labels)), lambda: bool(energy.mask.any())):
+    if "energy" in graph.labeled:
         error = (prediction.energy - energy.value) / natoms
         found["energy"] = _sum(error, weight * energy.mask, 0)
-    if graph.once(("labeled", "forces", id(graph.labels)), lambda: bool(forces.mask.any())):
+    if "forces" in graph.labeled:
         error = prediction.forces - forces.value
         found["forces"] = _sum(error, weight[..., graph.structure] * forces.mask, 1)
-    if graph.once(("labeled", "stress", id(graph.labels)), lambda: bool(stress.mask.any())):
+    if "stress" in graph.labeled:
         mask = stress.mask & ~graph.volume.isnan()
         volume = torch.where(mask, graph.volume, 0.0)  # a frame without a label brings neither number nor NaN
         error = (

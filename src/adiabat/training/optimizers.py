@@ -35,7 +35,9 @@ class Stepper(Protocol):
 
     def epoch(self, batches: Iterable[Graph], errors: Errors, loss: Loss, rate: float) -> None: ...
 
-    def state(self) -> dict[str, Tensor]: ...
+    def state(self) -> dict[str, Tensor]:
+        """All there is, as tensors that later epochs do not change."""
+        ...
 
     def restore(self, state: Mapping[str, Tensor]) -> None: ...
 
@@ -95,14 +97,19 @@ class _TorchStepper:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * rate
         for batch in batches:
-            loss(errors(batch)).sum().backward()
+            sums = errors(batch)
+            if not loss.weighs(sums):  # nothing in this batch has a label that counts
+                continue
+            loss(sums).sum().backward()
             self._clip()
             self.optimizer.step()
             self.optimizer.zero_grad()
 
     def state(self) -> dict[str, Tensor]:
         entries = self.optimizer.state_dict()["state"]
-        return {f"{n}.{k}": torch.as_tensor(v) for n, values in entries.items() for k, v in values.items() if v is not None}
+        return {
+            f"{n}.{k}": torch.as_tensor(v).clone() for n, values in entries.items() for k, v in values.items() if v is not None
+        }
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         whole = self.optimizer.state_dict()
@@ -133,17 +140,21 @@ class _LBFGSStepper:
         self.steps: list[Tensor] = []  # s = x' − x, [M, P]
         self.changes: list[Tensor] = []  # y = g' − g
         self.current: tuple[Tensor, Tensor] | None = None  # loss [M] and gradient [M, P] at x
+        self.counts: dict[str, Tensor] | None = None  # what the means of the whole set divide by
 
     def epoch(self, batches: Iterable[Graph], errors: Errors, loss: Loss, rate: float) -> None:
         batches = list(batches)
 
+        if self.counts is None:
+            self.counts = _counts(batches, errors)
+        counts = self.counts
+
         def evaluate() -> tuple[Tensor, Tensor]:
-            value = _total(batches, errors, loss)
-            value.sum().backward()
+            value = _backward(batches, errors, loss, counts)
             gradient = self._rows([p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters])
             for p in self.parameters:
                 p.grad = None
-            return value.detach().reshape(-1), gradient
+            return value.reshape(-1), gradient
 
         f, g = self.current if self.current is not None else evaluate()
         x = self._rows([p.detach() for p in self.parameters])
@@ -183,6 +194,7 @@ class _LBFGSStepper:
         self.steps = [state[k].clone() for k in sorted(state) if k.startswith("s.")]
         self.changes = [state[k].clone() for k in sorted(state) if k.startswith("y.")]
         self.current = (state["f"].clone(), state["g"].clone()) if "f" in state else None
+        self.counts = None
 
     def _inverse_hessian_times(self, g: Float[Tensor, "M P"]) -> Float[Tensor, "M P"]:
         q, alphas = g.clone(), []
@@ -213,8 +225,9 @@ class _LBFGSStepper:
         self.changes.append(torch.where(taught, y, 0.0))
         del self.steps[: -self.history], self.changes[: -self.history]
         if bool(stuck.any()):  # a member that found no step down forgets its curvature and starts along the gradient
-            for pair in (*self.steps, *self.changes):
-                pair[stuck] = 0.0
+            keep = ~stuck[:, None]  # new tensors: a checkpoint may hold the old ones
+            self.steps = [torch.where(keep, s, 0.0) for s in self.steps]
+            self.changes = [torch.where(keep, y, 0.0) for y in self.changes]
 
     def _rows(self, tensors: Sequence[Tensor]) -> Float[Tensor, "M P"]:
         lead = 1 if self.members is None else self.members
@@ -228,10 +241,28 @@ class _LBFGSStepper:
             p.copy_(part.reshape(p.shape))
 
 
-def _total(batches: Sequence[Graph], errors: Errors, loss: Loss) -> Tensor:
-    """The loss of the whole set: sums over batches first, so that it does not depend on how they are cut."""
-    sums: dict[str, Sum] = {}
+def _counts(batches: Sequence[Graph], errors: Errors) -> dict[str, Tensor]:
+    """The sums of weights of the whole set; they do not depend on parameters."""
+    counts: dict[str, Tensor] = {}
     for batch in batches:
         for name, part in errors(batch).items():
-            sums[name] = sums[name] + part if name in sums else part
-    return loss(sums)
+            counts[name] = counts[name] + part.count if name in counts else part.count
+    return counts
+
+
+def _backward(batches: Sequence[Graph], errors: Errors, loss: Loss, counts: Mapping[str, Tensor]) -> Tensor:
+    """The loss of the whole set, its gradient added to the parameters'.
+
+    The loss is linear in the sums of squares, so each batch gives its share, over the count of all, and is let go: the value
+    does not depend on how the set is cut, and the memory is that of one batch.
+    """
+    shares = []
+    for batch in batches:
+        sums = {name: Sum(part.square, part.absolute, counts[name]) for name, part in errors(batch).items()}
+        if loss.weighs(sums):
+            share = loss(sums)
+            share.sum().backward()
+            shares.append(share.detach())
+    if not shares:
+        raise ValueError("no frame has a label that the loss weighs")
+    return torch.stack(shares).sum(0)

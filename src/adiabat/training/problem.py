@@ -22,7 +22,7 @@ from adiabat.data.split import split
 from adiabat.data.structure import content_hash, labels
 from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
-from adiabat.graph import Graph, Label
+from adiabat.graph import Graph, Label, weight_of
 from adiabat.models import ZBL
 from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled, describe
 from adiabat.training.loss import Loss
@@ -83,6 +83,8 @@ def pose(
         sides = split(frames, (0.9, 0.1, 0.0), seed=seed) if len(frames) >= 10 else None
         parts = (frames, []) if sides is None else tuple([frames[k] for k in side] for side in (sides.train, sides.validation))
     _refuse_unlabeled(parts[0], loss)
+    _refuse_unjudged(parts[1], loss)
+    level = _levels([*parts[0], *parts[1]])
     lone = [a for a in frames if is_isolated(a)]
     training, held = ([a for a in part if not is_isolated(a)] for part in parts)
     if not training:
@@ -91,12 +93,14 @@ def pose(
         )
     elements = sorted({int(z) for a in (*training, *held, *lone) for z in a.numbers})
 
-    found = _reference(reference, [*training, *lone])
+    found = _reference(reference, [*training, *lone], elements)
     model = model.for_elements([symbol(z) for z in elements])
-    missing = set(elements) - set(model.elements or elements)
+    known = model.elements or elements
+    missing = sorted(set(elements) - set(known))
     if missing:
         raise ValueError(
-            f"the data contain {' '.join(map(symbol, sorted(missing)))}, the model is for {' '.join(map(symbol, model.elements))}; leave its elements out to take them from the data"
+            f"the data contain {' '.join(map(symbol, missing))}, the model is for {' '.join(map(symbol, known))}; "
+            "leave its elements out to take them from the data"
         )
     given: list[Model] = [ReferenceEnergies({symbol(z): e for z, e in found.energies.items()})]
     if wall:
@@ -110,13 +114,17 @@ def pose(
     graphs, held_graphs = _remembered(learned, graphs, remember_MB), _remembered(learned, held_graphs, remember_MB)
     if members > 1 and leave_out > 0:
         graphs = _folds(graphs, members, leave_out, seed)
-    fingerprint = _fingerprint(training, held, model, options)
+    data_hash = _data_hash(training, held)
+    asked = json.dumps([data_hash, describe(model), options], sort_keys=True, default=repr)
+    fingerprint = hashlib.sha256(asked.encode()).hexdigest()
     return Problem(
         learned, given, [g.to(device=device) for g in graphs], [g.to(device=device) for g in held_graphs], found, fingerprint,
         {
-            "training": {"n_train": len(graphs), "n_validation": len(held_graphs), "members": members, "seed": seed, "data_hash": fingerprint[:16]},
+            "training": {
+                "n_train": len(graphs), "n_validation": len(held_graphs), "members": members, "seed": seed, "data_hash": data_hash,
+            },
             "reference_energies": {"method": found.method, "undetermined": [symbol(z) for z in found.undetermined]},
-            "level_of_theory": _levels(training),
+            "level_of_theory": level,
         },
     )  # fmt: skip
 
@@ -132,19 +140,37 @@ def _refuse_unlabeled(frames: Sequence[Atoms], loss: Loss) -> None:
     for name in ("energy", "forces"):
         if loss.weights[name] and not any(name in labels(a) for a in frames):
             raise ValueError(
-                f"the loss weighs {name}, and none of {len(frames)} frames has one; set loss.{name} to 0, or check the key names the file was read with"
+                f"the loss weighs {name}, and none of {len(frames)} frames has one; "
+                f"set loss.{name} to 0, or check the key names the file was read with"
             )
 
 
-def _reference(wanted: str | Mapping[str, float], frames: Sequence[Atoms]) -> Reference:
+def _refuse_unjudged(held: Sequence[Atoms], loss: Loss) -> None:
+    weighed = [name for name, w in loss.weights.items() if w]
+    if held and not any(name in labels(a) for a in held for name in weighed):
+        raise ValueError(
+            f"none of {len(held)} validation frames has a label that the loss weighs ({', '.join(weighed)}); label them"
+        )
+
+
+def _reference(wanted: str | Mapping[str, float], frames: Sequence[Atoms], elements: Sequence[int]) -> Reference:
     if not isinstance(wanted, str):
-        return Reference({atomic_numbers([s])[0]: float(e) for s, e in wanted.items()}, "as given", (), 0.0)
+        given = {atomic_numbers([s])[0]: float(e) for s, e in wanted.items()}
+        missing = [symbol(z) for z in elements if z not in given]
+        if missing:
+            raise ValueError(
+                f"reference_energies: none for {' '.join(missing)}, which the data contain; give one in eV for each element"
+            )
+        return Reference(given, "as given", (), 0.0)
+    if wanted in ("auto", "fit") and not any("energy" in labels(a) for a in frames):  # forces alone: energies have no zero
+        return Reference(dict.fromkeys(elements, 0.0), "no energies", tuple(elements), 0.0)
     if wanted == "auto":
         return reference_energies(frames)
     if wanted == "fit":
         return reference_energies([a for a in frames if not is_isolated(a)])
     raise ValueError(
-        f"reference_energies: {wanted!r} came; wanted 'auto' (isolated atoms where present, else a fit), 'fit', or a mapping such as {{H: -13.6}}"
+        f"reference_energies: {wanted!r} came; wanted 'auto' (isolated atoms where present, else a fit), 'fit', "
+        "or a mapping such as {H: -13.6}"
     )
 
 
@@ -165,7 +191,7 @@ def _scale(graphs: Sequence[Graph]) -> float:
     forces = torch.cat([g.labels["forces"].value[g.labels["forces"].mask] for g in graphs])
     if forces.numel():
         return max(float(forces.square().mean().sqrt()), 1e-3)
-    energies = torch.cat([g.labels["energy"].value / g.n_atoms for g in graphs])
+    energies = torch.cat([(g.labels["energy"].value / g.n_atoms)[g.labels["energy"].mask] for g in graphs])
     return max(float(energies.std()) if len(energies) > 1 else 1.0, 1e-3)
 
 
@@ -198,11 +224,11 @@ def _folds(graphs: Sequence[Graph], members: int, leave_out: float, seed: int) -
     order = np.random.default_rng(seed).permutation(len(graphs))
     place = np.empty(len(graphs))
     place[order] = np.arange(len(graphs)) / len(graphs)
-    folded = []
+    folded: list[Graph] = []
     for graph, p in zip(graphs, place, strict=True):
         start = np.arange(members) / members
         seen = torch.tensor(((p - start) % 1.0) >= min(leave_out, 1 / members), dtype=torch.float64)
-        folded.append(graph.replace(weight=graph.weight[:, None] * seen))
+        folded.append(graph.replace(weight=weight_of(graph)[:, None] * seen))
     return folded
 
 
@@ -217,12 +243,14 @@ def _levels(frames: Sequence[Atoms]) -> str | None:
     return json.loads(levels.pop()) if levels else None
 
 
-def _fingerprint(train: Sequence[Atoms], held: Sequence[Atoms], model: Model, options: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps([describe(model), options], sort_keys=True, default=repr).encode())
+def _data_hash(train: Sequence[Atoms], held: Sequence[Atoms]) -> str:
+    """A name for the data: structures, labels and weights, on which side they stand and in which order."""
+    digest = hashlib.sha256()
     for part in (train, held):
         digest.update(b"|")
         for atoms in part:
             digest.update(content_hash(atoms).encode())
-            for value in labels(atoms).values():
-                digest.update(np.asarray(value, float).tobytes())
+            digest.update(repr((atoms.info.get("weight", 1.0), atoms.info.get("config_type", ""))).encode())
+            for name, value in labels(atoms).items():
+                digest.update(name.encode() + np.asarray(value, float).tobytes())
     return digest.hexdigest()

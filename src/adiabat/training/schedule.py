@@ -81,7 +81,7 @@ class ExponentialAverage:
         return self._mean or [p.detach() for p in parameters]
 
     def state(self) -> dict[str, Tensor]:
-        return {f"{k:05d}": mean for k, mean in enumerate(self._mean)}
+        return {f"{k:05d}": mean.clone() for k, mean in enumerate(self._mean)}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         self._mean = [state[k].clone() for k in sorted(state)]

@@ -17,7 +17,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from adiabat.graph import Graph
-from adiabat.potential import Potential, Prediction
+from adiabat.potential import Potential, Prediction, describe
 from adiabat.typing import Float, Tensor
 
 
@@ -35,8 +35,13 @@ class Committee(Potential):
         terms = list(self._modules.pop("terms"))
         # The template lends its shape only; the numbers are the stacked ones, so it is kept out of the module tree.
         self.__dict__["terms"] = terms
-        self.__dict__["fixed"] = [t for t in terms if not any(True for _ in t.state_dict())]
-        self.__dict__["learned"] = _Sum([t for t in terms if any(True for _ in t.state_dict())]).requires_grad_(False)
+        learned = [t for t in terms if any(True for _ in t.state_dict())]
+        if any(t.is_global for t in learned):
+            raise NotImplementedError(
+                "a global term with numbers of its own cannot be a committee's yet; only one that all share"
+            )
+        self.__dict__["learned"] = _Sum(learned).requires_grad_(False)
+        self.__dict__["fixed"] = [t for t in terms if not t.is_global and not any(True for _ in t.state_dict())]
         self.names = sorted(stacked)
         trained = {n for n, _ in template.named_parameters()}
         for name in self.names:
@@ -51,6 +56,13 @@ class Committee(Potential):
         """The committee of potentials that differ in their numbers only."""
         if len(potentials) < 2:
             raise ValueError(f"{len(potentials)} potential came; a committee needs at least two")
+        first, *others = ([describe(term) for term in potential.terms] for potential in potentials)
+        if any(other != first for other in others):
+            raise ValueError(
+                f"the potentials differ in more than their numbers: {first} and {next(o for o in others if o != first)}"
+            )
+        if not potentials[0].state_dict():
+            raise ValueError("these potentials have no numbers to differ in; a committee of them would know no doubt")
         parameters, buffers = stack_module_state(list(potentials))
         kept = potentials[0].state_dict()
         stacked = {k: v.detach() for k, v in {**parameters, **buffers}.items() if k in kept}
@@ -100,7 +112,7 @@ class Committee(Potential):
         with torch.enable_grad():
             r = graph.r.detach().to(self.dtype).expand(self.size, -1, -1).clone().requires_grad_()
             energies, outputs = vmap(self._member(graph), in_dims=(0, 0))(self.stacked(), r)
-            return self._with_fixed(self.differentiate(graph, r, energies, outputs))
+            return self.with_global(self._with_fixed(self.differentiate(graph, r, energies, outputs)))
 
     def mean(self, graph: Graph) -> Prediction:
         """The mean alone: one derivative instead of M, the geometry worked out once; for dynamics that asks for no spread."""
@@ -109,7 +121,7 @@ class Committee(Potential):
             r = graph.r.detach().to(self.dtype).requires_grad_()
             energies, outputs = vmap(self._member(graph), in_dims=(0, None))(self.stacked(), r)
             mean = self.differentiate(graph, r, energies.mean(0), {k: v.mean(0) for k, v in outputs.items()})
-            return self._with_fixed(mean)
+            return self.with_global(self._with_fixed(mean))
 
     @property
     def without_spread(self) -> Mean:
@@ -137,21 +149,20 @@ class Committee(Potential):
             r = graph.r.detach().to(torch.float64).requires_grad_()
             parts = [term(graph.replace(r=r))["energies"] for term in self.fixed]
             # These do not depend on what is trained: no graph of the derivative is kept.
-            training, self.training = self.training, False
-            try:
-                return self.differentiate(graph, r, torch.stack(parts).sum(0), {})
-            finally:
-                self.training = training
+            return self.differentiate(graph, r, torch.stack(parts).sum(0), {}, graded=False)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Committee:
         super()._apply(fn, recurse)
         self.learned._apply(fn)
+        for term in self.terms:
+            if term not in self.learned.terms:
+                term._apply(fn)
         return self
 
     def header(self) -> dict[str, Any]:
         return {**super().header(), "members": self.size}
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:  # type: ignore[override]
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         return {name: self.get_buffer_or_parameter(name).detach() for name in self.names}
 
 

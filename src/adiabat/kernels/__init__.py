@@ -18,7 +18,7 @@ from adiabat.kernels.edge_conv import edge_conv
 from adiabat.kernels.geometry import distance, spherical_harmonics
 from adiabat.kernels.ir import Contraction, Convolution
 from adiabat.kernels.linear import linear
-from adiabat.kernels.node_poly import node_poly
+from adiabat.kernels.node_poly import merge, node_poly, polynomial
 from adiabat.kernels.radial import bessel, cosine_cutoff, gaussians, polynomial_cutoff, tanh3_cutoff
 from adiabat.kernels.segment import segment_sum
 from adiabat.kernels.spline import knots, spline, spline_table
@@ -35,8 +35,10 @@ __all__ = [
     "gaussians",
     "knots",
     "linear",
+    "merge",
     "node_poly",
     "pair_channel",
+    "polynomial",
     "polynomial_cutoff",
     "radial_symmetry",
     "segment_sum",

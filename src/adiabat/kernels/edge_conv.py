@@ -40,7 +40,7 @@ def edge_conv(
     kind: Int[Tensor, "E"],
     edges: Edges,
     conv: Convolution,
-) -> list[Float[Tensor, "N m K C"]]:
+) -> list[Float[Tensor, "N _ _ C"]]:
     """For each output irrep of `conv`, the sum of its paths' messages, [N, 2l₃+1, paths, C]:
 
     A_i,p,m₃ = Σ_{j∈N(i)} R_p(d_ij) Σ_{m₁m₂} C^p_{m₁m₂m₃} h_{j,m₁} Y_{m₂}(r̂_ij)

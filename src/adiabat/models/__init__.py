@@ -7,12 +7,14 @@ model files know a family by its line here.
 | `morse` | `Morse` | Morse 1929 |
 | `zbl` | `ZBL` | Ziegler, Biersack, Littmark 1985 |
 | `bpnn` | `BPNN` | Behler and Parrinello 2007 |
+| `mace` | `MACE` | Batatia et al. 2022 |
 """
 
 from adiabat.models.bpnn import BPNN
+from adiabat.models.mace import MACE
 from adiabat.models.pair import ZBL, LennardJones, Morse
 from adiabat.potential import Model
 
-MODELS: dict[str, type[Model]] = {model.name: model for model in (LennardJones, Morse, ZBL, BPNN)}
+MODELS: dict[str, type[Model]] = {model.name: model for model in (LennardJones, Morse, ZBL, BPNN, MACE)}
 
-__all__ = ["BPNN", "MODELS", "ZBL", "LennardJones", "Morse"]
+__all__ = ["BPNN", "MACE", "MODELS", "ZBL", "LennardJones", "Morse"]

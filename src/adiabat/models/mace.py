@@ -1,0 +1,117 @@
+"""MACE: equivariant message passing with many-body messages.
+
+Batatia, Kovács, Simm, Ortner and Csányi, NeurIPS 2022 (arXiv:2206.07697).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from adiabat import elements as periodic_table
+from adiabat.graph import Graph
+from adiabat.irreps import Irreps
+from adiabat.kernels import Contraction, Convolution, distance, edge_conv, spherical_harmonics
+from adiabat.nn import MLP, Linear, Product, RadialTable, SpeciesLinear
+from adiabat.potential import Model
+from adiabat.typing import Tensor
+
+
+class MACE(Model):
+    """E_i = Σ_t readout_t(h_i^(t)), less the same for a lone atom: an atom without neighbors has its reference energy.
+
+    | symbol of the paper | here |
+    |---|---|
+    | h_i^(t): features, channels k, irreps L | lists over L of [N, 2L+1, channels]; `hidden` names the irreps |
+    | A_i: Σ_j R(d_ij) C Y_lm h_j, then mixed over paths | `edge_conv`, `Layer.mix`; l up to `l_max` |
+    | B_i: symmetrized products of A up to order ν | `Layer.product`; ν = `correlation` (body order ν + 1) |
+    | m_i = Σ W B and h^(t+1) = W m + W_z h^(t) | `Layer.update`, `Layer.skip` |
+    | readout: linear, in the last layer a network | `readouts` |
+
+    `cutoff` in Å; `radial` are the widths of the radial network; `elements` may be left to the training data. A sum over neighbors
+    is divided by the training data's mean number of neighbors.
+    """
+
+    name = "mace"
+
+    def __init__(
+        self,
+        cutoff: float = 5.0,
+        channels: int = 64,
+        hidden: str = "0e+1o",
+        l_max: int = 3,
+        correlation: int = 3,
+        layers: int = 2,
+        radial: list[int] = [64, 64, 64],  # noqa: B006 (recorded, never changed)
+        elements: list[str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.cutoff = float(cutoff)
+        if elements is None:
+            return
+        self.elements = periodic_table.numbers(elements)
+        self.l_max, Z = l_max, len(self.elements)
+        self.embedding = nn.Parameter(torch.randn(Z, channels))
+        states = [Irreps.of("0e"), *[Irreps.of(hidden)] * (layers - 1), Irreps.of("0e")]
+        self.layers = nn.ModuleList(
+            Layer(self.cutoff, before, after, l_max, correlation, channels, Z, radial)
+            for before, after in zip(states, states[1:])
+        )
+        self.readouts = nn.ModuleList(MLP([channels, 1] if t < layers - 1 else [channels, 16, 1]) for t in range(layers))
+        self.register_buffer("neighbors", torch.tensor(1.0))
+
+    def forward(self, graph: Graph) -> dict[str, Tensor]:
+        if self.elements is None:
+            raise ValueError("mace: its elements are not known yet; give them, or let `fit` take them from the training data")
+        surroundings = graph.once(("lone atoms too", self.elements), lambda: WithLoneAtoms(graph, self.elements))
+        species, d = surroundings.species, distance(graph.r)
+        Y = spherical_harmonics(graph.r / d[:, None], self.l_max)
+        h, energies = [self.embedding[species][:, None]], torch.zeros_like(species, dtype=d.dtype)
+        for layer, readout in zip(self.layers, self.readouts, strict=True):
+            h = layer(h, Y, d, self.neighbors, surroundings)
+            energies = energies + readout(h[0][:, 0])[:, 0]
+        n = graph.n_atoms
+        return {"energies": energies[:n] - energies[n:].index_select(0, species[:n])}
+
+    @torch.no_grad()
+    def prepare(self, graphs: list[Graph]) -> None:
+        edges = sum(int((distance(g.r) < self.cutoff).sum()) for g in graphs)
+        self.neighbors.fill_(max(1.0, edges / sum(g.n_atoms for g in graphs)))
+
+
+class Layer(nn.Module):
+    """One interaction and its product: h^(t) → h^(t+1)."""
+
+    def __init__(
+        self, cutoff, before: Irreps, after: Irreps, l_max: int, correlation: int, channels: int, Z: int, radial
+    ) -> None:
+        super().__init__()
+        self.cutoff = cutoff
+        self.conv = Convolution.between(before, l_max, Irreps.spherical(l_max))
+        self.up = Linear([channels] * len(before), channels)
+        self.radial = RadialTable(cutoff, len(self.conv.paths), channels, hidden=radial)
+        self.mix = Linear([k * channels for k in self.conv.multiplicity], channels)
+        self.product = Product(Contraction(self.conv.outputs, after, correlation), Z, channels)
+        self.update = Linear([channels] * len(after), channels)
+        self.kept = [before.index(irrep) if irrep in before else None for irrep in after]
+        self.skip = SpeciesLinear(Z, sum(k is not None for k in self.kept), channels, channels)
+
+    def forward(self, h: list[Tensor], Y: Tensor, d: Tensor, neighbors: Tensor, at: WithLoneAtoms) -> list[Tensor]:
+        x = torch.cat(self.up(h), 1)  # N lm C
+        A = self.mix(edge_conv(x, Y, d, self.radial(), self.cutoff, at.kind, at, self.conv))
+        B = self.product(torch.cat(A, 1) / neighbors, at.species)
+        rest = iter(self.skip([h[k] for k in self.kept if k is not None], at.groups))
+        return [m if k is None else m + next(rest) for m, k in zip(self.update(B), self.kept, strict=True)]
+
+
+class WithLoneAtoms:
+    """The edges of a graph with one more atom a species, which has no neighbors: rows N, N + 1, … of every feature."""
+
+    def __init__(self, graph: Graph, elements: tuple[int, ...]) -> None:
+        numbers = torch.cat([graph.numbers, torch.tensor(elements, device=graph.device)])
+        self.i, self.j, self.by_neighbor = graph.i, graph.j, graph.by_neighbor
+        none = graph.first.new_full((len(elements),), graph.n_edges)
+        self.first, self.first_by_neighbor = torch.cat([graph.first, none]), torch.cat([graph.first_by_neighbor, none])
+        self.species = torch.searchsorted(torch.tensor(elements, device=graph.device), numbers)
+        self.groups = [torch.nonzero(self.species == z)[:, 0] for z in range(len(elements))]
+        self.kind = torch.zeros_like(graph.i)

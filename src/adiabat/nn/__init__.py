@@ -1,0 +1,18 @@
+"""Layers that models are composed of, on top of the kernels.
+
+| file | what |
+|---|---|
+| `derived` | tensors made from parameters: anew while training, once while evaluating |
+| `mlp` | dense layers that keep the variance and map zero to zero |
+| `radial` | radial functions of a convolution: a network evaluated at the knots of a spline |
+| `linear` | equivariant dense maps: by irrep, and by species |
+| `product` | symmetric contractions with weights per species |
+"""
+
+from adiabat.nn.derived import Derived
+from adiabat.nn.linear import Linear, SpeciesLinear
+from adiabat.nn.mlp import MLP
+from adiabat.nn.product import Product
+from adiabat.nn.radial import RadialTable
+
+__all__ = ["MLP", "Derived", "Linear", "Product", "RadialTable", "SpeciesLinear"]

@@ -1,0 +1,31 @@
+"""Tensors worked out from parameters, such as spline tables and merged polynomials."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from adiabat.typing import Tensor
+
+
+class Derived(nn.Module):
+    """A tensor made from this module's parameters by `compute`.
+
+    While training it is made anew, differentiably, at every call. While evaluating it is made once, without gradients, and made
+    again when a parameter was changed in place, replaced or moved (a change through `.data` cannot be seen).
+    """
+
+    _known: tuple[tuple, Tensor] | None = None
+
+    def compute(self) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self) -> Tensor:
+        # Inside torch.func (a committee by vmap) parameters have neither address nor version.
+        if self.training or torch._C._functorch.peek_interpreter_stack() is not None:
+            return self.compute()
+        key = tuple((p.data_ptr(), p._version, p.dtype) for p in self.parameters())
+        if self._known is None or self._known[0] != key:
+            with torch.no_grad():
+                self._known = key, self.compute()
+        return self._known[1]

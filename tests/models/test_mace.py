@@ -1,0 +1,120 @@
+"""MACE: what the registry's laws do not see: species, kernels, and what evaluating keeps."""
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+
+from adiabat.graph import Graph
+from adiabat.models.mace import MACE
+from adiabat.potential import Potential
+
+CUTOFF = 3.2
+
+
+@pytest.fixture(autouse=True)
+def reference(monkeypatch):
+    """The generated kernels equal their references elsewhere; here nothing is compiled."""
+    monkeypatch.setenv("ADIABAT_KERNELS", "reference")
+
+
+@pytest.fixture
+def potential():
+    model = MACE(cutoff=CUTOFF, channels=4, hidden="0e+1o", l_max=2, correlation=3, radial=[8], elements=["H", "C", "O"])
+    return Potential(model).double()
+
+
+def ethanol(seed=0):
+    atoms = molecule("CH3CH2OH")
+    atoms.rattle(0.1, seed=seed)
+    return atoms
+
+
+def test_forces_are_finite_differences(potential):
+    atoms, h = ethanol(), 1e-5
+    forces = potential(Graph.of(atoms, CUTOFF)).forces
+    for a, x in ((0, 0), (2, 1), (5, 2)):
+        energies = []
+        for s in (1, -1):
+            moved = atoms.copy()
+            moved.positions[a, x] += s * h
+            energies.append(float(potential(Graph.of(moved, CUTOFF)).energy))
+        assert abs(-(energies[0] - energies[1]) / (2 * h) - float(forces[a, x])) < 1e-6
+
+
+def test_rotation_and_inversion(potential):
+    atoms = ethanol()
+    before = potential(Graph.of(atoms, CUTOFF))
+    for sign in (1, -1):
+        turned = atoms.copy()
+        turned.rotate(77, (1, 2, 3))
+        turned.positions *= sign
+        after = potential(Graph.of(turned, CUTOFF))
+        R = np.linalg.lstsq(atoms.positions, turned.positions, rcond=None)[0]
+        torch.testing.assert_close(after.energy, before.energy)
+        torch.testing.assert_close(after.forces, before.forces @ torch.tensor(R), rtol=1e-8, atol=1e-9)
+
+
+def test_a_lone_atom_has_no_energy_and_far_molecules_add(potential):
+    for symbol in ("H", "C", "O"):
+        assert potential(Graph.of(Atoms(symbol), CUTOFF)).energy == 0
+    one, two = molecule("H2O"), molecule("CH4")
+    two.positions += 20
+    energies = [float(potential(Graph.of(a, CUTOFF)).energy) for a in (one, two, one + two)]
+    assert abs(energies[0] + energies[1] - energies[2]) < 1e-10
+
+
+def test_energy_and_force_fade_through_the_cutoff(potential):
+    def at(d):
+        out = potential(Graph.of(Atoms("CO", [[0, 0, 0], [0, 0, d]]), CUTOFF + 1))
+        return float(out.energy), float(out.forces[1, 2])
+
+    below, beyond = at(CUTOFF - 1e-6), at(CUTOFF + 1e-6)
+    assert abs(below[0]) < 1e-10 and abs(below[1]) < 1e-5 and max(map(abs, beyond)) < 1e-14
+
+
+def test_a_batch_is_one_by_one_and_atoms_may_change_places(potential):
+    atoms, other = ethanol(), ethanol(seed=1)
+    both = potential(Graph.of([atoms, other], CUTOFF))
+    torch.testing.assert_close(both.energy[1:], potential(Graph.of(other, CUTOFF)).energy)
+    order = np.random.default_rng(0).permutation(len(atoms))
+    mixed = potential(Graph.of(atoms[order], CUTOFF))
+    torch.testing.assert_close(mixed.energy, both.energy[:1])
+    torch.testing.assert_close(mixed.forces, both.forces[: len(atoms)][torch.tensor(order)])
+
+
+def test_a_supercell_multiplies():
+    potential = Potential(MACE(cutoff=4.0, channels=4, l_max=2, radial=[8], elements=["Si"])).double()
+    small = bulk("Si")
+    energies = [float(potential(Graph.of(a, 4.0)).energy) for a in (small, small * (2, 1, 3))]
+    assert abs(energies[1] - 6 * energies[0]) < 1e-9
+
+
+def test_kept_tables_follow_the_parameters(potential):
+    """Evaluating keeps spline tables and merged polynomials; an optimizer's step must not go unseen."""
+    graph = Graph.of(ethanol(), CUTOFF)
+    before = potential(graph).energy
+    with torch.no_grad():
+        potential.terms[0].layers[0].radial.mlp.weights[0].add_(0.1)
+    after = potential(graph).energy
+    assert (after - before).abs() > 1e-6
+    potential.train()
+    torch.testing.assert_close(potential(graph).energy.detach(), after)
+
+
+def test_every_parameter_learns_from_forces(potential):
+    potential.train()
+    potential(Graph.of(ethanol(), CUTOFF)).forces.square().sum().backward()
+    silent = [
+        name for name, p in potential.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    "shape", [{"hidden": "0e+1o+2e", "layers": 3, "correlation": 2}, {"l_max": 1, "correlation": 1, "layers": 1}]
+)
+def test_other_shapes_have_forces_too(shape):
+    potential = Potential(MACE(cutoff=CUTOFF, channels=3, radial=[4], elements=["H", "O"], **shape)).double()
+    assert potential(Graph.of(molecule("H2O"), CUTOFF)).forces.isfinite().all()

@@ -20,7 +20,7 @@ class Rigid:
     share: Float[Tensor, "S 1 M"]  # of the structure's mass; 0 where it may drift
     mass: Float[Tensor, "S M3 1"]  # amu, a component each; 0 where it may turn
     soft: Float[Tensor, "S 3 3"]  # a line has no inertia about itself, and no momentum either: 1e-12 turns 0/0 into 0
-    layout: Float[Tensor, "S 6 12"]
+    layout: Float[Tensor, "6 12"]
     slots: Int[Tensor, "N"] | None  # where each atom stands in the S·M slots; None: all structures are of one size
     momentum: Bool[Tensor, "S"]  # removed
     rotation: Bool[Tensor, "S"]  # removed
@@ -62,7 +62,7 @@ class Rigid:
         eye = torch.eye(3, dtype=torch.float64, device=graph.device)
         return cls(
             share * momentum[:, None, None], (mass * rotation[:, None, None])[:, 0].repeat_interleave(3, 1)[:, :, None],
-            1e-12 * total * eye, _layout().to(graph.device).expand(graph.n_structures, 6, 12).contiguous(),
+            1e-12 * total * eye, _layout().to(graph.device),
             None if bool((sizes == longest).all()) else slots, momentum, rotation,
             f.double(), tuple(sizes.tolist()), bool(momentum.any()), bool(rotation.any()),
         )  # fmt: skip
@@ -79,7 +79,7 @@ class Rigid:
             v = self._padded(velocities)
             return self._flat(v - torch.bmm(self.share, v))
         both = torch.cat([self._padded(positions), self._padded(velocities)], 2)  # S M 6
-        columns = torch.bmm(both - torch.bmm(self.share, both), self.layout).view(len(both), -1, 4)  # S 3M 4
+        columns = torch.mm((both - torch.bmm(self.share, both)).view(-1, 6), self.layout).view(len(both), -1, 4)  # S 3M 4
         turns = columns[:, :, :3]
         I_L = torch.bmm((self.mass * turns).transpose(1, 2), columns)  # S 3 4
         I, L = I_L[:, :, :3] + self.soft, I_L[:, :, 3:]

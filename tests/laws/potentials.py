@@ -1,0 +1,100 @@
+"""What the laws are held over: every registered family, a committee, and a sum of several terms, of oxygen and hydrogen.
+
+A new family is here by its line in `MODELS`: with its default arguments, or with smaller ones from `SMALL`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.neighborlist import neighbor_list
+
+from adiabat.graph import Graph
+from adiabat.models import MODELS
+from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled
+from adiabat.uncertainty import Committee
+
+ELEMENTS = ["H", "O"]
+E0 = {"H": -13.6, "O": -432.1}
+
+# Arguments that make a family small, and give it neighbors at the distances of `cluster` and `crystal` (0.9 to 5 Å).
+SMALL: dict[str, dict[str, object]] = {
+    "lennard_jones": {"epsilon_eV": 0.05, "sigma_angstrom": 1.3, "cutoff": 3.5},
+    "morse": {"minimum_angstrom": 1.3, "cutoff": 3.5},
+    "zbl": {"reach": 2.0},
+    "bpnn": {"cutoff": 3.5, "radial": 4, "angular": 1, "zetas": [1.0, 4.0], "hidden": [6, 6]},
+    "mace": {"cutoff": 3.0, "channels": 4, "l_max": 2, "correlation": 2, "radial": [8]},
+}
+
+
+def family(name: str, seed: int = 0) -> Model:
+    """A member of a registered family, prepared as training would prepare it."""
+    make = MODELS[name]
+    arguments = {"elements": ELEMENTS, **SMALL.get(name, {})}
+    if "elements" not in inspect.signature(make).parameters:
+        del arguments["elements"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = make(**arguments).to(torch.float64)
+    model.prepare([Graph.of(atoms, max(model.cutoff, 0.1)) for atoms in (cluster(), crystal())])
+    return model
+
+
+def several(seed: int = 0) -> Potential:
+    """Terms with different cutoffs: the shorter ones see edges beyond their own."""
+    learned = Scaled(family("bpnn", seed), eV=2.5)
+    return Potential(ReferenceEnergies(E0), learned, family("zbl"), family("morse")).to(torch.float64)
+
+
+POTENTIALS: dict[str, Callable[[], Potential]] = {
+    **{name: lambda name=name: Potential(ReferenceEnergies(E0), family(name)) for name in MODELS},
+    "several terms": several,
+    "committee": lambda: Committee.of([several(seed) for seed in (1, 2, 3)]),
+}
+
+
+@cache
+def cluster(seed: int = 1) -> Atoms:
+    """Seven atoms, no cell."""
+    return _scattered(Atoms("O2H5"), np.zeros((3, 3)), 4.0 * np.eye(3) * 0.8, seed)
+
+
+@cache
+def crystal(seed: int = 2) -> Atoms:
+    """Nine atoms in a skewed cell; some heights of the cell are near the cutoffs, so that atoms see their own images."""
+    box = np.array([[3.9, 0.1, 0.0], [1.1, 3.6, 0.2], [-0.6, 0.9, 3.4]])
+    return _scattered(Atoms("O3H6"), box, box, seed)
+
+
+def _scattered(atoms: Atoms, cell: np.ndarray, within: np.ndarray, seed: int) -> Atoms:
+    """Atoms at random places, no two nearer than 0.9 Å."""
+    rng = np.random.default_rng(seed)
+    pbc = bool(cell.any())
+    placed = Atoms(cell=cell, pbc=pbc)
+    for number in atoms.numbers:
+        for _ in range(10_000):
+            trial = placed + Atoms([number], [rng.random(3) @ within], cell=cell, pbc=pbc)
+            if not len(neighbor_list("i", trial, 0.9)):
+                placed = trial
+                break
+        else:
+            raise AssertionError("no room")
+    return placed
+
+
+def graph_of(potential: Potential, atoms: Atoms | list[Atoms], skin: float = 0.0) -> Graph:
+    return Graph.of(atoms, max(potential.cutoff, 0.1), skin=skin)
+
+
+def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-10) -> None:
+    """Equal to `tolerance` of the larger numbers' size; the default leaves room for sums in another order."""
+    a, b = torch.as_tensor(a), torch.as_tensor(b)
+    assert a.shape == b.shape, f"{tuple(a.shape)} and {tuple(b.shape)}"
+    size = max(1.0, float(b.abs().max())) if b.numel() else 1.0
+    worst = float((a - b).abs().max()) if b.numel() else 0.0
+    assert worst <= tolerance * size, f"differ by {worst:.3g}, allowed {tolerance * size:.3g}"

@@ -1,6 +1,17 @@
-"""Runs that wire the rooms together: one file a kind of run.
+"""Runs that wire the rooms together: one file a kind of run, and what they share.
 
 | file | what |
 |---|---|
+| `demo` | the main job on the embedded default, the water molecule |
+| `learn` | active learning; `options` its configuration, `workshop` its labels and stages, `runs` its dynamics, `measures` its examination, `story` its report |
+| `train` | labeled files → a potential |
+| `label` | structures → labels |
+| `sample` | structures → more structures |
+| `md` | a potential and a structure → a trajectory |
+| `analyze` | a trajectory → numbers |
 | `run_folder` | the folder of a run: its configuration, its events, who may write there |
+| `frames` | files named in a configuration, the data gate before whoever uses them, conversion |
+| `provenance`, `doctor` | versions and machine; what works and what to do |
+| `terminal` | progress, messages, exit codes |
+| `templates/` | what `adiabat new` prints |
 """

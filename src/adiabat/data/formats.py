@@ -100,7 +100,7 @@ def write(path: str | Path, frames: Atoms | Iterable[Atoms], overwrite: bool = F
     try:
         with extxyz.opened(temporary, "wt") as file:
             for atoms in frames:
-                file.write(_frame_text(atoms))
+                file.write(frame_text(atoms))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -188,7 +188,8 @@ def _read_ase(path: Path, suffix: str, scale: Factors) -> tuple[list[Atoms], lis
     return frames, notes
 
 
-def _frame_text(atoms: Atoms) -> str:
+def frame_text(atoms: Atoms) -> str:
+    """One frame as extended XYZ, every float exact: for who writes a trajectory as it grows."""
     record = structure.to_json(atoms)
     info: dict[str, Any] = {}
     if np.any(atoms.cell.array) or any(record["pbc"]):

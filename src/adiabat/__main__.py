@@ -1,0 +1,5 @@
+"""`python -m adiabat`."""
+
+from adiabat.cli import main
+
+main()

@@ -1,0 +1,113 @@
+"""Frames that a configuration or a command line names, and the data gate that stands before whoever uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+
+from adiabat.config import ConfigError, checked
+from adiabat.data.formats import read_noted, write
+from adiabat.data.gate import Finding, check
+from adiabat.data.store import Dataset
+
+Source = str | dict[str, Any]
+
+# Names a finding may have: what `waive` may name.
+KNOWN_FAULTS = (
+    "stale labels", "not finite", "shape", "missing energy", "unconverged", "mixed levels of theory", "units of energy", "energies against forces", "net force", "net torque",
+    "cell", "overlapping atoms", "contradicting labels",
+)  # fmt: skip
+
+
+class GateFaults(ValueError):
+    """Data that the gate does not let pass; `findings` says why."""
+
+    def __init__(self, where: str, findings: Sequence[Finding]) -> None:
+        faults = [f for f in findings if f.grade == "fault"]
+        lines = "".join(f"\n  {f.name}: {f.message}; {f.cure}" for f in faults)
+        names = ", ".join(dict.fromkeys(f.name for f in faults))
+        super().__init__(
+            f"{where}: the data gate found {len(faults)} fault{'s' if len(faults) > 1 else ''}:{lines}\n"
+            f"mend the data (`adiabat check` lists the frames, `adiabat convert` leaves them out), or waive by name: waive: [{names}]"
+        )
+        self.findings = list(findings)
+
+
+def sources(given: Source | Sequence[Source]) -> list[Source]:
+    """One source or many, as a list."""
+    return [given] if isinstance(given, str | Mapping) else list(given)
+
+
+def read_all(
+    given: Source | Sequence[Source], *, units: Mapping[str, str] | None = None, keys: Mapping[str, str] | None = None, where: str = "data", partial: bool = False
+) -> tuple[list[Atoms], list[str]]:
+    """All frames of files and stores, and notes of what was taken for what.
+
+    A source is a path, or a mapping ``{file: path, units: {...}, keys: {...}, select: "config_type=md"}`` with its own units, names of
+    labels, and, for a store, a choice of frames; `units` and `keys` are for those that have none of their own.
+    """
+    frames: list[Atoms] = []
+    notes: list[str] = []
+    for source in sources(given):
+        options = {"file": source} if isinstance(source, str) else checked(_source, source, where=where)
+        if options.get("select"):
+            if not Path(options["file"]).exists():
+                raise FileNotFoundError(f"{options['file']}: there is no such file; look at the path, relative to {Path.cwd()}")
+            with Dataset(options["file"]) as store:
+                frames += store.select(options["select"])
+            continue
+        own = {"units": options.get("units", units), "keys": options.get("keys", keys)}
+        if Path(options["file"]).suffix == ".db":  # a store speaks house units; names and units given are for the others
+            own = {k: options.get(k) for k in own}
+        more, said = read_noted(options["file"], units=own["units"], keys=own["keys"], partial=partial)
+        frames += more
+        notes += [f"{options['file']}: {note}" for note in said]
+    if not frames:
+        raise ConfigError(f"{where}: no frame came; name at least one file with structures")
+    return frames, notes
+
+
+def gate(frames: Sequence[Atoms], *, waive: Sequence[str] = (), where: str = "data") -> list[Finding]:
+    """The gate's findings, if every fault among them is waived by name; GateFaults otherwise."""
+    findings = check(frames)
+    unknown = [name for name in waive if name not in KNOWN_FAULTS and name not in {f.name for f in findings}]
+    if unknown:
+        raise ConfigError(f"waive: {unknown[0]!r} is no finding of the data gate; known: {', '.join(KNOWN_FAULTS)}")
+    if any(f.grade == "fault" and f.name not in waive for f in findings):
+        raise GateFaults(where, [f for f in findings if f.name not in waive])
+    return findings
+
+
+def gate_json(findings: Sequence[Finding], n: int) -> dict[str, Any]:
+    """The object of `adiabat check --json`."""
+    rows = [{k: v for k, v in asdict(f).items() if k != "value"} for f in findings]
+    return {"n_structures": n, "findings": rows}
+
+
+def convert(given: Sequence[Source], to: str | Path, *, units=None, keys=None, partial: bool = False, overwrite: bool = False) -> dict[str, Any]:
+    """Frames of any format into one extended XYZ file or a store (.db); those with faults are left out and listed."""
+    to = Path(to)
+    if to.exists() and to.suffix != ".db" and not overwrite:
+        raise FileExistsError(f"{to}: exists already; choose another name, or --overwrite")
+    frames, notes = read_all(given, units=units, keys=keys, partial=partial, where="convert")
+    findings = [f for f in check(frames) if f.grade == "fault" and not f.name.startswith("missing")]
+    left_out = sorted({k for f in findings for k in f.frames})
+    kept = [a for k, a in enumerate(frames) if k not in set(left_out)]
+    if not kept:
+        raise GateFaults(f"{to}: nothing to write, every frame has a fault", findings)
+    if to.suffix == ".db":
+        with Dataset(to) as store:
+            store.add(kept)
+    else:
+        write(to, kept, overwrite=overwrite)
+    return {"written": len(kept), "left_out": left_out, "notes": notes, **gate_json(findings, len(frames))}
+
+
+def _source(file: str, units: dict[str, str] | None = None, keys: dict[str, str] | None = None, select: str | None = None) -> None:
+    """A source's options, by signature."""
+
+

@@ -1,0 +1,108 @@
+"""Labeling as a run: structures and a reference engine in, a store and an extended XYZ file of labeled structures out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ase import Atoms
+
+from adiabat.campaign.frames import Source, read_all
+from adiabat.campaign.run_folder import RunFolder
+from adiabat.config import build
+from adiabat.data.formats import write
+from adiabat.data.store import Dataset
+from adiabat.data.structure import content_hash, from_json, name_of, to_json
+from adiabat.jobs import Interrupted, Ledger, LocalPool, Outcome, RunPaused, Task, run
+from adiabat.labelers import LABELERS, Labeler
+
+Say = Callable[[str, str, dict[str, Any]], None]
+
+
+def label(
+    *,
+    structures: Source | list[Source],
+    labeler: str | dict[str, Any],
+    out: str,
+    units: dict[str, str] | None = None,
+    keys: dict[str, str] | None = None,
+    workers: int | None = None,
+    retry: bool = False,
+    say: Say | None = None,
+) -> dict[str, Any]:
+    """Label `structures`, or go on with it; returns the summary. What is labeled is kept as soon as it is, and never done again.
+
+    The folder then holds `labels.db` (the store), `labels.xyz`, and, where an engine failed, `failures.json` with cures. `workers`
+    is how many structures are labeled side by side (one a core without it); `retry` tries failed ones again.
+    """
+    options = {"structures": structures, "labeler": labeler, "units": units, "keys": keys}
+    say = say or (lambda *_: None)
+    engine: Labeler = build(labeler, LABELERS, where="labeler")
+    record = engine.record()  # a missing engine is told before anything is read or written
+    frames = [bare(a) for a in read_all(structures, units=units, keys=keys, where="structures")[0]]
+    tasks = [task(engine, record, a) for a in frames]
+    with RunFolder(out, options, kind="label") as folder, Ledger(folder.folder) as ledger, LocalPool(workers) as pool:
+        begun, of, known = time.monotonic(), len({t.key for t in tasks}), dict[str, Outcome]()
+        folder.event("start", f"{of} structures, {record['level_of_theory']}", workers=pool.workers)
+        if retry:
+            folder.event("label", f"{ledger.release([t.key for t in tasks])} failed structures are tried again")
+
+        def heard(outcome: Outcome) -> None:
+            known[outcome.key] = outcome
+            told = outcome.failure.message if outcome.failure else f"{len(known)} of {of}"
+            say("label", told, {"done": len(known), "of": of, "failed": outcome.failure is not None})
+
+        try:
+            run(tasks, ledger, pool, on_outcome=heard)
+        except (Interrupted, RunPaused) as stopped:
+            summary = keep(folder, frames, tasks, known, time.monotonic() - begun)
+            folder.event("stopped", str(stopped), labels=summary["labels"])
+            raise
+        summary = keep(folder, frames, tasks, known, time.monotonic() - begun)
+        folder.event("done", f"{summary['labels']} labels, {summary['failed']} failures")
+        say("done", summary["store"], summary)
+    return summary
+
+
+def keep(folder: RunFolder, frames: Sequence[Atoms], tasks: Sequence[Task], known: dict[str, Outcome], wall_s: float) -> dict[str, Any]:
+    """Store and files of what is known by now; the summary."""
+    labeled: dict[str, Atoms] = {}
+    failures: dict[str, dict[str, Any]] = {}
+    for k, (frame, one) in enumerate(zip(frames, tasks, strict=True)):
+        outcome = known.get(one.key)
+        if outcome is None:
+            continue
+        if outcome.failure is not None:
+            row = {"frames": [], "structure": name_of(frame), "kind": outcome.failure.kind, "message": outcome.failure.message, "cure": outcome.failure.cure}
+            failures.setdefault(one.key, row)["frames"].append(k)
+        elif one.key not in labeled:
+            labeled[one.key] = from_json(outcome.result["atoms"])
+            labeled[one.key].info.update({name: value for name, value in frame.info.items() if name != "adiabat"})
+    frames_out = list(labeled.values())
+    if frames_out:
+        with Dataset(folder.path("labels.db")) as store:
+            store.add(frames_out)
+        write(folder.path("labels.xyz"), frames_out, overwrite=True)
+    folder.write_json("failures.json", list(failures.values()))
+    summary = {
+        "labels": len(frames_out), "failed": len(failures), "open": len({t.key for t in tasks}) - len(frames_out) - len(failures),
+        "wall_s": wall_s, "label_wall_s": sum(float(a.info["adiabat"]["wall_s"]) for a in frames_out),
+        "store": "labels.db", "extxyz": "labels.xyz", "failures": list(failures.values()),
+    }  # fmt: skip
+    folder.write_json("summary.json", {k: v for k, v in summary.items() if k != "failures"})
+    return summary
+
+
+def task(engine: Labeler, record: dict[str, Any], atoms: Atoms) -> Task:
+    """One label; the key is of structure, level of theory, settings and version, so a campaign's labels and these are the same work."""
+    identity = {"structure": content_hash(atoms), "level_of_theory": record["level_of_theory"], "version": record["version"], "settings": record["settings"]}
+    return Task("label", "adiabat.labelers:label", {"labeler": {engine.name: engine.settings()}, "atoms": to_json(atoms)}, identity)
+
+
+def bare(atoms: Atoms) -> Atoms:
+    """The structure without labels of whoever computed them before."""
+    copy = atoms.copy()
+    copy.calc = None
+    copy.info.pop("adiabat", None)
+    return copy

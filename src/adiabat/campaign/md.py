@@ -1,0 +1,245 @@
+"""Molecular dynamics as a run: a model file and a structure in, a trajectory that grows on disk out.
+
+Three files grow together: the trajectory (extended XYZ), a log of numbers (`.log`, tab separated), and a checkpoint. After a kill the
+first two are cut back to the checkpoint and the run goes on, with the same numbers as if nothing had happened: at every
+checkpoint the running program, too, starts anew from what it wrote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from ase import Atoms
+
+from adiabat import modelfile
+from adiabat.analysis import energy_drift, mean
+from adiabat.campaign.frames import read_all
+from adiabat.campaign.run_folder import differences
+from adiabat.data.formats import frame_text
+from adiabat.deploy.load import load
+from adiabat.dynamics import DynamicsError, State, langevin, velocity_verlet
+from adiabat.jobs.lock import Lock
+from adiabat.report.record import plain, write_atomically
+
+Say = Callable[[str, str, dict[str, Any]], None]
+COLUMNS = ("step", "time_fs", "potential_eV", "kinetic_eV", "conserved_eV", "temperature_K")
+CHECKPOINT_STEPS = 1000
+
+
+class MDStopped(RuntimeError):
+    """The dynamics left the region where its numbers mean something; what came before is kept."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What makes one run the same run as another."""
+
+    model: str
+    structure: str
+    ensemble: str
+    temperature_K: float | None
+    timestep_fs: float
+    steps: int
+    every: int
+    friction_per_fs: float
+    seed: int
+
+
+@dataclass
+class Stand:
+    """Where the run is: the state, the random numbers to come, how long the files are."""
+
+    step: int
+    state: State
+    rng: torch.Generator
+
+
+def md(
+    *,
+    model: str,
+    structure: str,
+    out: str,
+    steps: int,
+    ensemble: Literal["nve", "nvt"] = "nvt",
+    temperature_K: float | None = None,
+    timestep_fs: float = 0.5,
+    every: int = 20,
+    friction_per_fs: float = 0.01,
+    seed: int = 0,
+    overwrite: bool = False,
+    say: Say | None = None,
+) -> dict[str, Any]:
+    """Run `steps` of dynamics from the first frame of `structure`, or go on with them; returns the summary.
+
+    | option | meaning |
+    |---|---|
+    | `ensemble` | nve: constant energy; nvt: Langevin dynamics at `temperature_K` |
+    | `temperature_K` | start velocities are drawn at it; nve without it takes those of the structure |
+    | `every` | steps between frames of the trajectory, and between lines of the log |
+    | `friction_per_fs` | of the heat bath: 0.01 forgets in 100 fs |
+    """
+    say = say or (lambda *_: None)
+    if not (steps > 0 and every > 0 and timestep_fs > 0):
+        raise ValueError(f"steps {steps}, every {every}, timestep_fs {timestep_fs} came; wanted positive numbers")
+    if ensemble == "nvt" and temperature_K is None:
+        raise ValueError("ensemble nvt: temperature_K is missing; wanted a temperature for the heat bath, such as 300")
+    path = Path(out)
+    if path.suffix not in (".xyz", ".extxyz"):
+        raise ValueError(f"{out}: a trajectory is written as extended XYZ; wanted a name ending in .xyz or .extxyz")
+    potential = load(model)
+    potential = potential.without_spread() if hasattr(potential, "without_spread") else potential
+    atoms = read_all(structure, where="structure")[0][0]
+    run = Run(_hash(model), _hash(structure), ensemble, temperature_K, timestep_fs, steps, every, friction_per_fs, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = Lock(path.with_suffix(".lock"))
+    try:
+        files = Files(path, run, overwrite)
+        stand = files.resume(atoms, potential) or _begin(atoms, potential, run)
+        if stand.step:
+            say("md", f"goes on at step {stand.step}", {"done": stand.step, "of": steps})
+        problem = None
+        try:
+            while stand.step < steps:
+                stand = _stretch(stand, atoms, potential, run, files, say)
+        except (DynamicsError, ValueError) as error:
+            if not isinstance(error, DynamicsError) and "exploded" not in str(error):
+                raise
+            problem = str(error)
+        summary = _summary(files, run, len(atoms), problem)
+        text = json.dumps(plain(summary), indent=1, ensure_ascii=False) + "\n"
+        write_atomically(path.with_suffix(".summary.json"), text)
+    finally:
+        lock.release()
+    if problem:
+        raise MDStopped(f"{problem}\nThe trajectory up to there is in {path} ({summary['frames']} frames), its numbers in {files.log.name}.")
+    return summary
+
+
+def _begin(atoms: Atoms, potential: Any, run: Run) -> Stand:
+    rng = torch.Generator().manual_seed(run.seed)
+    return Stand(0, State.of(_bare(atoms), potential, temperature_K=run.temperature_K, rng=rng), rng)
+
+
+def _stretch(stand: Stand, atoms: Atoms, potential: Any, run: Run, files: Files, say: Say) -> Stand:
+    """The steps up to the next checkpoint."""
+    until = min(run.steps, (stand.step // CHECKPOINT_STEPS + 1) * CHECKPOINT_STEPS)
+    state, step = stand.state, stand.step
+    for step, state in enumerate(itertools.islice(_states(stand, potential, run), until - stand.step), start=stand.step + 1):
+        if step % run.every == 0:
+            files.append(step, state)
+            T = float(state.temperature_K[0])
+            say("md", f"{state.time_fs / 1000:.3f} ps, {T:.0f} K", {"done": step, "of": run.steps})
+    files.checkpoint(step, state, stand.rng)
+    # Rebuilt from what was written, here as after a kill: neighbors are found anew, sums run in the same order.
+    return files.resume(atoms, potential) or stand
+
+
+def _states(stand: Stand, potential: Any, run: Run) -> Iterator[State]:
+    if run.ensemble == "nve":
+        return velocity_verlet(stand.state, potential, timestep_fs=run.timestep_fs)
+    assert run.temperature_K is not None
+    return langevin(
+        stand.state, potential, rng=stand.rng, timestep_fs=run.timestep_fs, temperature_K=run.temperature_K, friction_per_fs=run.friction_per_fs
+    )
+
+
+class Files:
+    """The trajectory, its log and its checkpoint."""
+
+    def __init__(self, path: Path, run: Run, overwrite: bool) -> None:
+        self.trajectory, self.log, self.saved = path, path.with_suffix(".log"), path.with_suffix(".checkpoint")
+        self.run = run
+        if overwrite:
+            for file in (self.trajectory, self.log, self.saved):
+                file.unlink(missing_ok=True)
+        if self.trajectory.exists() and not self.saved.exists() and self.trajectory.stat().st_size and not self._ours():
+            raise FileExistsError(f"{path}: exists already, and no run to go on with belongs to it; choose another name, or --overwrite")
+        if self.saved.exists():
+            there = modelfile.read(self.saved)[0]["run"]
+            for key, old, new in differences(there, asdict(run)):
+                told = f"another {key}" if key in ("model", "structure") else f"{key} = {old}, this one {new}"
+                raise FileExistsError(f"{path}: the run there has {told}; choose another name, or --overwrite")
+
+    def _ours(self) -> bool:
+        """A run that was killed before its first checkpoint left a log without end; it starts anew."""
+        return self.log.exists() and self.log.read_text().startswith("\t".join(COLUMNS))
+
+    def resume(self, atoms: Atoms, potential: Any) -> Stand | None:
+        """Where the checkpoint stands, the files cut back to it; None, and no files, where there is none."""
+        if not self.saved.exists():
+            self.trajectory.write_text("")
+            self.log.write_text("\t".join(COLUMNS) + "\n")
+            return None
+        header, tensors = modelfile.read(self.saved)
+        for file, size in zip((self.trajectory, self.log), header["sizes"], strict=True):
+            if not file.exists() or file.stat().st_size < size:
+                raise ValueError(f"{file}: shorter than the checkpoint knows; it was changed since. Put it back, or --overwrite")
+            os.truncate(file, size)
+        here = _bare(atoms)
+        here.positions = tensors["positions"].numpy()
+        state = State.of(here, potential)
+        rng = torch.Generator()
+        rng.set_state(tensors["rng"])
+        return Stand(header["step"], state.replace(velocities=tensors["velocities"], heat=tensors["heat"], time_fs=header["time_fs"]), rng)
+
+    def append(self, step: int, state: State) -> None:
+        """A frame and a line."""
+        [frame] = state.to_atoms()
+        kinetic, conserved = float(state.kinetic_energy[0]), float(state.conserved[0])
+        row = (step, state.time_fs, float(state.energy[0]), kinetic, conserved, float(state.temperature_K[0]))
+        frame.info.update(zip(COLUMNS, row, strict=True))
+        frame.info.update(config_type="md", trajectory=self.trajectory.stem)
+        with open(self.trajectory, "a", encoding="utf-8") as file:
+            file.write(frame_text(frame))
+        with open(self.log, "a", encoding="utf-8") as file:
+            file.write("\t".join(map(repr, row)) + "\n")
+
+    def checkpoint(self, step: int, state: State, rng: torch.Generator) -> None:
+        for file in (self.trajectory, self.log):
+            with open(file, "rb+") as stream:
+                os.fsync(stream.fileno())
+        sizes = [self.trajectory.stat().st_size, self.log.stat().st_size]
+        facts = {"kind": "md", "step": step, "time_fs": state.time_fs, "sizes": sizes, "run": plain(asdict(self.run))}
+        tensors = {"positions": state.positions, "velocities": state.velocities, "heat": state.heat, "rng": rng.get_state()}
+        modelfile.write(self.saved, facts, tensors)
+
+    def rows(self) -> np.ndarray:
+        """The log as numbers [lines, COLUMNS]."""
+        lines = self.log.read_text().splitlines()[1:]
+        return np.array([[float(x) for x in line.split("\t")] for line in lines]).reshape(-1, len(COLUMNS))
+
+
+def _summary(files: Files, run: Run, atoms: int, problem: str | None) -> dict[str, Any]:
+    rows = files.rows()
+    summary: dict[str, Any] = {
+        "ensemble": run.ensemble, "steps": run.steps, "steps_done": run.steps if problem is None else int(rows[-1, 0]) if len(rows) else 0, "timestep_fs": run.timestep_fs,
+        "time_ps": float(rows[-1, 1]) / 1000 if len(rows) else 0.0, "frames": len(rows), "trajectory": str(files.trajectory), "log": str(files.log),
+    }  # fmt: skip
+    if problem:
+        summary["stopped_because"] = problem
+    if len(rows) > 1:
+        summary["temperature_K"] = mean(rows[:, 5], "K").to_json()
+    if len(rows) >= 10:
+        summary["drift"] = energy_drift(rows[:, 4], rows[:, 1], atoms, timestep_fs=run.timestep_fs).to_json()
+    return summary
+
+
+def _bare(atoms: Atoms) -> Atoms:
+    copy = atoms.copy()
+    copy.calc = None
+    return copy
+
+
+def _hash(path: str) -> str:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: there is no such file; look at the path, relative to {Path.cwd()}")
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]

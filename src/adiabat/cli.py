@@ -1,0 +1,310 @@
+"""The command line: one command a verb. Each command reads its arguments and calls a room; nothing is computed here.
+
+Rooms are imported inside the commands, so that `adiabat --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from adiabat.campaign.terminal import FAILED, FINDING, FINE, INTERRUPTED, USAGE, Teller, console, put_json, short, table, tell, warn_in_a_line
+
+KINDS = ("train", "learn", "label", "sample", "md")
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="From a structure to a validated machine-learned interatomic potential.")
+
+JSON = typer.Option(None, "--json", help="write the result as JSON to this file; - is standard output", metavar="FILE")
+UNITS = typer.Option("", help="units of the files, as energy=hartree,length=bohr; eV and Å without it")
+KEYS = typer.Option("", help="names of the labels in the files, as energy=REF_energy,forces=REF_forces")
+CONFIG = typer.Argument(help="configuration file (YAML); see adiabat new")
+ASSIGN = typer.Argument(None, metavar="[KEY=VALUE …]", help="options that replace those of the file, as fit.epochs=100")
+
+
+@app.command()
+def demo(out: str = typer.Option("water-demo", help="run folder"), workers: int = typer.Option(None, help="labels side by side; one a core without it")) -> int:
+    """The whole loop for the water molecule: DFT labels, potential, active learning, dynamics, report."""
+    from adiabat.campaign.demo import demo as run
+
+    with Teller() as say:
+        folder = run(out, workers=workers, say=say)
+    return ended(folder)
+
+
+@app.command()
+def new(kind: str = typer.Argument(metavar="KIND", help=f"one of {', '.join(KINDS)}")) -> int:
+    """Print a commented configuration: adiabat new train > train.yaml."""
+    if kind not in KINDS:
+        from adiabat.config import ConfigError, nearest
+
+        raise ConfigError(f"new: there is no kind {kind!r}; {nearest(kind, KINDS)}")
+    from importlib.resources import files
+
+    sys.stdout.write(files("adiabat.campaign").joinpath(f"templates/{kind}.yaml").read_text(encoding="utf-8"))
+    return FINE
+
+
+@app.command()
+def sample(config: str = CONFIG, assign: list[str] = ASSIGN) -> int:
+    """Make structures: rattled, strained, from dynamics or normal modes."""
+    from adiabat.campaign.sample import sample as run
+
+    with Teller() as say:
+        told = run(**configured(run, config, assign, "sample"), say=say)
+    console.print(Text(f"{told['structures']} structures in {told['out']}"), soft_wrap=True)
+    return FINE
+
+
+@app.command()
+def label(
+    config: str = CONFIG,
+    assign: list[str] = ASSIGN,
+    workers: int = typer.Option(None, help="labels side by side; one a core without it"),
+    retry: bool = typer.Option(False, "--retry", help="try failed structures again"),
+) -> int:
+    """Label structures with a reference engine; goes on where it was interrupted."""
+    from adiabat.campaign.label import label as run
+
+    options = configured(run, config, assign, "label")
+    options |= {k: v for k, v in (("workers", workers), ("retry", retry or None)) if v is not None}
+    with Teller() as say:
+        told = run(**options, say=say)
+    out = Path(options["out"])
+    console.print(Text(f"{told['labels']} labels in {out / told['store']} and {out / told['extxyz']}"), soft_wrap=True)
+    if told["failures"]:
+        rows = [[", ".join(map(str, f["frames"])), f["structure"], f["kind"], f["message"], f["cure"]] for f in told["failures"]]
+        table(f"{told['failed']} structures have no label", ["frame", "structure", "class", "why", "what to do"], rows)
+    if any(f["kind"] != "bad_input" for f in told["failures"]):
+        return FAILED
+    return FINDING if told["failures"] else FINE
+
+
+@app.command()
+def check(data: list[str] = typer.Argument(help="files or stores"), to_json: str = JSON, units: str = UNITS, keys: str = KEYS) -> int:
+    """The data gate: what is wrong with a set, before anything is trained on it. Exit code 1 on a fault."""
+    from adiabat.campaign.frames import gate_json, read_all
+    from adiabat.data.gate import check as findings_of
+
+    frames, notes = read_all(data, units=pairs(units), keys=pairs(keys))
+    findings = findings_of(frames)
+    told = gate_json(findings, len(frames))
+    if put_json(told, to_json):
+        rows = [[f["grade"], f["name"], f["message"], f["cure"]] for f in told["findings"]]
+        table(f"{len(frames)} structures", ["grade", "finding", "what", "what to do"], rows)
+        for note in notes:
+            console.print(Text(f"note: {note}"), soft_wrap=True)
+    return FINDING if any(f.grade == "fault" for f in findings) else FINE
+
+
+@app.command()
+def convert(
+    files: list[str] = typer.Argument(metavar="IN …", help="files of any supported format"),
+    to: str = typer.Option(..., help="what to write: .xyz, .extxyz (also .xz, .gz), or .db, a store"),
+    units: str = UNITS,
+    keys: str = KEYS,
+    partial: bool = typer.Option(False, "--partial", help="of a file that ends inside a frame, take the whole frames before it"),
+    overwrite: bool = typer.Option(False, "--overwrite", help="replace the output file"),
+) -> int:
+    """Files of any supported format into one; frames with faults are left out and listed, with exit code 1."""
+    from adiabat.campaign.frames import convert as run
+
+    told = run(files, to, units=pairs(units), keys=pairs(keys), partial=partial, overwrite=overwrite)
+    for note in told["notes"]:
+        console.print(Text(f"note: {note}"), soft_wrap=True)
+    console.print(Text(f"{told['written']} of {told['n_structures']} structures in {to}"), soft_wrap=True)
+    if told["left_out"]:
+        rows = [[f["name"], ", ".join(map(str, f["frames"])), f["message"], f["cure"]] for f in told["findings"]]
+        table(f"{len(told['left_out'])} left out", ["finding", "frames", "what", "what to do"], rows)
+    return FINDING if told["left_out"] else FINE
+
+
+@app.command()
+def train(config: str = CONFIG, assign: list[str] = ASSIGN) -> int:
+    """Train a potential on labeled files; goes on where it was interrupted."""
+    from adiabat.campaign.train import train as run
+
+    options = configured(run, config, assign, "train")
+    with Teller() as say:
+        folder = run(**options, say=say)
+    return ended(folder)
+
+
+@app.command()
+def test(
+    model: str = typer.Argument(help="model file"),
+    data: list[str] = typer.Argument(help="labeled files or stores"),
+    to_json: str = JSON,
+    out: str = typer.Option(None, help="folder for report.html with parity plots"),
+    units: str = UNITS,
+    keys: str = KEYS,
+) -> int:
+    """Errors of a potential on labeled files, in meV/atom, meV/Å and GPa, over all and by kind."""
+    from adiabat.campaign.frames import read_all
+    from adiabat.deploy.load import load
+    from adiabat.validation import errors
+
+    found = errors(load(model), read_all(data, units=pairs(units), keys=pairs(keys))[0])
+    told = found.to_json()
+    if put_json(told, to_json):
+        keys_shown = [k for k in told if k not in ("by_kind", "n_structures")]
+        head = ["kind", "structures", *(k.replace("_per_", "/").replace("_", " ") for k in keys_shown)]
+        rows = [[name, str(e["n_structures"]), *(short(e[k]) for k in keys_shown)] for name, e in [*told["by_kind"].items(), ("all", told)]]
+        table(f"{model} on {', '.join(data)}", head, rows)
+    if out is not None:
+        from adiabat.campaign.run_folder import RunFolder
+        from adiabat.report import Sections, write
+
+        folder = RunFolder(out, {"model": model, "data": list(data), "units": units, "keys": keys}, kind="test")
+        by_kind = told.pop("by_kind")
+        folder.write_json("summary.json", told)
+        Sections(folder.folder).put("parity", sets={"test": found.parity()})
+        Sections(folder.folder).put("errors_by_kind", set="test", overall=told, by_kind=by_kind)
+        Teller().line("report", str(write(folder.folder)))
+    return FINE
+
+
+@app.command()
+def md(
+    model: str = typer.Argument(metavar="MODEL|CONFIG", help="model file, or a configuration file (YAML)"),
+    more: list[str] = typer.Argument(None, metavar="STRUCTURE", help="structure file; with a configuration file: key=value …"),
+    ensemble: str = typer.Option(None, help="nve: constant energy; nvt: Langevin dynamics (the default)"),
+    temperature: float = typer.Option(None, "--temperature-K", help="of the heat bath and the start velocities, K"),
+    timestep: float = typer.Option(None, "--timestep-fs", help="fs; 0.5 where hydrogen moves"),
+    steps: int = typer.Option(None, help="how many steps"),
+    every: int = typer.Option(None, help="steps between frames"),
+    friction: float = typer.Option(None, "--friction-per-fs", help="of the heat bath, 1/fs; 0.01 forgets in 100 fs"),
+    seed: int = typer.Option(None, help="of velocities and noise"),
+    out: str = typer.Option(None, help="trajectory (.xyz); its log and summary beside it"),
+    overwrite: bool = typer.Option(False, "--overwrite", help="replace a trajectory of another run"),
+    to_json: str = JSON,
+) -> int:
+    """Molecular dynamics with a potential; goes on where it was interrupted."""
+    from adiabat.campaign.md import md as run
+    from adiabat.config import checked
+
+    flags = {"ensemble": ensemble, "temperature_K": temperature, "timestep_fs": timestep, "steps": steps, "every": every}
+    flags |= {"friction_per_fs": friction, "seed": seed, "out": out, "overwrite": overwrite or None}
+    flags = {k: v for k, v in flags.items() if v is not None}
+    if model.endswith((".yaml", ".yml")):
+        options = configured(run, model, more, "md") | flags
+    else:
+        if len(more or []) != 1:
+            raise typer.BadParameter(f"{len(more or [])} structure files came; wanted MODEL and one STRUCTURE")
+        options = checked(run, {"model": model, "structure": more[0], **flags}, where="md", given={"say": None})
+    with Teller() as say:
+        told = run(**options, say=say)
+    if put_json(told, to_json):
+        T, drift = told.get("temperature_K"), told.get("drift")
+        rows = [["time", f"{told['time_ps']:.4g} ps"], ["frames", f"{told['frames']} in {told['trajectory']}"]]
+        rows += [["temperature", f"{short(T['value'])} ± {short(T['error'])} K"]] if T else []
+        rows += [["energy drift", f"{short(drift['value'])} ± {short(drift['error'])} meV/atom/ns: {drift['verdict']}"], ["", drift["advice"]]] if drift else []
+        table("dynamics", ["", ""], rows)
+    return FINE
+
+
+@app.command()
+def analyze(
+    trajectory: str = typer.Argument(help="trajectory file"),
+    what: str = typer.Option("drift,temperature", help="drift, temperature, distances, angles, rdf, msd, diffusion, vacf, spectrum"),
+    interval: float = typer.Option(None, "--interval-fs", help="between frames, where the file does not tell it"),
+    cutoff: float = typer.Option(None, "--cutoff-angstrom", help="of g(r); half the cell without it"),
+    skip: int = typer.Option(0, help="frames left out at the start"),
+    to_json: str = JSON,
+) -> int:
+    """What a trajectory tells: energy drift, temperature, distributions, g(r), diffusion, spectra."""
+    from adiabat.campaign.analyze import analyze as run
+    from adiabat.campaign.analyze import told
+
+    found = run(trajectory, [w.strip() for w in what.split(",") if w.strip()], interval_fs=interval, cutoff=cutoff, skip=skip)
+    if put_json(found, to_json):
+        table(trajectory, ["quantity", "value", "verdict"], [list(row) for name, result in found.items() for row in told(name, result)])
+        for result in found.values():
+            if result.get("advice"):
+                console.print(Text(result["advice"]), soft_wrap=True)
+    return FINE
+
+
+@app.command()
+def learn(config: str = CONFIG, assign: list[str] = ASSIGN, out: str = typer.Option(None, help="run folder, in place of the file's")) -> int:
+    """The active-learning campaign: labels, committee, exploration, more labels, validation, report; goes on where it was interrupted."""
+    from adiabat.campaign.learn import learn as run
+    from adiabat.config import override, read_yaml
+
+    with Teller() as say:
+        folder = run(override(read_yaml(config), assign or []), out=out, say=say)
+    return ended(folder)
+
+
+@app.command()
+def report(run: str = typer.Argument(help="run folder")) -> int:
+    """Write report.html of a run, finished or not."""
+    from adiabat.report import write
+
+    console.print(Text(str(write(run))), soft_wrap=True)
+    return FINE
+
+
+@app.command()
+def doctor(to_json: str = JSON) -> int:
+    """What is installed, what works, what to do."""
+    from adiabat.campaign.doctor import examine, sound
+
+    lines = examine()
+    if put_json([line._asdict() for line in lines], to_json):
+        table("", ["", "", "", "what to do"], [[line.what, line.state, line.told, line.cure] for line in lines])
+    return FINE if sound(lines) else FINDING
+
+
+def configured(function: Any, path: str, assign: list[str] | None, where: str) -> dict[str, Any]:
+    """Options of a run from its file and the command line, checked against the function that runs it."""
+    from adiabat.config import checked, override, read_yaml
+
+    return checked(function, override(read_yaml(path), assign or []), where=where, given={"say": None})
+
+
+def ended(folder: Path) -> int:
+    """The summary of a finished run, as a table."""
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    rows = [[name, short(value)] for name, value in summary.items() if value is not None and not isinstance(value, dict | list)]
+    table(str(folder), ["", ""], rows)
+    return FINE
+
+
+def pairs(text: str) -> dict[str, str] | None:
+    """'energy=hartree,length=bohr' → a mapping; None for nothing."""
+    if not text:
+        return None
+    parts = [part.partition("=") for part in text.split(",")]
+    if not all(equals and value for _, equals, value in parts):
+        raise typer.BadParameter(f"{text!r} came; wanted name=value,name=value")
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def main() -> None:
+    """The entry point: every way a command can end becomes an exit code, and no traceback reaches a user."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)  # a batch system's end of time is an interrupt in good order
+    warn_in_a_line()
+    try:
+        code = app(standalone_mode=False)
+    except BaseException as error:
+        if isinstance(error, SystemExit):
+            raise
+        show = getattr(error, "show", None)  # the command line's own complaint: an option unknown, an argument missing
+        if show is not None:
+            show()
+            sys.exit(USAGE)
+        sys.exit(INTERRUPTED if isinstance(error, typer.Abort) else tell(error))
+    sys.exit(code or FINE)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ adiabat.config.ConfigError: shape.ring: unknown option 'raduis'; did you mean 'r
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import inspect
@@ -120,7 +121,7 @@ def override(config: dict[str, Any], assignments: typing.Iterable[str]) -> dict[
     >>> override({"fit": {"epochs": 10}}, ["fit.epochs=20", "seed=3"])
     {'fit': {'epochs': 20}, 'seed': 3}
     """
-    config = {k: dict(v) if isinstance(v, Mapping) else v for k, v in config.items()}
+    config = copy.deepcopy(config)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:

@@ -59,7 +59,7 @@ class Graph:
     skin: float = 0.0
     fixed: Bool[Tensor, "N"] | None = None
     labels: Mapping[str, Label] = field(default_factory=dict)
-    weight: Float[Tensor, "S *members"] | None = None
+    weight: Float[Tensor, "S *each"] | None = None
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
     features: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
     built: tuple[Tensor, Tensor] | None = None  # positions and cells the edges were found at

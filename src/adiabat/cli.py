@@ -5,7 +5,6 @@ Rooms are imported inside the commands, so that `adiabat --help` answers at once
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from pathlib import Path
@@ -14,10 +13,26 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from adiabat.campaign.terminal import FAILED, FINDING, FINE, INTERRUPTED, USAGE, Teller, console, put_json, short, table, tell, warn_in_a_line
+from adiabat.campaign.terminal import (
+    FAILED,
+    FINDING,
+    FINE,
+    INTERRUPTED,
+    USAGE,
+    Teller,
+    console,
+    ended,
+    pairs,
+    put_json,
+    short,
+    table,
+    tell,
+    warn_in_a_line,
+)
 
 KINDS = ("train", "learn", "label", "sample", "md")
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="From a structure to a validated machine-learned interatomic potential.")
+IDEA = "From a structure to a validated machine-learned interatomic potential, and the physics computed with it."
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=IDEA)
 
 JSON = typer.Option(None, "--json", help="write the result as JSON to this file; - is standard output", metavar="FILE")
 UNITS = typer.Option("", help="units of the files, as energy=hartree,length=bohr; eV and Å without it")
@@ -27,7 +42,10 @@ ASSIGN = typer.Argument(None, metavar="[KEY=VALUE …]", help="options that repl
 
 
 @app.command()
-def demo(out: str = typer.Option("water-demo", help="run folder"), workers: int = typer.Option(None, help="labels side by side; one a core without it")) -> int:
+def demo(
+    out: str = typer.Option("water-demo", help="run folder"),
+    workers: int = typer.Option(None, help="labels side by side; one a core without it"),
+) -> int:
     """The whole loop for the water molecule: DFT labels, potential, active learning, dynamics, report."""
     from adiabat.campaign.demo import demo as run
 
@@ -77,7 +95,9 @@ def label(
     out = Path(options["out"])
     console.print(Text(f"{told['labels']} labels in {out / told['store']} and {out / told['extxyz']}"), soft_wrap=True)
     if told["failures"]:
-        rows = [[", ".join(map(str, f["frames"])), f["structure"], f["kind"], f["message"], f["cure"]] for f in told["failures"]]
+        rows = [
+            [", ".join(map(str, f["frames"])), f["structure"], f["kind"], f["message"], f["cure"]] for f in told["failures"]
+        ]
         table(f"{told['failed']} structures have no label", ["frame", "structure", "class", "why", "what to do"], rows)
     if any(f["kind"] != "bad_input" for f in told["failures"]):
         return FAILED
@@ -85,7 +105,9 @@ def label(
 
 
 @app.command()
-def check(data: list[str] = typer.Argument(help="files or stores"), to_json: str = JSON, units: str = UNITS, keys: str = KEYS) -> int:
+def check(
+    data: list[str] = typer.Argument(help="files or stores"), to_json: str = JSON, units: str = UNITS, keys: str = KEYS
+) -> int:
     """The data gate: what is wrong with a set, before anything is trained on it. Exit code 1 on a fault."""
     from adiabat.campaign.frames import gate_json, read_all
     from adiabat.data.gate import check as findings_of
@@ -107,7 +129,9 @@ def convert(
     to: str = typer.Option(..., help="what to write: .xyz, .extxyz (also .xz, .gz), or .db, a store"),
     units: str = UNITS,
     keys: str = KEYS,
-    partial: bool = typer.Option(False, "--partial", help="of a file that ends inside a frame, take the whole frames before it"),
+    partial: bool = typer.Option(
+        False, "--partial", help="of a file that ends inside a frame, take the whole frames before it"
+    ),
     overwrite: bool = typer.Option(False, "--overwrite", help="replace the output file"),
 ) -> int:
     """Files of any supported format into one; frames with faults are left out and listed, with exit code 1."""
@@ -134,8 +158,8 @@ def train(config: str = CONFIG, assign: list[str] = ASSIGN) -> int:
     return ended(folder)
 
 
-@app.command()
-def test(
+@app.command("test")
+def errors_of(
     model: str = typer.Argument(help="model file"),
     data: list[str] = typer.Argument(help="labeled files or stores"),
     to_json: str = JSON,
@@ -151,9 +175,9 @@ def test(
     found = errors(load(model), read_all(data, units=pairs(units), keys=pairs(keys))[0])
     told = found.to_json()
     if put_json(told, to_json):
-        keys_shown = [k for k in told if k not in ("by_kind", "n_structures")]
-        head = ["kind", "structures", *(k.replace("_per_", "/").replace("_", " ") for k in keys_shown)]
-        rows = [[name, str(e["n_structures"]), *(short(e[k]) for k in keys_shown)] for name, e in [*told["by_kind"].items(), ("all", told)]]
+        shown = [k for k in told if k != "by_kind" and told[k] is not None]
+        head = ["kind", *(k.removeprefix("n_").replace("_per_", "/").replace("_", " ") for k in shown)]
+        rows = [[name, *(short(e[k]) for k in shown)] for name, e in [*told["by_kind"].items(), ("all", told)]]
         table(f"{model} on {', '.join(data)}", head, rows)
     if out is not None:
         from adiabat.campaign.run_folder import RunFolder
@@ -185,6 +209,7 @@ def md(
 ) -> int:
     """Molecular dynamics with a potential; goes on where it was interrupted."""
     from adiabat.campaign.md import md as run
+    from adiabat.campaign.md import rows_of
     from adiabat.config import checked
 
     flags = {"ensemble": ensemble, "temperature_K": temperature, "timestep_fs": timestep, "steps": steps, "every": every}
@@ -199,18 +224,16 @@ def md(
     with Teller() as say:
         told = run(**options, say=say)
     if put_json(told, to_json):
-        T, drift = told.get("temperature_K"), told.get("drift")
-        rows = [["time", f"{told['time_ps']:.4g} ps"], ["frames", f"{told['frames']} in {told['trajectory']}"]]
-        rows += [["temperature", f"{short(T['value'])} ± {short(T['error'])} K"]] if T else []
-        rows += [["energy drift", f"{short(drift['value'])} ± {short(drift['error'])} meV/atom/ns: {drift['verdict']}"], ["", drift["advice"]]] if drift else []
-        table("dynamics", ["", ""], rows)
+        table("dynamics", ["", ""], rows_of(told))
     return FINE
 
 
 @app.command()
 def analyze(
     trajectory: str = typer.Argument(help="trajectory file"),
-    what: str = typer.Option("drift,temperature", help="drift, temperature, distances, angles, rdf, msd, diffusion, vacf, spectrum"),
+    what: str = typer.Option(
+        "drift,temperature", help="drift, temperature, distances, angles, rdf, msd, diffusion, vacf, spectrum"
+    ),
     interval: float = typer.Option(None, "--interval-fs", help="between frames, where the file does not tell it"),
     cutoff: float = typer.Option(None, "--cutoff-angstrom", help="of g(r); half the cell without it"),
     skip: int = typer.Option(0, help="frames left out at the start"),
@@ -222,7 +245,11 @@ def analyze(
 
     found = run(trajectory, [w.strip() for w in what.split(",") if w.strip()], interval_fs=interval, cutoff=cutoff, skip=skip)
     if put_json(found, to_json):
-        table(trajectory, ["quantity", "value", "verdict"], [list(row) for name, result in found.items() for row in told(name, result)])
+        table(
+            trajectory,
+            ["quantity", "value", "verdict"],
+            [list(row) for name, result in found.items() for row in told(name, result)],
+        )
         for result in found.values():
             if result.get("advice"):
                 console.print(Text(result["advice"]), soft_wrap=True)
@@ -230,7 +257,9 @@ def analyze(
 
 
 @app.command()
-def learn(config: str = CONFIG, assign: list[str] = ASSIGN, out: str = typer.Option(None, help="run folder, in place of the file's")) -> int:
+def learn(
+    config: str = CONFIG, assign: list[str] = ASSIGN, out: str = typer.Option(None, help="run folder, in place of the file's")
+) -> int:
     """The active-learning campaign: labels, committee, exploration, more labels, validation, report; goes on where it was interrupted."""
     from adiabat.campaign.learn import learn as run
     from adiabat.config import override, read_yaml
@@ -265,24 +294,6 @@ def configured(function: Any, path: str, assign: list[str] | None, where: str) -
     from adiabat.config import checked, override, read_yaml
 
     return checked(function, override(read_yaml(path), assign or []), where=where, given={"say": None})
-
-
-def ended(folder: Path) -> int:
-    """The summary of a finished run, as a table."""
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    rows = [[name, short(value)] for name, value in summary.items() if value is not None and not isinstance(value, dict | list)]
-    table(str(folder), ["", ""], rows)
-    return FINE
-
-
-def pairs(text: str) -> dict[str, str] | None:
-    """'energy=hartree,length=bohr' → a mapping; None for nothing."""
-    if not text:
-        return None
-    parts = [part.partition("=") for part in text.split(",")]
-    if not all(equals and value for _, equals, value in parts):
-        raise typer.BadParameter(f"{text!r} came; wanted name=value,name=value")
-    return {name.strip(): value.strip() for name, _, value in parts}
 
 
 def main() -> None:

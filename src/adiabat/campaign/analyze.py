@@ -36,7 +36,9 @@ class Trajectory:
     def velocities(self, what: str) -> np.ndarray:
         """[T, N, 3] in Å/fs."""
         if not all(a.has("momenta") for a in self.frames):
-            raise ValueError(f"{what}: the frames have no velocities; wanted a trajectory with momenta, such as `adiabat md` writes")
+            raise ValueError(
+                f"{what}: the frames have no velocities; wanted a trajectory with momenta, such as `adiabat md` writes"
+            )
         return np.array([a.get_velocities() * units.fs for a in self.frames])
 
     @property
@@ -44,7 +46,9 @@ class Trajectory:
         return sorted({str(s) for s in self.frames[0].symbols})
 
 
-def analyze(path: str, what: Sequence[str], *, interval_fs: float | None = None, cutoff: float | None = None, skip: int = 0) -> dict[str, Any]:
+def analyze(
+    path: str, what: Sequence[str], *, interval_fs: float | None = None, cutoff: float | None = None, skip: int = 0
+) -> dict[str, Any]:
     """The wanted quantities of a trajectory file, its first `skip` frames left out."""
     for name in what:
         find(name, ANALYSES, where="what")
@@ -85,7 +89,14 @@ def rdf(t: Trajectory) -> Mapping[str, Any]:
             continue
         g = analysis.rdf(t.frames, cutoff=t.cutoff, elements=pair)
         name = "all" if pair is None else "-".join(pair)
-        found[name] = {"value": g.first_peak, "unit": "Å", "r_A": g.r, "g": g.g, "error": g.error, "coordination": g.coordination}
+        found[name] = {
+            "value": g.first_peak,
+            "unit": "Å",
+            "r_A": g.r,
+            "g": g.g,
+            "error": g.error,
+            "coordination": g.coordination,
+        }
     return found if len(found) > 1 else found["all"]
 
 
@@ -154,7 +165,9 @@ def _histograms(samples: Mapping[str, Any], unit: str, width: float) -> dict[str
 def _total(atoms: Atoms) -> float:
     energy = labels(atoms).get("energy")
     if energy is None or not atoms.has("momenta"):
-        raise ValueError("drift: the frames have no conserved energy (info conserved_eV), nor energy and velocities; use the file `adiabat md` wrote")
+        raise ValueError(
+            "drift: the frames have neither info conserved_eV nor energy and velocities; use the file `adiabat md` wrote"
+        )
     return energy + atoms.get_kinetic_energy()
 
 

@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 from adiabat.campaign.provenance import installed, machine, versions
 
-NEEDED = ("torch", "numpy", "scipy", "ase", "vesin", "safetensors", "pydantic", "PyYAML", "jaxtyping", "Jinja2", "typer", "rich", "plotly", "matplotlib")
+NEEDED = (
+    "torch", "numpy", "scipy", "ase", "vesin", "safetensors", "pydantic", "PyYAML", "jaxtyping", "Jinja2", "typer", "rich", "plotly",
+    "matplotlib",
+)  # fmt: skip
 ENGINES = {"pyscf": "pip install 'adiabat[dft]'", "tblite": "pip install 'adiabat[dft]'"}
 MODULES = {"PyYAML": "yaml", "Jinja2": "jinja2"}
 
@@ -51,7 +54,9 @@ def _packages() -> Iterator[Line]:
         try:
             importlib.import_module(MODULES.get(package, package))
         except Exception as error:
-            yield Line(package, "broken", f"{version}, but it cannot be imported: {error}", f"pip install --force-reinstall {package}")
+            yield Line(
+                package, "broken", f"{version}, but it cannot be imported: {error}", f"pip install --force-reinstall {package}"
+            )
         else:
             yield Line(package, "ok", version)
 
@@ -78,22 +83,26 @@ def _devices() -> Iterator[Line]:
 
 
 def _kernels() -> Iterator[Line]:
-    compiler = next((name for name in ("g++", "clang++") if shutil.which(name)), None)
-    try:
-        from adiabat.kernels.dispatch import status
-    except ImportError:
-        status = None
-    if status is None:
-        yield Line("compiler", "ok" if compiler else "missing", compiler or "no C++ compiler", "" if compiler else "Debian, Ubuntu: apt-get install g++")
-        return
+    from adiabat.kernels.dispatch import status
+
+    install = (
+        ""
+        if any(map(shutil.which, ("g++", "clang++")))
+        else "Debian, Ubuntu: apt-get install g++ (without it: slower, same numbers)"
+    )
     for name, told in status().items():
         bad = told.startswith(("none", "reference"))
-        yield Line(f"kernels: {name}", "missing" if bad else "ok", told, "slower, same numbers; Debian, Ubuntu: apt-get install g++" if bad and not compiler else "")
+        yield Line(
+            "kernels" if name == "kernels" else f"kernels: {name}", "missing" if bad else "ok", told, install if bad else ""
+        )
 
 
 def _disk() -> Iterator[Line]:
     free_GB = shutil.disk_usage(".").free / 1e9
-    yield Line("disk here", "ok" if free_GB > 1 else "missing", f"{free_GB:.0f} GB free", "" if free_GB > 1 else "free some space, or run elsewhere")
+    room = free_GB > 1
+    yield Line(
+        "disk here", "ok" if room else "missing", f"{free_GB:.0f} GB free", "" if room else "free some space, or run elsewhere"
+    )
     try:
         with tempfile.NamedTemporaryFile(dir=".", prefix=".adiabat-"):
             pass

@@ -12,14 +12,14 @@ from ase import Atoms
 from adiabat.config import ConfigError, checked
 from adiabat.data.formats import read_noted, write
 from adiabat.data.gate import Finding, check
-from adiabat.data.store import Dataset
+from adiabat.data.store import Dataset, is_store
 
 Source = str | dict[str, Any]
 
 # Names a finding may have: what `waive` may name.
 KNOWN_FAULTS = (
-    "stale labels", "not finite", "shape", "missing energy", "unconverged", "mixed levels of theory", "units of energy", "energies against forces", "net force", "net torque",
-    "cell", "overlapping atoms", "contradicting labels",
+    "stale labels", "not finite", "shape", "missing energy", "unconverged", "mixed levels of theory", "units of energy",
+    "energies against forces", "net force", "net torque", "cell", "overlapping atoms", "contradicting labels",
 )  # fmt: skip
 
 
@@ -43,7 +43,12 @@ def sources(given: Source | Sequence[Source]) -> list[Source]:
 
 
 def read_all(
-    given: Source | Sequence[Source], *, units: Mapping[str, str] | None = None, keys: Mapping[str, str] | None = None, where: str = "data", partial: bool = False
+    given: Source | Sequence[Source],
+    *,
+    units: Mapping[str, str] | None = None,
+    keys: Mapping[str, str] | None = None,
+    where: str = "data",
+    partial: bool = False,
 ) -> tuple[list[Atoms], list[str]]:
     """All frames of files and stores, and notes of what was taken for what.
 
@@ -61,10 +66,14 @@ def read_all(
                 frames += store.select(options["select"])
             continue
         own = {"units": options.get("units", units), "keys": options.get("keys", keys)}
-        if Path(options["file"]).suffix == ".db":  # a store speaks house units; names and units given are for the others
+        if Path(options["file"]).is_file() and is_store(
+            options["file"]
+        ):  # it speaks house units; what is given is for the others
             own = {k: options.get(k) for k in own}
         more, said = read_noted(options["file"], units=own["units"], keys=own["keys"], partial=partial)
         frames += more
+        if not own["units"] and any(a.calc is not None for a in more) and not is_store(options["file"]):
+            said = [*said, "no units given: its labels are taken as eV and Å"]
         notes += [f"{options['file']}: {note}" for note in said]
     if not frames:
         raise ConfigError(f"{where}: no frame came; name at least one file with structures")
@@ -88,7 +97,9 @@ def gate_json(findings: Sequence[Finding], n: int) -> dict[str, Any]:
     return {"n_structures": n, "findings": rows}
 
 
-def convert(given: Sequence[Source], to: str | Path, *, units=None, keys=None, partial: bool = False, overwrite: bool = False) -> dict[str, Any]:
+def convert(
+    given: Sequence[Source], to: str | Path, *, units=None, keys=None, partial: bool = False, overwrite: bool = False
+) -> dict[str, Any]:
     """Frames of any format into one extended XYZ file or a store (.db); those with faults are left out and listed."""
     to = Path(to)
     if to.exists() and to.suffix != ".db" and not overwrite:
@@ -107,7 +118,7 @@ def convert(given: Sequence[Source], to: str | Path, *, units=None, keys=None, p
     return {"written": len(kept), "left_out": left_out, "notes": notes, **gate_json(findings, len(frames))}
 
 
-def _source(file: str, units: dict[str, str] | None = None, keys: dict[str, str] | None = None, select: str | None = None) -> None:
+def _source(
+    file: str, units: dict[str, str] | None = None, keys: dict[str, str] | None = None, select: str | None = None
+) -> None:
     """A source's options, by signature."""
-
-

@@ -65,7 +65,9 @@ def label(
     return summary
 
 
-def keep(folder: RunFolder, frames: Sequence[Atoms], tasks: Sequence[Task], known: dict[str, Outcome], wall_s: float) -> dict[str, Any]:
+def keep(
+    folder: RunFolder, frames: Sequence[Atoms], tasks: Sequence[Task], known: dict[str, Outcome], wall_s: float
+) -> dict[str, Any]:
     """Store and files of what is known by now; the summary."""
     labeled: dict[str, Atoms] = {}
     failures: dict[str, dict[str, Any]] = {}
@@ -74,7 +76,8 @@ def keep(folder: RunFolder, frames: Sequence[Atoms], tasks: Sequence[Task], know
         if outcome is None:
             continue
         if outcome.failure is not None:
-            row = {"frames": [], "structure": name_of(frame), "kind": outcome.failure.kind, "message": outcome.failure.message, "cure": outcome.failure.cure}
+            why = outcome.failure
+            row = {"frames": [], "structure": name_of(frame), "kind": why.kind, "message": why.message, "cure": why.cure}
             failures.setdefault(one.key, row)["frames"].append(k)
         elif one.key not in labeled:
             labeled[one.key] = from_json(outcome.result["atoms"])
@@ -96,8 +99,10 @@ def keep(folder: RunFolder, frames: Sequence[Atoms], tasks: Sequence[Task], know
 
 def task(engine: Labeler, record: dict[str, Any], atoms: Atoms) -> Task:
     """One label; the key is of structure, level of theory, settings and version, so a campaign's labels and these are the same work."""
-    identity = {"structure": content_hash(atoms), "level_of_theory": record["level_of_theory"], "version": record["version"], "settings": record["settings"]}
-    return Task("label", "adiabat.labelers:label", {"labeler": {engine.name: engine.settings()}, "atoms": to_json(atoms)}, identity)
+    identity = {"structure": content_hash(atoms), **{name: record[name] for name in ("level_of_theory", "version", "settings")}}
+    return Task(
+        "label", "adiabat.labelers:label", {"labeler": {engine.name: engine.settings()}, "atoms": to_json(atoms)}, identity
+    )
 
 
 def bare(atoms: Atoms) -> Atoms:

@@ -29,10 +29,11 @@ from adiabat.deploy.load import load
 from adiabat.dynamics import DynamicsError, State, langevin, velocity_verlet
 from adiabat.jobs.lock import Lock
 from adiabat.report.record import plain, write_atomically
+from adiabat.uncertainty import Committee
 
 Say = Callable[[str, str, dict[str, Any]], None]
 COLUMNS = ("step", "time_fs", "potential_eV", "kinetic_eV", "conserved_eV", "temperature_K")
-CHECKPOINT_STEPS = 1000
+CHECKPOINT_STEPS = 500
 
 
 class MDStopped(RuntimeError):
@@ -96,7 +97,7 @@ def md(
     if path.suffix not in (".xyz", ".extxyz"):
         raise ValueError(f"{out}: a trajectory is written as extended XYZ; wanted a name ending in .xyz or .extxyz")
     potential = load(model)
-    potential = potential.without_spread() if hasattr(potential, "without_spread") else potential
+    potential = potential.without_spread if isinstance(potential, Committee) else potential
     atoms = read_all(structure, where="structure")[0][0]
     run = Run(_hash(model), _hash(structure), ensemble, temperature_K, timestep_fs, steps, every, friction_per_fs, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +121,9 @@ def md(
     finally:
         lock.release()
     if problem:
-        raise MDStopped(f"{problem}\nThe trajectory up to there is in {path} ({summary['frames']} frames), its numbers in {files.log.name}.")
+        raise MDStopped(
+            f"{problem}\nThe trajectory up to there is in {path} ({summary['frames']} frames), its numbers in {files.log.name}."
+        )
     return summary
 
 
@@ -148,7 +151,12 @@ def _states(stand: Stand, potential: Any, run: Run) -> Iterator[State]:
         return velocity_verlet(stand.state, potential, timestep_fs=run.timestep_fs)
     assert run.temperature_K is not None
     return langevin(
-        stand.state, potential, rng=stand.rng, timestep_fs=run.timestep_fs, temperature_K=run.temperature_K, friction_per_fs=run.friction_per_fs
+        stand.state,
+        potential,
+        rng=stand.rng,
+        timestep_fs=run.timestep_fs,
+        temperature_K=run.temperature_K,
+        friction_per_fs=run.friction_per_fs,
     )
 
 
@@ -162,7 +170,9 @@ class Files:
             for file in (self.trajectory, self.log, self.saved):
                 file.unlink(missing_ok=True)
         if self.trajectory.exists() and not self.saved.exists() and self.trajectory.stat().st_size and not self._ours():
-            raise FileExistsError(f"{path}: exists already, and no run to go on with belongs to it; choose another name, or --overwrite")
+            raise FileExistsError(
+                f"{path}: exists already, and no run to go on with belongs to it; choose another name, or --overwrite"
+            )
         if self.saved.exists():
             there = modelfile.read(self.saved)[0]["run"]
             for key, old, new in differences(there, asdict(run)):
@@ -182,14 +192,20 @@ class Files:
         header, tensors = modelfile.read(self.saved)
         for file, size in zip((self.trajectory, self.log), header["sizes"], strict=True):
             if not file.exists() or file.stat().st_size < size:
-                raise ValueError(f"{file}: shorter than the checkpoint knows; it was changed since. Put it back, or --overwrite")
+                raise ValueError(
+                    f"{file}: shorter than the checkpoint knows; it was changed since. Put it back, or --overwrite"
+                )
             os.truncate(file, size)
         here = _bare(atoms)
         here.positions = tensors["positions"].numpy()
         state = State.of(here, potential)
         rng = torch.Generator()
         rng.set_state(tensors["rng"])
-        return Stand(header["step"], state.replace(velocities=tensors["velocities"], heat=tensors["heat"], time_fs=header["time_fs"]), rng)
+        return Stand(
+            header["step"],
+            state.replace(velocities=tensors["velocities"], heat=tensors["heat"], time_fs=header["time_fs"]),
+            rng,
+        )
 
     def append(self, step: int, state: State) -> None:
         """A frame and a line."""
@@ -220,9 +236,11 @@ class Files:
 
 def _summary(files: Files, run: Run, atoms: int, problem: str | None) -> dict[str, Any]:
     rows = files.rows()
+    last = rows[-1] if len(rows) else np.zeros(len(COLUMNS))
     summary: dict[str, Any] = {
-        "ensemble": run.ensemble, "steps": run.steps, "steps_done": run.steps if problem is None else int(rows[-1, 0]) if len(rows) else 0, "timestep_fs": run.timestep_fs,
-        "time_ps": float(rows[-1, 1]) / 1000 if len(rows) else 0.0, "frames": len(rows), "trajectory": str(files.trajectory), "log": str(files.log),
+        "ensemble": run.ensemble, "steps": run.steps, "steps_done": run.steps if problem is None else int(last[0]),
+        "timestep_fs": run.timestep_fs, "time_ps": float(last[1]) / 1000, "frames": len(rows), "trajectory": str(files.trajectory),
+        "log": str(files.log),
     }  # fmt: skip
     if problem:
         summary["stopped_because"] = problem
@@ -231,6 +249,18 @@ def _summary(files: Files, run: Run, atoms: int, problem: str | None) -> dict[st
     if len(rows) >= 10:
         summary["drift"] = energy_drift(rows[:, 4], rows[:, 1], atoms, timestep_fs=run.timestep_fs).to_json()
     return summary
+
+
+def rows_of(summary: dict[str, Any]) -> list[list[str]]:
+    """The summary as rows for people."""
+    rows = [["time", f"{summary['time_ps']:.4g} ps"], ["frames", f"{summary['frames']} in {summary['trajectory']}"]]
+    for name in ("temperature", "drift"):
+        if (q := summary.get("temperature_K" if name == "temperature" else name)) is not None:
+            error = "" if q["error"] is None else f" ± {q['error']:.2g}"
+            rows.append(
+                [name, f"{q['value']:.4g}{error} {q['unit']}" + (f": {q['verdict']}. {q['advice']}" if "advice" in q else "")]
+            )
+    return rows
 
 
 def _bare(atoms: Atoms) -> Atoms:

@@ -17,6 +17,7 @@ from adiabat.data.formats import write
 from adiabat.deploy.load import load
 from adiabat.labelers import LABELERS
 from adiabat.samplers import SAMPLERS
+from adiabat.uncertainty import Committee
 
 Say = Callable[[str, str, dict[str, Any]], None]
 # Options that the run supplies itself.
@@ -41,7 +42,9 @@ def sample(
     say = say or (lambda *_: None)
     known = {**BUILDERS, **SAMPLERS}
     if not draw:
-        raise ConfigError(f"draw: nothing to draw; wanted a list such as [{{rattle: {{count: 20}}}}]; known: {', '.join(known)}")
+        raise ConfigError(
+            f"draw: nothing to draw; wanted a list such as [{{rattle: {{count: 20}}}}]; known: {', '.join(known)}"
+        )
     asked = [named(spec, where=f"draw[{k}]") for k, spec in enumerate(draw)]
     ways = [(name, _options(name, options, known, f"draw[{k}]")) for k, (name, options) in enumerate(asked)]
     moved = [name for name, _ in ways if name in SAMPLERS]
@@ -60,7 +63,9 @@ def sample(
                     frame.info.update(trajectory=f"{Path(out).stem} {k}.{s}", step=step)
             found += fresh
             counts[name] = counts.get(name, 0) + len(fresh)
-            say("sample", f"{name}: {counts[name]} structures", {"done": k * len(starts) + s + 1, "of": len(ways) * len(starts)})
+            say(
+                "sample", f"{name}: {counts[name]} structures", {"done": k * len(starts) + s + 1, "of": len(ways) * len(starts)}
+            )
     path = write(out, found, overwrite=overwrite)
     return {"structures": len(found), "by_way": counts, "out": str(path)}
 
@@ -78,7 +83,7 @@ def _potential(forces: Mapping[str, Any] | None) -> Any:
     [(source, what)] = forces.items()
     if source == "model":
         potential = load(what)
-        return potential.without_spread() if hasattr(potential, "without_spread") else potential
+        return potential.without_spread if isinstance(potential, Committee) else potential
     from adiabat.campaign.workshop import EnginePotential
 
     return EnginePotential(build(what, LABELERS, where="forces.labeler"))

@@ -27,7 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 160)
 errors = Console(stderr=True)
 
 FINE, FINDING, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -45,7 +45,13 @@ class Teller:
     """`say(stage, message, data)`: bars on a terminal, now and then a line elsewhere. All of it on stderr."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.fields[stage]:>8}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+        columns = (
+            TextColumn("{task.fields[stage]:>8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
         self.progress = Progress(*columns, console=errors) if errors.is_terminal else None
         self.bars: dict[str, Any] = {}
         self.last: dict[str, float] = {}
@@ -96,7 +102,9 @@ def code_of(error: BaseException) -> int | None:
         return FAILED
     for kind in type(error).__mro__:
         if kind.__name__ in CODES:
-            return FINDING if kind.__name__ == "LabelError" and getattr(error, "kind", "") == "bad_input" else CODES[kind.__name__]
+            return (
+                FINDING if kind.__name__ == "LabelError" and getattr(error, "kind", "") == "bad_input" else CODES[kind.__name__]
+            )
     if isinstance(error, OSError):
         return FAILED
     return USAGE if isinstance(error, ValueError) and _ours(error) else None
@@ -120,7 +128,8 @@ def tell(error: BaseException) -> int:
     told = str(error)
     if isinstance(error, OSError) and error.errno in FULL:
         where = error.filename or "the disk"
-        told = f"{where}: {error.strerror.lower() if error.strerror else 'no space left'}; what was written before is kept: free some space, and run the same command again"
+        why = (error.strerror or "no space left").lower()
+        told = f"{where}: {why}; what was written before is kept: free some space, and run the same command again"
     elif isinstance(error, OSError) and error.errno is not None:
         told = f"{error.filename}: {error.strerror}; look at the path and its permissions"
     errors.print(Text(f"error: {told}", style="red"), soft_wrap=True)
@@ -139,6 +148,26 @@ def put_json(data: Any, to: str | None) -> bool:
     return True
 
 
+def ended(folder: Path) -> int:
+    """The summary of a finished run, as a table."""
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    rows = [[name, short(value)] for name, value in summary.items() if value is not None and not isinstance(value, dict | list)]
+    table(str(folder), ["", ""], rows)
+    return FINE
+
+
+def pairs(text: str) -> dict[str, str] | None:
+    """'energy=hartree,length=bohr' → a mapping; None for nothing."""
+    if not text:
+        return None
+    parts = [part.partition("=") for part in text.split(",")]
+    if not all(equals and value for _, equals, value in parts):
+        from adiabat.config import ConfigError
+
+        raise ConfigError(f"{text!r} came; wanted name=value,name=value")
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
 def short(value: Any) -> str:
     """A number as people read it."""
     if isinstance(value, float):
@@ -151,7 +180,15 @@ def table(title: str, head: list[str], rows: list[list[str]]) -> None:
     drawn = Table(title=title or None, title_justify="left", show_header=any(head), box=None, pad_edge=False)
     for name in head:
         drawn.add_column(name, overflow="fold")
-    colors = {"fault": "red", "broken": "red", "warning": "yellow", "missing": "yellow", "ok": "green", "fail": "red", "pass": "green"}
+    colors = {
+        "fault": "red",
+        "broken": "red",
+        "warning": "yellow",
+        "missing": "yellow",
+        "ok": "green",
+        "fail": "red",
+        "pass": "green",
+    }
     for row in rows:
         drawn.add_row(*(Text(cell, style=colors.get(cell, "")) for cell in row))
     console.print(drawn)

@@ -58,7 +58,8 @@ def train(
     potential_of = build(model, MODELS, where="model")
     checked_fit = check_fit(fit)
     frames, notes = read_all(data, units=units, keys=keys)
-    given = {side: read_all(s, units=units, keys=keys, where=side)[0] for side, s in (("validation", validation), ("test", test)) if s is not None}
+    others = {"validation": validation, "test": test}
+    given = {side: read_all(s, units=units, keys=keys, where=side)[0] for side, s in others.items() if s is not None}
     with RunFolder(out, options, kind="train") as folder:
         begun, sections = time.monotonic(), Sections(folder.folder)
         folder.event("start", "goes on" if folder.resumed else "begun", frames=len(frames))
@@ -84,7 +85,13 @@ def train(
 
         training_folder = folder.path("training/metrics.jsonl").parent
         potential = training.fit(
-            potential_of, parts["train"], parts["validation"], seed=seed, folder=training_folder, progress=progress, **checked_fit
+            potential_of,
+            parts["train"],
+            parts["validation"],
+            seed=seed,
+            folder=training_folder,
+            progress=progress,
+            **checked_fit,
         )
         path = folder.path(f"models/{name}.adiabat")
         potential.save(path)
@@ -117,28 +124,42 @@ def check_fit(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def sides(frames: Sequence[Atoms], given: Mapping[str, list[Atoms]], shares: tuple[float, float, float], seed: int) -> dict[str, list[Atoms]]:
+def sides(
+    frames: Sequence[Atoms], given: Mapping[str, list[Atoms]], shares: tuple[float, float, float], seed: int
+) -> dict[str, list[Atoms]]:
     """Training, validation and test frames: given ones as they are, the others split off."""
     shares = tuple(0.0 if side in given else share for side, share in zip(("train", "validation", "test"), shares, strict=True))
     total = sum(shares)
     if not shares[0] > 0 or min(shares) < 0:
-        raise ConfigError(f"split: {list(shares)} came; wanted shares of training, validation and test frames, as [0.8, 0.1, 0.1]")
+        raise ConfigError(
+            f"split: {list(shares)} came; wanted shares of training, validation and test frames, as [0.8, 0.1, 0.1]"
+        )
     chosen = divided(frames, tuple(s / total for s in shares), seed=seed)
     return {side: given.get(side, [frames[k] for k in getattr(chosen, side)]) for side in ("train", "validation", "test")}
 
 
-def tell(sections: Sections, options: Mapping[str, Any], potential: Potential, found: Mapping[str, Errors], parts: Mapping[str, Any], folder: Path) -> None:
+def tell(
+    sections: Sections,
+    options: Mapping[str, Any],
+    potential: Potential,
+    found: Mapping[str, Errors],
+    parts: Mapping[str, Any],
+    folder: Path,
+) -> None:
     """The report's sections of a training."""
     family, arguments = named(options["model"], where="model")
     fit = dict(options["fit"])
     level = potential.metadata.get("level_of_theory")
     formulas = sorted({a.get_chemical_formula("reduce") for a in parts["train"]}, key=len)
+    system = ", ".join(formulas[:4]) + (" …" if len(formulas) > 4 else "")
     sections.put(
-        "settings", system=", ".join(formulas[:4]) + (" …" if len(formulas) > 4 else ""), level_of_theory=level.split(" [")[0] if level else None,
+        "settings", system=system, level_of_theory=level.split(" [")[0] if level else None,
         model={"name": family, "members": fit.get("members", 1), **arguments}, training={**fit, "seed": options["seed"]},
     )  # fmt: skip
     sections.put("versions", software=versions(), machine=machine())
-    works = ["bpnn", "symmetry-functions"] * (family == "bpnn") + ["query-by-committee", "committee"] * (fit.get("members", 1) > 1)
+    works = ["bpnn", "symmetry-functions"] * (family == "bpnn") + ["query-by-committee", "committee"] * (
+        fit.get("members", 1) > 1
+    )
     sections.put("citations", used=[*works, *(["zbl"] if fit.get("wall", True) else []), "ase", "pytorch"])
     sections.put("parity", sets={side: e.parity() for side, e in found.items() if side != "validation" or "test" not in found})
     judged = next(side for side in ("test", "validation", "train") if side in found)
@@ -152,12 +173,17 @@ def tell(sections: Sections, options: Mapping[str, Any], potential: Potential, f
             "uncertainty", spread_meV_per_A=1e3 * spread, error_meV_per_A=1e3 * error, set=judged, scale=kept.get("scale", {}).get("forces"),
             rank_correlation=float(np.corrcoef(spread.argsort().argsort(), error.argsort().argsort())[0, 1]) if len(spread) > 2 else None,
         )  # fmt: skip
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] if (folder / "metrics.jsonl").exists() else []
+    rows = (
+        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        if (folder / "metrics.jsonl").exists()
+        else []
+    )
     rows = [r for r in rows if "validation" in r or "train" in r]
     if rows:
         side = "validation" if all("validation" in r for r in rows) else "train"
         key = next(k for k in ("force_rmse_meV_per_A", "energy_rmse_meV_per_atom") if k in rows[-1][side])
-        curve = {"name": f"{side} {key}", "epoch": [r["epoch"] for r in rows], ("validation_loss" if side == "validation" else "loss"): [r[side].get(key) for r in rows]}
+        column = "validation_loss" if side == "validation" else "loss"
+        curve = {"name": f"{side} {key}", "epoch": [r["epoch"] for r in rows], column: [r[side].get(key) for r in rows]}
         sections.put("training", curves=[curve])
 
 

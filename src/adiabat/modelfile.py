@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,15 +31,16 @@ def write(path: str | Path, header: Mapping[str, Any], tensors: Mapping[str, Ten
     content = {"adiabat": json.dumps({"format_version": FORMAT_VERSION, **header}, sort_keys=True, allow_nan=False)}
     data = save({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, metadata=content)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        with open(beside, "xb") as file:  # not a tempfile: a model is for others to read, too, as the umask allows
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

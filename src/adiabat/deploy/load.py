@@ -31,6 +31,8 @@ def load(path: str | Path) -> Potential:
         template = template.to(DTYPES[header["dtype"]])
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ModelFileError(f"{path}: its header describes no potential this Adiabat knows ({error})") from None
+    if header["kind"] == Committee.kind and not (isinstance(members, int) and members > 1):
+        raise ModelFileError(f"{path}: a committee of {members} members; the file is damaged or was edited")
     _same_numbers(template, tensors, path, members=members)
     if header["kind"] == Committee.kind:
         return Committee(template, tensors, metadata=header.get("metadata"))

@@ -71,8 +71,7 @@ def explore(
             state, mean, rng=rng, timestep_fs=timestep_fs, temperature_K=temperature_K, friction_per_fs=friction_per_fs,
             guards=(), stop_if=EXPLODED, check_every=1,
         )  # fmt: skip
-        for state in islice(steps, stride):
-            pass
+        state = next(islice(steps, stride - 1, stride))
         spread = _largest(committee(state.graph).outputs["forces_spread"], state.structure, len(starts))
         frames = state.to_atoms()
         for replica, atoms in enumerate(frames):

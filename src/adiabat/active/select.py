@@ -42,7 +42,9 @@ class Selection:
     def choose(self, candidates: Sequence[Candidate], labeled: Sequence[Atoms], room: int) -> list[Candidate]:
         """At most min(per_round, room) candidates, the most telling first."""
         n = min(self.per_round, room)
-        doubted = sorted(candidates, key=lambda c: (-c.spread_eV_per_A, c.time_fs, c.replica))[: int(np.ceil(self.pool * max(n, 0)))]
+        doubted = sorted(candidates, key=lambda c: (-c.spread_eV_per_A, c.time_fs, c.replica))[
+            : int(np.ceil(self.pool * max(n, 0)))
+        ]
         if n <= 0 or not doubted:
             return []
         elements = sorted({int(z) for a in (*labeled, *(c.atoms for c in doubted)) for z in a.numbers})

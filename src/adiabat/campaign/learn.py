@@ -6,67 +6,32 @@ folder, labels from the ledger. So it may be killed anywhere and run again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from ase import Atoms
 from ase.optimize import BFGS
 
-from adiabat.active import Candidate, Decision, Selection, StopRule, explore
+from adiabat.active import Candidate, Decision, explore
 from adiabat.build.rattle import rattle
 from adiabat.campaign.measures import measure
-from adiabat.campaign.options import Explore, Measure, Spec, Start, Targets, Test
+from adiabat.campaign.options import Campaign, as_mapping, parse, structure_of
 from adiabat.campaign.run_folder import RunFolder
 from adiabat.campaign.story import Story
 from adiabat.campaign.workshop import ByLabels, EnginePotential, Say, Workshop, as_atoms, as_json, model_path
-from adiabat.config import ConfigError, build, checked, read_yaml
-from adiabat.data.formats import read
+from adiabat.config import build, read_yaml
 from adiabat.data.gate import check
 from adiabat.deploy.load import load
-from adiabat.dynamics import State, langevin
 from adiabat.elements import symbol
 from adiabat.labelers import LABELERS, Labeler
 from adiabat.models import MODELS
+from adiabat.samplers import md
 from adiabat.training import fit
 from adiabat.uncertainty import Committee
 from adiabat.validation.errors import errors
-
-
-@dataclass(frozen=True)
-class Campaign:
-    """A learning campaign's configuration.
-
-    `structure` is a file, or the name of a molecule ASE knows (``H2O``); `labeler` the reference engine; `model` a family with its
-    options; `fit` options of the training in each round, `finish` those that differ in the last one; `members` the committee's
-    size. The blocks `start`, `explore`, `select`, `stop`, `test`, `measure` and `targets` are described where they are defined.
-    """
-
-    structure: str
-    labeler: Spec
-    model: Spec = field(default_factory=lambda: {"bpnn": {}})
-    out: str = "run"
-    members: int = 4
-    fit: dict[str, Any] = field(default_factory=dict)
-    finish: dict[str, Any] = field(default_factory=dict)
-    start: Start = field(default_factory=Start)
-    explore: Explore = field(default_factory=Explore)
-    select: Selection = field(default_factory=Selection)
-    stop: StopRule = field(default_factory=StopRule)
-    test: Test = field(default_factory=Test)
-    measure: Measure = field(default_factory=Measure)
-    targets: Targets = field(default_factory=Targets)
-    name: str = "model"
-    budget_s: float | None = None
-    workers: int | None = None
-    seed: int = 0
-
-
-BLOCKS = {"start": Start, "explore": Explore, "select": Selection, "stop": StopRule, "test": Test, "measure": Measure, "targets": Targets}
 
 
 def learn(config: str | Path | Mapping[str, Any], *, out: str | Path | None = None, say: Say | None = None) -> Path:
@@ -87,44 +52,6 @@ def learn(config: str | Path | Mapping[str, Any], *, out: str | Path | None = No
     return folder.folder
 
 
-def parse(given: Mapping[str, Any]) -> Campaign:
-    """A checked configuration: unknown options are errors with the nearest known name."""
-    plain = {k: v for k, v in given.items() if k not in BLOCKS}
-    blocks = {}
-    for name, kind in BLOCKS.items():
-        content = given.get(name) or {}
-        if not isinstance(content, Mapping):
-            raise ConfigError(f"{name}: wanted options as a mapping; got {content!r}")
-        blocks[name] = kind(**checked(kind, content, where=name))
-    known = checked(Campaign, plain, where="config", given={})
-    campaign = Campaign(**known, **blocks)
-    for block, registry in (("labeler", LABELERS), ("model", MODELS)):
-        build(getattr(campaign, block), registry, where=block)
-    if campaign.members < 2:
-        raise ConfigError(f"members: {campaign.members} came; active learning judges by a committee, which needs at least 2")
-    return campaign
-
-
-def as_mapping(campaign: Campaign) -> dict[str, Any]:
-    """The configuration as plain values, defaults included."""
-    return asdict(campaign)
-
-
-def structure_of(text: str) -> Atoms:
-    """The starting structure: a file's first frame, or a molecule by name."""
-    path = Path(text)
-    if path.suffix:
-        if not path.exists():
-            raise ConfigError(f"structure: there is no file {text}; give a structure file, or the name of a molecule such as H2O")
-        return read(path)[0]
-    from ase.build import molecule
-
-    try:
-        return molecule(text)
-    except KeyError:
-        raise ConfigError(f"structure: {text!r} is neither a file nor a molecule ASE knows by name; give a structure file (extxyz, POSCAR, …)") from None
-
-
 class _Learning:
     """One campaign under way."""
 
@@ -132,7 +59,6 @@ class _Learning:
         self.c, self.shop, self.labeler = campaign, workshop, labeler
         self.folder = workshop.folder
         self.story = Story(self.folder, campaign)
-        self.begun = time.monotonic()
 
     def tell(self) -> None:
         """The whole campaign."""
@@ -140,12 +66,18 @@ class _Learning:
         self.story.settings(self.shop.record, atoms)
         lone = self.reference_atoms(atoms)
         atoms, labels = self.first_labels(atoms)
-        test = self.test_set(atoms)
-        rounds, labels = self.rounds(atoms, labels, lone, test)
-        potential = self.finish(labels, lone, rounds)
+        engine = self.c.test.engine
+        early = self.test_set(atoms, EnginePotential(build(engine, LABELERS, where="test.engine"))) if engine else []
+        rounds, labels = self.rounds(atoms, labels, lone, early)
+        potential = self.train(self.c.name, labels, lone, **self.c.finish)
+        test = early or self.test_set(atoms, potential.without_spread)
         found = errors(potential, test).to_json()
+        self.story.learning_curve(potential, labels, lone, test)
         self.story.examine(potential, labels, test, found)
-        self.shop.say("test", f"{found['energy_mae_meV_per_atom']:.3g} meV/atom and {found['force_mae_meV_per_A']:.3g} meV/Å on {len(test)} test frames")
+        self.shop.say(
+            "test",
+            f"{found['energy_mae_meV_per_atom']:.3g} meV/atom and {found['force_mae_meV_per_A']:.3g} meV/Å on {len(test)} test frames",
+        )
         results = measure(self.shop, self.story, self.c.measure, model_path(self.folder, self.c.name), atoms, self.c.seed)
         self.conclude(labels, lone, test, rounds, found, results)
 
@@ -164,7 +96,9 @@ class _Learning:
         if frames:
             labels += self.shop.label(frames, "rattled")
         if start.hot:
-            hot = self.shop.stage("hot", lambda: as_json(self.by_engine(atoms, start.engine, [start.hot_temperature_K], start.hot, start.hot_every_fs, self.c.seed + 1)))
+            engine = EnginePotential(build(start.engine, LABELERS, where="start.engine"))
+            sample = partial(self.by_dynamics, atoms, engine, [start.hot_temperature_K], start.hot, start.hot_every_fs, 1)
+            hot = self.shop.stage("sample-hot", lambda: as_json(sample()))
             labels += self.shop.label(as_atoms(hot), "hot")
         return atoms, labels
 
@@ -179,37 +113,36 @@ class _Learning:
         bare.calc = None
         return bare, engine.labeled
 
-    def by_engine(self, atoms: Atoms, engine: Spec | None, temperatures_K: Sequence[float], frames: int, every_fs: float, seed: int) -> list[Atoms]:
-        """Frames of dynamics with a cheap engine, spread evenly over temperatures."""
-        potential = EnginePotential(build(engine, LABELERS, where="engine"))
+    def by_dynamics(
+        self, atoms: Atoms, potential: Any, temperatures_K: Sequence[float], frames: int, every_fs: float, seed: int
+    ) -> list[Atoms]:
+        """Frames of dynamics, spread evenly over temperatures; each says its trajectory, so that a split keeps it together."""
         found: list[Atoms] = []
         for k, T in enumerate(temperatures_K):
             wanted = len(range(k, frames, len(temperatures_K)))
-            rng = torch.Generator().manual_seed(1000 * seed + k)
-            state = State.of(atoms, potential, temperature_K=T, rng=rng)
+            rng = np.random.default_rng([self.c.seed, seed, k])
             dt = self.c.explore.timestep_fs
-            stride = max(1, round(every_fs / dt))
-            for n, state in enumerate(langevin(state, potential, rng=rng, timestep_fs=dt, temperature_K=T, friction_per_fs=0.05), start=1):
-                if n >= 4 * stride and n % stride == 0:  # the first of them only warm up
-                    [frame] = state.to_atoms()
-                    frame.info = {**atoms.info, "trajectory": f"{seed} {T:g} K", "step": n}
-                    found.append(frame)
-                    if sum(a.info["trajectory"] == frame.info["trajectory"] for a in found) == wanted:
-                        break
+            for frame in md(
+                atoms, potential, wanted, rng=rng, temperature_K=T, timestep_fs=dt, interval_fs=every_fs, friction_per_fs=0.05
+            ):
+                bare = _positions_only(frame)
+                bare.info |= {"trajectory": f"{seed}: {T:g} K", "step": round(frame.info["time_fs"] / dt)}
+                found.append(bare)
         return found
 
-    def test_set(self, atoms: Atoms) -> list[Atoms]:
-        """The independent test set, fixed before any training."""
+    def test_set(self, atoms: Atoms, potential: Any) -> list[Atoms]:
+        """The independent test set, from dynamics with `potential` (the cheap engine, or the learned one) at every temperature."""
         options, T = self.c.test, self.c.explore.temperatures_K
-        if options.engine is None:
-            raise ConfigError("test.engine: wanted a cheap engine for the dynamics that test frames come from, such as {tblite: {}}")
-        frames = self.shop.stage("test_frames", lambda: as_json(self.by_engine(atoms, options.engine, T, options.frames, options.every_fs, self.c.seed + 2)))
+        sample = partial(self.by_dynamics, atoms, potential, T, options.frames, options.every_fs, 2)
+        frames = self.shop.stage("sample-test", lambda: as_json(sample()))
         labeled = self.shop.label(as_atoms(frames), "test", keep=False)
         for a in labeled:
-            a.info["config_type"] = "md " + a.info["trajectory"].split(" ", 1)[1]
+            a.info["config_type"] = "md " + a.info["trajectory"].split(": ", 1)[1]
         return labeled
 
-    def rounds(self, atoms: Atoms, labels: list[Atoms], lone: list[Atoms], test: list[Atoms]) -> tuple[list[dict[str, Any]], list[Atoms]]:
+    def rounds(
+        self, atoms: Atoms, labels: list[Atoms], lone: list[Atoms], test: list[Atoms]
+    ) -> tuple[list[dict[str, Any]], list[Atoms]]:
         """Train, explore, decide, label; until the rule says stop."""
         told: list[dict[str, Any]] = []
         temperatures = self.c.explore.temperatures_K
@@ -219,12 +152,20 @@ class _Learning:
             self.story.learning_curve(committee, labels, lone, test)
             while True:
                 T = temperatures[stage]
-                product = self.shop.stage(f"explore-{number}-{T:g}K", lambda T=T, c=committee, n=number: self.explored(c, atoms, labels, T, n))
-                candidates = [Candidate(**{**row, "atoms": a}) for row, a in zip(product["candidates"], as_atoms(product["frames"]), strict=True)]
+                exploring = partial(self.explored, committee, atoms, labels, T, number)
+                product = self.shop.stage(f"explore-{number}-{T:g}K", exploring)
+                candidates = [
+                    Candidate(**{**row, "atoms": a})
+                    for row, a in zip(product["candidates"], as_atoms(product["frames"]), strict=True)
+                ]
                 decision = self.c.stop.decide(
-                    share=product["share"], halted=product["halted"], temperature_K=T, hotter=stage + 1 < len(temperatures),
-                    labels=len(labels) + len(lone), rounds=number,
-                )  # fmt: skip
+                    share=product["share"],
+                    halted=product["halted"],
+                    temperature_K=T,
+                    hotter=stage + 1 < len(temperatures),
+                    labels=len(labels) + len(lone),
+                    rounds=number,
+                )
                 chosen: list[Candidate] = []
                 if decision.action == "label":
                     chosen = self.c.select.choose(candidates, labels, self.c.stop.labels - len(labels) - len(lone))
@@ -248,18 +189,30 @@ class _Learning:
         # Half the replicas start from the minimum, half from labeled frames with nothing broken.
         known = [atoms] * (x.replicas - x.replicas // 2) + [labels[k] for k in rng.choice(len(labels), x.replicas // 2)]
         found = explore(
-            committee, known, temperature_K=T, duration_fs=x.duration_fs, timestep_fs=x.timestep_fs, look_every_fs=x.look_every_fs,
-            halt_eV_per_A=x.halt_eV_per_angstrom, friction_per_fs=x.friction_per_fs, seed=int(rng.integers(2**31)),
-        )  # fmt: skip
+            committee,
+            known,
+            temperature_K=T,
+            duration_fs=x.duration_fs,
+            timestep_fs=x.timestep_fs,
+            look_every_fs=x.look_every_fs,
+            halt_eV_per_A=x.halt_eV_per_angstrom,
+            friction_per_fs=x.friction_per_fs,
+            seed=int(rng.integers(2**31)),
+        )
         uncertain = found.uncertain(self.c.stop.tolerance_eV_per_A)
         spreads = [c.spread_eV_per_A for c in found.candidates]
         return {
-            "share": found.share(self.c.stop.tolerance_eV_per_A), "halted": sum(h is not None for h in found.halted_fs),
+            "share": found.share(self.c.stop.tolerance_eV_per_A),
+            "halted": sum(h is not None for h in found.halted_fs),
             "candidates": [{k: v for k, v in vars(c).items() if k != "atoms"} for c in uncertain],
             "frames": as_json([_positions_only(c.atoms) for c in uncertain]),
-            "looked_at": len(found.candidates), "median": float(np.median(spreads)), "largest": float(np.max(spreads)),
-            "time_fs": found.time_fs.tolist(), "spread_eV_per_A": found.spread_eV_per_A, "halted_fs": found.halted_fs,
-        }  # fmt: skip
+            "looked_at": len(found.candidates),
+            "median": float(np.median(spreads)),
+            "largest": float(np.max(spreads)),
+            "time_fs": found.time_fs.tolist(),
+            "spread_eV_per_A": found.spread_eV_per_A,
+            "halted_fs": found.halted_fs,
+        }
 
     def train(self, name: str, labels: Sequence[Atoms], lone: Sequence[Atoms], **more: Any) -> Committee:
         """A committee on these labels; kept as a model file, its training resumed where it was interrupted."""
@@ -275,9 +228,14 @@ class _Learning:
             model = build(self.c.model, MODELS, where="model")
             options = {**self.c.fit, **more}
             potential = fit(
-                model, [*lone, *labels], members=self.c.members, seed=self.c.seed, folder=self.folder.path(f"training/{name}/metrics.jsonl").parent,
-                progress=lambda m: self.shop._say("train", name, m), **options,
-            )  # fmt: skip
+                model,
+                [*lone, *labels],
+                members=self.c.members,
+                seed=self.c.seed,
+                folder=self.folder.path(f"training/{name}/metrics.jsonl").parent,
+                progress=lambda m: self.shop._say("train", name, m),
+                **options,
+            )
             potential.save(path)
             return str(path.relative_to(self.folder.folder))
 
@@ -285,11 +243,15 @@ class _Learning:
         self.story.training(name)
         return load(path)
 
-    def finish(self, labels: Sequence[Atoms], lone: Sequence[Atoms], rounds: Sequence[Mapping[str, Any]]) -> Committee:
-        """The last training, on all labels."""
-        return self.train(self.c.name, labels, lone, **self.c.finish)
-
-    def conclude(self, labels: Sequence[Atoms], lone: Sequence[Atoms], test: Sequence[Atoms], rounds: Sequence[Any], found: Mapping[str, Any], results: Mapping[str, Any]) -> None:
+    def conclude(
+        self,
+        labels: Sequence[Atoms],
+        lone: Sequence[Atoms],
+        test: Sequence[Atoms],
+        rounds: Sequence[Any],
+        found: Mapping[str, Any],
+        results: Mapping[str, Any],
+    ) -> None:
         """Verdicts, costs, the summary and the report."""
         spent = self.shop.spent()
         kinds: dict[str, list[Atoms]] = {}
@@ -297,28 +259,48 @@ class _Learning:
             kinds.setdefault(str(a.info["config_type"]).replace("md ", "test md "), []).append(a)
         rows = self.shop.label_costs(kinds)
         n = len(labels) + len(lone)
-        wall = sum(spent.values())
+        wall = spent.pop("in all")
         self.story.costs(spent, rows, self.shop.pool_size, self.c.budget_s)
         summary = {
-            "labels": n, "energy_mae_meV_per_atom": found["energy_mae_meV_per_atom"], "force_mae_meV_per_A": found["force_mae_meV_per_A"],
-            "nve_drift_meV_per_atom_per_ns": results["drift"]["value"], "nve_drift_error_meV_per_atom_per_ns": results["drift"]["error"],
-            "rounds": max(r["round"] for r in rounds), "wall_s": wall, "label_wall_s": sum(r["wall_s"] for r in rows) / self.shop.pool_size,
-            "model": f"models/{self.c.name}.adiabat", "report": "report.html", "stopped_because": rounds[-1]["decision"],
-        }  # fmt: skip
+            "labels": n,
+            "energy_mae_meV_per_atom": found["energy_mae_meV_per_atom"],
+            "force_mae_meV_per_A": found["force_mae_meV_per_A"],
+            "nve_drift_meV_per_atom_per_ns": results["drift"]["value"],
+            "nve_drift_error_meV_per_atom_per_ns": results["drift"]["error"],
+            "rounds": max(r["round"] for r in rounds),
+            "wall_s": wall,
+            "label_wall_s": spent["label"],
+            "model": f"models/{self.c.name}.adiabat",
+            "report": "report.html",
+            "stopped_because": rounds[-1]["decision"],
+        }
         self.story.verdicts(summary, results, self.c.targets)
         self.folder.write_json("summary.json", summary)
         self.story.write()
         self.shop.say("done", f"{self.folder.folder / 'report.html'}", **summary)
 
-    def _row(self, number: int, T: float, product: Mapping[str, Any], chosen: int, labels: int, decision: Decision) -> dict[str, Any]:
+    def _row(
+        self, number: int, T: float, product: Mapping[str, Any], chosen: int, labels: int, decision: Decision
+    ) -> dict[str, Any]:
         return {
-            "round": number, "temperature_K": T, "candidates": product["looked_at"], "uncertain": len(product["candidates"]), "chosen": chosen,
-            "labels": labels, "threshold_meV_per_A": 1e3 * self.c.stop.tolerance_eV_per_A, "spread_median_meV_per_A": 1e3 * product["median"],
-            "spread_max_meV_per_A": 1e3 * product["largest"], "decision": decision.why,
-        }  # fmt: skip
+            "round": number,
+            "temperature_K": T,
+            "candidates": product["looked_at"],
+            "uncertain": len(product["candidates"]),
+            "chosen": chosen,
+            "labels": labels,
+            "threshold_meV_per_A": 1e3 * self.c.stop.tolerance_eV_per_A,
+            "spread_median_meV_per_A": 1e3 * product["median"],
+            "spread_max_meV_per_A": 1e3 * product["largest"],
+            "decision": decision.why,
+        }
 
 
 def _positions_only(atoms: Atoms) -> Atoms:
-    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info={k: v for k, v in atoms.info.items() if k in ("charge", "multiplicity")})
-
-
+    return Atoms(
+        atoms.numbers,
+        atoms.positions,
+        cell=atoms.cell,
+        pbc=atoms.pbc,
+        info={k: v for k, v in atoms.info.items() if k in ("charge", "multiplicity")},
+    )

@@ -33,7 +33,7 @@ def measure(shop: Workshop, story: Story, options: Measure, model: Path, atoms: 
     """All measurements; their numbers for the summary, and the frames that were labeled for them."""
     potential = load(model)
     start = relax(State.of(atoms, potential), potential, fmax=0.002).state.to_atoms()[0]
-    nve, nvt = shop.stage("production", lambda: _production(shop, options, model, start, seed))
+    nve, nvt = shop.stage("md", lambda: _production(shop, options, model, start, seed))
     drift = _drift(nve, len(atoms), options)
     story.nve(nve, drift, options)
     temperature = _temperature(nvt)
@@ -57,18 +57,33 @@ def measure(shop: Workshop, story: Story, options: Measure, model: Path, atoms: 
 
 
 def _production(shop: Workshop, options: Measure, model: Path, start: Atoms, seed: int) -> list[dict[str, Any]]:
-    shop.say("md", f"NVE and NVT at {options.temperature_K:g} K, {options.duration_fs / 1000:g} ps, {options.replicas} replicas")
+    shop.say(
+        "md", f"NVE and NVT at {options.temperature_K:g} K, {options.duration_fs / 1000:g} ps, {options.replicas} replicas"
+    )
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     tasks = []
     for k, ensemble in enumerate(("nve", "nvt")):
         frames = shop.folder.path(f"trajectories/{ensemble}.npz")
         arguments = {
-            "ensemble": ensemble, "temperature_K": options.temperature_K, "duration_fs": options.duration_fs, "equilibration_fs": 1000.0,
-            "timestep_fs": options.timestep_fs, "friction_per_fs": options.friction_per_fs, "replicas": options.replicas, "samples": SAMPLES,
+            "ensemble": ensemble,
+            "temperature_K": options.temperature_K,
+            "duration_fs": options.duration_fs,
+            "equilibration_fs": options.equilibration_fs,
+            "timestep_fs": options.timestep_fs,
+            "friction_per_fs": options.friction_per_fs,
+            "replicas": options.replicas,
+            "samples": SAMPLES,
             "seed": 10_000 + 10 * seed + k,
-        }  # fmt: skip
+        }
         where = {"model": str(model.resolve()), "frames": str(frames.resolve()), "atoms": to_json(start)}
-        tasks.append(Task(ensemble, "adiabat.campaign.runs:production", {**arguments, **where}, {**arguments, "model": digest, "atoms": to_json(start)}))
+        tasks.append(
+            Task(
+                ensemble,
+                "adiabat.campaign.runs:production",
+                {**arguments, **where},
+                {**arguments, "model": digest, "atoms": to_json(start)},
+            )
+        )
     return shop.compute(tasks)
 
 
@@ -107,7 +122,9 @@ def labeled_frames(shop: Workshop, atoms: Atoms, path: Path, n: int) -> list[Ato
     return shop.label(frames, "reweighting", keep=False)
 
 
-def _distributions(frames: list[Atoms], atoms: Atoms, path: Path, potential: Potential, options: Measure, seed: int) -> dict[str, Any]:
+def _distributions(
+    frames: list[Atoms], atoms: Atoms, path: Path, potential: Potential, options: Measure, seed: int
+) -> dict[str, Any]:
     """Bonded distances and angles in the model's ensemble, and in the reference's by reweighting the labeled frames."""
     model_eV = potential(Graph.of([_bare(a) for a in frames], potential.cutoff)).energy.numpy()
     weights = reweight(np.array([labels(a)["energy"] for a in frames]), model_eV, options.temperature_K)
@@ -120,15 +137,26 @@ def _distributions(frames: list[Atoms], atoms: Atoms, path: Path, potential: Pot
     for name, unit, of in _subjects(atoms):
         model, few = of(everything), of(frames)
         flat = np.concatenate(model)
-        edges = np.linspace(*np.quantile(flat, [0.001, 0.999]), 25)
+        edges = np.linspace(np.quantile(flat, 0.001), np.quantile(flat, 0.999), 17)
         whole = histogram(model, edges, rng=rng, unit=unit, block=20)
         tilted = histogram(few, edges, rng=rng, unit=unit, weights=weights.values)
         reference, error = _weighted_mean(few, weights.values, rng)
         own, own_error = _block_mean(model, len(model) // replicas)
-        found.append({
-            "name": name, "unit": unit, "x": whole.centers, "model": whole.density, "reference": tilted.density, "reference_error": tilted.error,
-            "model_error": whole.error, "model_mean": own, "model_mean_error": own_error, "reference_mean": reference, "reference_mean_error": error,
-        })  # fmt: skip
+        found.append(
+            {
+                "name": name,
+                "unit": unit,
+                "x": whole.centers,
+                "model": whole.density,
+                "reference": tilted.density,
+                "reference_error": tilted.error,
+                "model_error": whole.error,
+                "model_mean": own,
+                "model_mean_error": own_error,
+                "reference_mean": reference,
+                "reference_mean_error": error,
+            }
+        )
     return {"effective_sample_size": weights.effective_samples, "n_reference_frames": len(frames), "distributions": found}
 
 
@@ -139,7 +167,15 @@ def _subjects(atoms: Atoms) -> list[tuple[str, str, Any]]:
     bonded = (d < 1.3 * (covalent_radii[z][:, None] + covalent_radii[z][None])) & ~np.eye(n, dtype=bool)
     s = atoms.get_chemical_symbols()
     pairs = sorted({tuple(sorted((s[i], s[j]), reverse=True)) for i, j in zip(*np.nonzero(bonded), strict=True)})
-    triples = sorted({(min(s[i], s[k]), s[j], max(s[i], s[k])) for j in range(n) for i in np.nonzero(bonded[j])[0] for k in np.nonzero(bonded[j])[0] if i < k})
+    triples = sorted(
+        {
+            (min(s[i], s[k]), s[j], max(s[i], s[k]))
+            for j in range(n)
+            for i in np.nonzero(bonded[j])[0]
+            for k in np.nonzero(bonded[j])[0]
+            if i < k
+        }
+    )
     found: list[tuple[str, str, Any]] = [(f"{a}–{b} distance", "Å", lambda f, p=(a, b): distances(f, p)) for a, b in pairs]
     return found + [("–".join(t) + " angle", "°", lambda f, t=t: angles(f, t)) for t in triples]
 
@@ -155,7 +191,9 @@ def _weighted_mean(samples: Sequence[np.ndarray], weights: np.ndarray, rng: np.r
 def _block_mean(samples: Sequence[np.ndarray], per_replica: int) -> tuple[float, float]:
     """The mean, its error by the scatter of the replicas' means."""
     means = [np.concatenate(samples[k : k + per_replica]).mean() for k in range(0, len(samples), per_replica)]
-    return float(np.concatenate(samples).mean()), float(np.std(means, ddof=1) / np.sqrt(len(means))) if len(means) > 1 else float("nan")
+    return float(np.concatenate(samples).mean()), float(np.std(means, ddof=1) / np.sqrt(len(means))) if len(
+        means
+    ) > 1 else float("nan")
 
 
 def _vibrations(shop: Workshop, potential: Potential, atoms: Atoms, start: Atoms) -> tuple[list[dict[str, Any]], list[Atoms]]:
@@ -169,7 +207,9 @@ def _vibrations(shop: Workshop, potential: Potential, atoms: Atoms, start: Atoms
 
     model = harmonic_frequencies(start, forces_of)
     pairs = zip(model.frequencies_per_cm, reference.frequencies_per_cm, strict=True)
-    return [{"name": f"ν{k}", "model_per_cm": float(m), "reference_per_cm": float(r)} for k, (m, r) in enumerate(pairs, start=1)], labeled
+    return [
+        {"name": f"ν{k}", "model_per_cm": float(m), "reference_per_cm": float(r)} for k, (m, r) in enumerate(pairs, start=1)
+    ], labeled
 
 
 def _bare(atoms: Atoms) -> Atoms:

@@ -1,9 +1,19 @@
-"""The blocks of a learning campaign's configuration: each field is an option, its default the advice for a small molecule."""
+"""A learning campaign's configuration: each field is an option, its default the advice for a small molecule."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
+
+from ase import Atoms
+
+from adiabat.active import Selection, StopRule
+from adiabat.config import ConfigError, build, checked
+from adiabat.data.formats import read
+from adiabat.labelers import LABELERS
+from adiabat.models import MODELS
 
 Spec = str | dict[str, Any]
 
@@ -60,12 +70,14 @@ class Test:
 class Measure:
     """What is computed with the finished potential, and held against the reference engine.
 
-    NVE and NVT runs of `duration_fs` with `replicas` at `temperature_K`; `reference_frames` of the NVT run are labeled and
-    reweighted to the reference's own distributions; harmonic `vibrations` of molecules.
+    NVE and NVT runs of `duration_fs`, after a thermostat's `equilibration_fs`, with `replicas` at
+    `temperature_K`; `reference_frames` of the NVT run are labeled and reweighted to the reference's own distributions; harmonic
+    `vibrations` of molecules.
     """
 
     temperature_K: float = 300.0
     duration_fs: float = 10_000.0
+    equilibration_fs: float = 1000.0
     replicas: int = 16
     timestep_fs: float = 0.5
     friction_per_fs: float = 0.02
@@ -80,3 +92,83 @@ class Targets:
     energy_mae_meV_per_atom: float = 0.2
     force_mae_meV_per_A: float = 10.0
     nve_drift_meV_per_atom_per_ns: float = 1.0
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A learning campaign's configuration.
+
+    `structure` is a file, or the name of a molecule ASE knows (``H2O``); `labeler` the reference engine; `model` a family with its
+    options; `fit` options of the training in each round, `finish` those that differ in the last one; `members` the committee's
+    size. The blocks `start`, `explore`, `select`, `stop`, `test`, `measure` and `targets` are described where they are defined.
+    """
+
+    structure: str
+    labeler: Spec
+    model: Spec = field(default_factory=lambda: {"bpnn": {}})
+    out: str = "run"
+    members: int = 4
+    fit: dict[str, Any] = field(default_factory=dict)
+    finish: dict[str, Any] = field(default_factory=dict)
+    start: Start = field(default_factory=Start)
+    explore: Explore = field(default_factory=Explore)
+    select: Selection = field(default_factory=Selection)
+    stop: StopRule = field(default_factory=StopRule)
+    test: Test = field(default_factory=Test)
+    measure: Measure = field(default_factory=Measure)
+    targets: Targets = field(default_factory=Targets)
+    name: str = "model"
+    budget_s: float | None = None
+    workers: int | None = None
+    seed: int = 0
+
+
+BLOCKS = {
+    "start": Start,
+    "explore": Explore,
+    "select": Selection,
+    "stop": StopRule,
+    "test": Test,
+    "measure": Measure,
+    "targets": Targets,
+}
+
+
+def parse(given: Mapping[str, Any]) -> Campaign:
+    """A checked configuration: unknown options are errors with the nearest known name."""
+    plain = {k: v for k, v in given.items() if k not in BLOCKS}
+    blocks = {}
+    for name, kind in BLOCKS.items():
+        content = given.get(name) or {}
+        if not isinstance(content, Mapping):
+            raise ConfigError(f"{name}: wanted options as a mapping; got {content!r}")
+        blocks[name] = kind(**checked(kind, content, where=name))
+    known = checked(Campaign, plain, where="config", given={})
+    campaign = Campaign(**known, **blocks)
+    for block, registry in (("labeler", LABELERS), ("model", MODELS)):
+        build(getattr(campaign, block), registry, where=block)
+    if campaign.members < 2:
+        raise ConfigError(f"members: {campaign.members} came; active learning judges by a committee, which needs at least 2")
+    return campaign
+
+
+def as_mapping(campaign: Campaign) -> dict[str, Any]:
+    """The configuration as plain values, defaults included."""
+    return asdict(campaign)
+
+
+def structure_of(text: str) -> Atoms:
+    """The starting structure: a file's first frame, or a molecule by name."""
+    path = Path(text)
+    if path.suffix:
+        if not path.exists():
+            raise ConfigError(
+                f"structure: there is no file {text}; give a structure file, or the name of a molecule such as H2O"
+            )
+        return read(path)[0]
+    from ase.build import molecule
+
+    try:
+        return molecule(text)
+    except KeyError:
+        raise ConfigError(f"structure: {text!r} is neither a file nor a molecule ASE knows; give a structure file") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -29,11 +31,10 @@ def production(arguments: dict[str, Any]) -> dict[str, Any]:
     rng = torch.Generator().manual_seed(int(arguments["seed"]))
     dt, T, friction = (float(arguments[k]) for k in ("timestep_fs", "temperature_K", "friction_per_fs"))
     state = State.of([atoms] * replicas, forces, temperature_K=T, rng=rng)
-    bath = {"rng": rng, "timestep_fs": dt, "temperature_K": T, "friction_per_fs": friction}
-    for state in islice(langevin(state, forces, **bath), round(float(arguments["equilibration_fs"]) / dt)):
-        pass
+    bath = partial(langevin, rng=rng, timestep_fs=dt, temperature_K=T, friction_per_fs=friction)
+    state = last(bath(state, forces), round(float(arguments["equilibration_fs"]) / dt), state)
     state = state.replace(time_fs=0.0, heat=torch.zeros_like(state.heat))
-    steps = velocity_verlet(state, forces, timestep_fs=dt) if arguments["ensemble"] == "nve" else langevin(state, forces, **bath)
+    steps = velocity_verlet(state, forces, timestep_fs=dt) if arguments["ensemble"] == "nve" else bath(state, forces)
     samples = int(arguments["samples"])
     stride = max(1, round(float(arguments["duration_fs"]) / dt / samples))
     series: dict[str, list[Any]] = {"time_fs": [], "conserved_eV": [], "potential_eV": [], "temperature_K": []}
@@ -47,5 +48,17 @@ def production(arguments: dict[str, Any]) -> dict[str, Any]:
             positions.append(state.positions.numpy().reshape(replicas, -1, 3))
     if arguments.get("frames"):
         with open(arguments["frames"], "wb") as file:
-            np.savez(file, numbers=atoms.numbers, cell=atoms.cell.array, pbc=atoms.pbc, time_fs=series["time_fs"], positions=np.array(positions))
+            np.savez(
+                file,
+                numbers=atoms.numbers,
+                cell=atoms.cell.array,
+                pbc=atoms.pbc,
+                time_fs=series["time_fs"],
+                positions=np.array(positions),
+            )
     return {**series, "degrees_of_freedom": float(state.degrees_of_freedom[0])}
+
+
+def last(states: Iterator[State], n: int, otherwise: State) -> State:
+    """The n-th of these states."""
+    return next(islice(states, n - 1, n)) if n > 0 else otherwise

@@ -42,50 +42,91 @@ class Story:
         model, options = named(self.c.model, where="model")
         engine = {"name": record["engine"], "version": record["version"], **record["settings"]}
         self.sections.put(
-            "settings", system=atoms.get_chemical_formula(), n_atoms=len(atoms), level_of_theory=record["level_of_theory"].split(" [")[0], engine=engine,
-            model={"name": model, "members": self.c.members, **options}, training=dict(self.c.fit), exploration=vars(self.c.explore),
-        )  # fmt: skip
+            "settings",
+            system=atoms.get_chemical_formula(),
+            n_atoms=len(atoms),
+            level_of_theory=record["level_of_theory"].split(" [")[0],
+            engine=engine,
+            model={"name": model, "members": self.c.members, **options},
+            training=dict(self.c.fit),
+            exploration=vars(self.c.explore),
+        )
         software = {"adiabat": program_version(), "python": platform.python_version()}
         for package in PACKAGES:
             try:
                 software[package] = metadata.version(package)
             except metadata.PackageNotFoundError:
                 continue
-        self.sections.put("versions", software=software, machine={"processor": platform.machine(), "system": f"{platform.system()} {platform.release()}"})
+        self.sections.put(
+            "versions",
+            software=software,
+            machine={"processor": platform.machine(), "system": f"{platform.system()} {platform.release()}"},
+        )
         used = [record["engine"], *(["pbe"] if "pbe" in str(record["settings"].get("functional", "")).lower() else [])]
         used += ["def2"] if "def2" in str(record["settings"].get("basis", "")).lower() else []
         used += ["gfn2-xtb"] if "tblite" in str(self.c.start.engine) else []
         used += ["bpnn", "symmetry-functions"] if model == "bpnn" else []
         known = {"pyscf", "gpaw", "libxc", "gfn1-xtb", "gfn2-xtb", "pbe", "def2", "bpnn", "symmetry-functions"}
-        more = ["zbl", "query-by-committee", "committee", "farthest-point", "baoab", "velocity-verlet", "reweighting", "ase", "pytorch"]
+        more = [
+            "zbl",
+            "query-by-committee",
+            "committee",
+            "farthest-point",
+            "baoab",
+            "velocity-verlet",
+            "reweighting",
+            "ase",
+            "pytorch",
+        ]
         self.sections.put("citations", used=[*(k for k in used if k in known), *more])
 
     def gate(self, findings: Sequence[Any], n: int) -> None:
-        rows = [{"name": f.name, "grade": f.grade, "message": f.message, "frames": list(f.frames), "cure": f.cure} for f in findings]
+        rows = [
+            {"name": f.name, "grade": f.grade, "message": f.message, "frames": list(f.frames), "cure": f.cure} for f in findings
+        ]
         self.sections.put("data_gate", n_structures=n, findings=rows)
 
-    def learning_curve(self, committee: Committee, labels: Sequence[Atoms], lone: Sequence[Atoms], test: Sequence[Atoms]) -> None:
-        found, held = errors(committee, test).to_json(), committee.metadata["metrics"].get("validation", {})
-        self._curve.append({
-            "labels": len(labels) + len(lone), "test_energy_mae_meV_per_atom": found["energy_mae_meV_per_atom"],
-            "test_force_mae_meV_per_A": found["force_mae_meV_per_A"], "validation_energy_mae_meV_per_atom": held.get("energy_mae_meV_per_atom"),
-            "validation_force_mae_meV_per_A": held.get("force_mae_meV_per_A"),
-        })  # fmt: skip
+    def learning_curve(
+        self, committee: Committee, labels: Sequence[Atoms], lone: Sequence[Atoms], test: Sequence[Atoms]
+    ) -> None:
+        found = errors(committee, test).to_json() if test else {}
+        held = committee.metadata["metrics"].get("validation", {})
+        n = len(labels) + len(lone)
+        # The last training takes the place of the last round's.
+        self._curve = [row for row in self._curve if row["labels"] != n]
+        self._curve.append(
+            {
+                "labels": n,
+                "test_energy_mae_meV_per_atom": found.get("energy_mae_meV_per_atom"),
+                "test_force_mae_meV_per_A": found.get("force_mae_meV_per_A"),
+                "validation_energy_mae_meV_per_atom": held.get("energy_mae_meV_per_atom"),
+                "validation_force_mae_meV_per_A": held.get("force_mae_meV_per_A"),
+            }
+        )
         targets = self.c.targets
         self.sections.put(
-            "learning_curve", **{k: [row[k] for row in self._curve] for k in self._curve[0]},
-            target_energy_mae_meV_per_atom=targets.energy_mae_meV_per_atom, target_force_mae_meV_per_A=targets.force_mae_meV_per_A,
-        )  # fmt: skip
+            "learning_curve",
+            **{k: [row[k] for row in self._curve] for k in self._curve[0]},
+            target_energy_mae_meV_per_atom=targets.energy_mae_meV_per_atom,
+            target_force_mae_meV_per_A=targets.force_mae_meV_per_A,
+        )
 
     def round(self, row: Mapping[str, Any], product: Mapping[str, Any], decision: Any) -> None:
         self._rounds.append(dict(row))
-        self._stages.append({
-            "round": row["round"], "temperature_K": row["temperature_K"], "time_fs": product["time_fs"],
-            "spread_meV_per_A": [[None if s is None else 1e3 * s for s in line] for line in product["spread_eV_per_A"]],
-            "threshold_meV_per_A": row["threshold_meV_per_A"], "stopped_at_fs": product["halted_fs"], "reason": decision.why,
-        })  # fmt: skip
+        self._stages.append(
+            {
+                "round": row["round"],
+                "temperature_K": row["temperature_K"],
+                "time_fs": product["time_fs"],
+                "spread_meV_per_A": [[None if s is None else 1e3 * s for s in line] for line in product["spread_eV_per_A"]],
+                "threshold_meV_per_A": row["threshold_meV_per_A"],
+                "stopped_at_fs": product["halted_fs"],
+            }
+        )
         stopped = decision.why if decision.action == "stop" else None
-        self.sections.put("rounds", stop_rule=str(self.c.stop), rounds=self._rounds, **({"stopped_because": stopped} if stopped else {}))
+        self.sections.put(
+            "rounds", stop_rule=str(self.c.stop), rounds=self._rounds, **({"stopped_because": stopped} if stopped else {})
+        )
         self.sections.put("exploration", stages=self._stages)
 
     def doubted(self, committee: Committee, fresh: Sequence[Atoms]) -> None:
@@ -98,7 +139,11 @@ class Story:
         path = self.folder.folder / "training" / name / "metrics.jsonl"
         if path.exists():
             rows = [r for r in map(json.loads, path.read_text().splitlines()) if "train" in r]
-            curve = {"name": name, "epoch": [r["epoch"] for r in rows], "loss": [r["train"]["force_rmse_meV_per_A"] for r in rows]}
+            curve = {
+                "name": f"{name}: force error, meV/Å",
+                "epoch": [r["epoch"] for r in rows],
+                "loss": [r["train"]["force_rmse_meV_per_A"] for r in rows],
+            }
             if rows and all("validation" in r for r in rows):
                 curve["validation_loss"] = [r["validation"]["force_rmse_meV_per_A"] for r in rows]
             self.sections.put("training", curves=[curve])
@@ -107,32 +152,52 @@ class Story:
         """Parity, errors by kind, and what the uncertainty is worth, on the test set."""
         self.sections.put("parity", sets={"train": _parity(potential, labels), "test": _parity(potential, test)})
         by_kind = found.get("by_kind", {})
-        self.sections.put("errors_by_kind", set="test", overall={k: v for k, v in found.items() if k != "by_kind"}, by_kind=by_kind)
+        self.sections.put(
+            "errors_by_kind", set="test", overall={k: v for k, v in found.items() if k != "by_kind"}, by_kind=by_kind
+        )
         spread, error = _spread_and_error(potential, test)
         shares = tuple(np.round(np.arange(0.1, 1.0, 0.1), 2))
         signed = _components(potential, test)
         observed = coverage(signed[0], signed[1], shares=shares)
         kept = potential.metadata.get("calibration", {})
         self.sections.put(
-            "uncertainty", spread_meV_per_A=1e3 * np.array(spread), error_meV_per_A=1e3 * np.array(error), set="test",
-            scale=kept.get("scale", {}).get("forces"), rank_correlation=kept.get("forces", {}).get("rank_correlation"),
-            nominal=list(shares), observed=list(observed.values()),
-        )  # fmt: skip
+            "uncertainty",
+            spread_meV_per_A=1e3 * np.array(spread),
+            error_meV_per_A=1e3 * np.array(error),
+            set="test",
+            scale=kept.get("scale", {}).get("forces"),
+            rank_correlation=kept.get("forces", {}).get("rank_correlation"),
+            nominal=list(shares),
+            observed=list(observed.values()),
+        )
 
     def nve(self, run: Mapping[str, Any], drift: Any, options: Measure) -> None:
         energy = np.array(run["conserved_eV"])
         per_atom = 1e3 * (energy - energy.mean(0)).T / len_of(self.sections)
         self.sections.put(
-            "nve", time_ps=np.array(run["time_fs"]) / 1000, energy_meV_per_atom=per_atom, slopes_meV_per_atom_per_ns=list(drift.slopes),
-            slope_meV_per_atom_per_ns=drift.value, slope_error_meV_per_atom_per_ns=drift.error, timestep_fs=options.timestep_fs,
-            target_meV_per_atom_per_ns=self.c.targets.nve_drift_meV_per_atom_per_ns, temperature_K=options.temperature_K, advice=drift.advice,
-        )  # fmt: skip
+            "nve",
+            time_ps=np.array(run["time_fs"]) / 1000,
+            energy_meV_per_atom=per_atom,
+            slopes_meV_per_atom_per_ns=list(drift.slopes),
+            slope_meV_per_atom_per_ns=drift.value,
+            slope_error_meV_per_atom_per_ns=drift.error,
+            timestep_fs=options.timestep_fs,
+            target_meV_per_atom_per_ns=self.c.targets.nve_drift_meV_per_atom_per_ns,
+            temperature_K=options.temperature_K,
+            advice=drift.advice,
+        )
 
     def nvt(self, run: Mapping[str, Any], found: Quantity, options: Measure) -> None:
         self.sections.put(
-            "nvt", time_ps=np.array(run["time_fs"]) / 1000, temperature_K=np.array(run["temperature_K"]).T, target_K=options.temperature_K,
-            mean_K=found.value, error_K=found.error, degrees_of_freedom=run["degrees_of_freedom"], thermostat="Langevin (BAOAB)",
-        )  # fmt: skip
+            "nvt",
+            time_ps=np.array(run["time_fs"]) / 1000,
+            temperature_K=np.array(run["temperature_K"]).T,
+            target_K=options.temperature_K,
+            mean_K=found.value,
+            error_K=found.error,
+            degrees_of_freedom=run["degrees_of_freedom"],
+            thermostat="Langevin (BAOAB)",
+        )
 
     def distributions(self, found: Mapping[str, Any], options: Measure) -> None:
         self.sections.put("distributions", reference=self._theory(), temperature_K=options.temperature_K, **found)
@@ -140,27 +205,67 @@ class Story:
     def vibrations(self, modes: Sequence[Mapping[str, Any]]) -> None:
         self.sections.put("vibrations", reference=self._theory(), modes=list(modes), note="harmonic, each at its own minimum")
 
-    def costs(self, spent: Mapping[str, float], rows: Sequence[Mapping[str, Any]], workers: int, budget_s: float | None) -> None:
+    def costs(
+        self, spent: Mapping[str, float], rows: Sequence[Mapping[str, Any]], workers: int, budget_s: float | None
+    ) -> None:
         self.sections.put("time_budget", budget_s=budget_s, stages=[{"name": k, "wall_s": v} for k, v in spent.items()])
-        self.sections.put("label_cost", workers=workers, wall_s=sum(r["wall_s"] for r in rows) / workers, rows=list(rows))
+        self.sections.put("label_cost", workers=workers, wall_s=spent["label"], rows=list(rows))
 
     def verdicts(self, summary: Mapping[str, Any], results: Mapping[str, Any], targets: Targets) -> None:
         tiles: list[dict[str, Any]] = [
-            {"name": "Energy error", "value": summary["energy_mae_meV_per_atom"], "unit": "meV/atom", "target": targets.energy_mae_meV_per_atom,
-             "note": "mean absolute, independent test set"},
-            {"name": "Force error", "value": summary["force_mae_meV_per_A"], "unit": "meV/Å", "target": targets.force_mae_meV_per_A,
-             "note": "mean absolute, independent test set"},
-            {"name": "Energy drift", "value": results["drift"]["value"], "error": results["drift"]["error"], "unit": "meV/atom/ns",
-             "target": targets.nve_drift_meV_per_atom_per_ns, "passed": results["drift"]["verdict"] == "pass", "note": "|slope| + 2σ over the replicas"},
-            {"name": "Labels", "value": summary["labels"], "target": self.c.stop.labels, "note": "reference calculations for training"},
-        ]  # fmt: skip
+            {
+                "name": "Energy error",
+                "value": summary["energy_mae_meV_per_atom"],
+                "unit": "meV/atom",
+                "target": targets.energy_mae_meV_per_atom,
+                "note": "mean absolute, independent test set",
+            },
+            {
+                "name": "Force error",
+                "value": summary["force_mae_meV_per_A"],
+                "unit": "meV/Å",
+                "target": targets.force_mae_meV_per_A,
+                "note": "mean absolute, independent test set",
+            },
+            {
+                "name": "Energy drift",
+                "value": results["drift"]["value"],
+                "error": results["drift"]["error"],
+                "unit": "meV/atom/ns",
+                "target": targets.nve_drift_meV_per_atom_per_ns,
+                "passed": results["drift"]["verdict"] == "pass",
+                "note": "|slope| + 2σ over the replicas",
+            },
+            {
+                "name": "Labels",
+                "value": summary["labels"],
+                "target": self.c.stop.labels,
+                "note": "reference calculations for training",
+            },
+        ]
         if self.c.budget_s is not None:
-            tiles.append({"name": "Time", "value": summary["wall_s"], "unit": "s", "target": self.c.budget_s, "note": "wall clock"})
+            tiles.append(
+                {"name": "Time", "value": summary["wall_s"], "unit": "s", "target": self.c.budget_s, "note": "wall clock"}
+            )
         if "effective_sample_size" in results:
-            tiles.append({"name": "Effective sample size", "value": results["effective_sample_size"], "target": results["reference_frames"] / 2,
-                          "better": "above", "note": f"of {results['reference_frames']} reweighted frames"})  # fmt: skip
+            tiles.append(
+                {
+                    "name": "Effective sample size",
+                    "value": results["effective_sample_size"],
+                    "target": results["reference_frames"] / 2,
+                    "better": "above",
+                    "note": f"of {results['reference_frames']} reweighted frames",
+                }
+            )
         if "largest_frequency_difference_per_cm" in results:
-            tiles.append({"name": "Largest frequency difference", "value": results["largest_frequency_difference_per_cm"], "unit": "cm⁻¹", "note": "harmonic"})
+            tiles.append(
+                {
+                    "name": "Largest frequency difference",
+                    "value": results["largest_frequency_difference_per_cm"],
+                    "unit": "cm⁻¹",
+                    "note": "harmonic",
+                }
+            )
         self.sections.put("verdicts", verdicts=tiles)
 
     def write(self) -> None:

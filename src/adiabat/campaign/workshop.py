@@ -7,7 +7,8 @@ told from the beginning each time, of which only the missing parts are computed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Workshop:
         self.folder, self.labeler, self.workers, self._say = folder, labeler, workers, say
         self.record = labeler.record()  # asks the engine for its version: a missing one is told before any work
         self.failures: list[Outcome] = []
+        self._counted = time.monotonic()
 
     def __enter__(self) -> Workshop:
         self.ledger = Ledger(self.folder.folder)
@@ -61,16 +63,32 @@ class Workshop:
         path = f"stages/{name}.json"
         known = self.folder.read_json(path)
         if known is None:
-            begun = time.monotonic()
-            product = work()
-            known = {"wall_s": time.monotonic() - begun, "product": product}
+            with self.clock(name.split("-")[0]):
+                known = {"product": work()}
             self.folder.write_json(path, known)
-        return known["product"]
+        # Read back even when fresh, so that a campaign sees the same numbers whether it was interrupted or not.
+        return self.folder.read_json(path)["product"]
+
+    @contextmanager
+    def clock(self, what: str) -> Iterator[None]:
+        """Count the wall-clock time of what happens inside, in `timing.json`: summed over all starts of the campaign."""
+        begun = time.monotonic()
+        yield
+        spent = self.folder.read_json("timing.json") or {}
+        now = time.monotonic()
+        spent[what] = spent.get(what, 0.0) + now - begun
+        spent["in all"] = spent.get("in all", 0.0) + now - self._counted
+        self._counted = now
+        self.folder.write_json("timing.json", spent)
 
     def spent(self) -> dict[str, float]:
-        """Wall-clock seconds by stage, those of earlier starts too."""
-        files = sorted((self.folder.folder / "stages").glob("*.json"), key=lambda p: p.stat().st_mtime)
-        return {f.stem: self.folder.read_json(f"stages/{f.name}")["wall_s"] for f in files}
+        """Wall-clock seconds by what they were spent on, the rest as "other", and "in all"."""
+        with self.clock("other"):
+            pass
+        spent = self.folder.read_json("timing.json")
+        total = spent.pop("in all")
+        spent["other"] = max(0.0, total - sum(spent.values()))
+        return {**spent, "in all": total}
 
     def label(self, frames: Sequence[Atoms], kind: str, *, keep: bool = True) -> list[Atoms]:
         """Labeled copies in order; frames no engine could label are left out, told and kept in `failures`.
@@ -84,23 +102,31 @@ class Workshop:
         def count(outcome: Outcome) -> None:
             nonlocal done
             done += 1
-            self._say("label", f"{kind}: {done} of {len(set(t.key for t in tasks))}", {"done": done, "of": len(tasks), "kind": kind})
+            self._say(
+                "label", f"{kind}: {done} of {len({t.key for t in tasks})}", {"done": done, "of": len(tasks), "kind": kind}
+            )
 
-        outcomes = run(tasks, self.ledger, self.pool, on_outcome=count)
+        with self.clock("label"):
+            outcomes = run(tasks, self.ledger, self.pool, on_outcome=count)
         labeled = []
         for frame, outcome in zip(frames, outcomes, strict=True):
             if outcome.status != "done":
                 self.failures.append(outcome)
                 failure = outcome.failure
-                self.say("label", f"{kind}: no label for {frame.get_chemical_formula()}: {failure.message if failure else outcome.status}", key=outcome.key)
+                self.say(
+                    "label",
+                    f"{kind}: no label for {frame.get_chemical_formula()}: {failure.message if failure else outcome.status}",
+                    key=outcome.key,
+                )
                 continue
             atoms = from_json(outcome.result["atoms"])
             atoms.info.update(frame.info)
             labeled.append(atoms)
         if not labeled:
             last = self.failures[-1].failure
+            why = last.message if last else "no reason given"
             raise LabelError(
-                f"{self.labeler.name}: none of {len(frames)} {kind} structures could be labeled; the last: {last.message if last else 'no reason given'}",
+                f"{self.labeler.name}: none of {len(frames)} {kind} structures could be labeled; the last: {why}",
                 last.kind if last and last.kind in ("not_converged", "bad_input", "engine_missing", "resources") else "crashed",
                 last.cure if last else "look at the ledger",
             )
@@ -114,29 +140,46 @@ class Workshop:
         for task, outcome in zip(tasks, outcomes, strict=True):
             if outcome.status != "done":
                 failure = outcome.failure
-                raise RuntimeError(f"{task.kind}: {failure.message if failure else outcome.status}" + (f"; {failure.cure}" if failure else ""))
+                raise RuntimeError(
+                    f"{task.kind}: {failure.message if failure else outcome.status}" + (f"; {failure.cure}" if failure else "")
+                )
         return [o.result for o in outcomes]
 
-    def label_costs(self, kinds: dict[str, Sequence[Atoms]]) -> list[dict[str, Any]]:
+    def label_costs(self, kinds: Mapping[str, Sequence[Atoms]]) -> list[dict[str, Any]]:
         """Rows of a cost table: how many labels of each kind, and what they cost."""
         rows = []
         for kind, frames in kinds.items():
             records = [a.info["adiabat"] for a in frames]
-            rows.append({
-                "kind": kind, "labels": len(frames), "wall_s": sum(r["wall_s"] for r in records), "cpu_s": sum(r["cpu_s"] for r in records),
-                "failed": sum(1 for o in self.failures if o.failure and o.key.startswith(kind)),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "kind": kind,
+                    "labels": len(frames),
+                    "wall_s": sum(r["wall_s"] for r in records),
+                    "cpu_s": sum(r["cpu_s"] for r in records),
+                    "failed": sum(1 for o in self.failures if o.failure and o.key.startswith(kind)),
+                }
+            )
         return rows
 
     def _task(self, atoms: Atoms) -> Task:
-        identity = {"structure": content_hash(atoms), "level_of_theory": self.record["level_of_theory"], "version": self.record["version"], "settings": self.record["settings"]}
-        return Task("label", "adiabat.labelers:label", {"labeler": {self.labeler.name: self.labeler.settings()}, "atoms": to_json(atoms)}, identity)
+        identity = {
+            "structure": content_hash(atoms),
+            "level_of_theory": self.record["level_of_theory"],
+            "version": self.record["version"],
+            "settings": self.record["settings"],
+        }
+        return Task(
+            "label",
+            "adiabat.labelers:label",
+            {"labeler": {self.labeler.name: self.labeler.settings()}, "atoms": to_json(atoms)},
+            identity,
+        )
 
 
 class ByLabels(Calculator):
     """The reference engine as an ASE calculator whose every label goes through the ledger: what is relaxed once stays relaxed."""
 
-    implemented_properties = ("energy", "free_energy", "forces", "stress")
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 (as ASE declares it)
 
     def __init__(self, workshop: Workshop, kind: str) -> None:
         super().__init__()
@@ -145,7 +188,7 @@ class ByLabels(Calculator):
 
     def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
-        bare = self.atoms.copy()
+        bare = atoms.copy()
         [found] = self.workshop.label([bare], self.kind)
         self.labeled.append(found)
         self.results = dict(found.calc.results)
@@ -162,12 +205,16 @@ class EnginePotential:
         energies, forces = [], []
         for s in range(graph.n_structures):
             mine = (graph.structure == s).numpy()
-            atoms = Atoms(graph.numbers.numpy()[mine], graph.positions.numpy()[mine], cell=graph.cell[s].numpy(), pbc=graph.pbc[s].numpy())
+            atoms = Atoms(
+                graph.numbers.numpy()[mine], graph.positions.numpy()[mine], cell=graph.cell[s].numpy(), pbc=graph.pbc[s].numpy()
+            )
             found = self.labeler.compute(atoms)
             energies.append(found.energy)
             forces.append(np.asarray(found.forces))
         nothing = torch.zeros(graph.n_atoms, dtype=torch.float64)
-        return Prediction(torch.tensor(energies, dtype=torch.float64), torch.tensor(np.concatenate(forces)), nothing, graph, {}, _no_stress)
+        return Prediction(
+            torch.tensor(energies, dtype=torch.float64), torch.tensor(np.concatenate(forces)), nothing, graph, {}, _no_stress
+        )
 
 
 def _no_stress() -> torch.Tensor:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ import torch
 from adiabat.data.composition import Reference, is_isolated, reference_energies
 from adiabat.data.formats import read
 from adiabat.data.split import split
-from adiabat.data.structure import content_hash, labels
+from adiabat.data.structure import Atoms, content_hash, labels
 from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
 from adiabat.graph import Graph, Label, weight_of
@@ -28,8 +28,6 @@ from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled, descr
 from adiabat.training.loss import Loss
 from adiabat.uncertainty import Committee
 
-if TYPE_CHECKING:
-    from ase import Atoms
 
 
 @dataclass

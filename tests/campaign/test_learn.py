@@ -1,0 +1,107 @@
+"""The learning campaign as a whole: what it leaves, and what SIGKILL cannot take from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import adiabat as ad
+from adiabat.campaign.learn import parse
+from adiabat.config import ConfigError
+from adiabat.data.structure import content_hash, labels
+from adiabat.jobs import Ledger
+from campaign.small import SMALL
+
+TESTS = Path(__file__).parents[1]
+
+
+def start(folder: Path) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "campaign.small", str(folder)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(process: subprocess.Popen) -> None:
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A campaign nobody disturbed."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    finish(start(folder))
+    return folder
+
+
+def learned(folder: Path) -> dict[str, list[float]]:
+    """Every label of the store, by structure: energy and forces to the last bit."""
+    return {content_hash(a): [labels(a)["energy"], *labels(a)["forces"].ravel()] for a in ad.Dataset(folder / "labels.db")}
+
+
+@pytest.mark.slow
+def test_a_campaign_leaves_what_the_contract_names(whole: Path) -> None:
+    summary = json.loads((whole / "summary.json").read_text())
+    wanted = {
+        "labels",
+        "energy_mae_meV_per_atom",
+        "force_mae_meV_per_A",
+        "nve_drift_meV_per_atom_per_ns",
+        "rounds",
+        "wall_s",
+        "label_wall_s",
+        "model",
+        "report",
+    }
+    assert wanted <= set(summary)
+    assert summary["labels"] == len(learned(whole))
+    assert (whole / summary["report"]).stat().st_size > 1e6  # the page carries its plotting library
+    potential = ad.load(whole / summary["model"])
+    [first, *_] = ad.Dataset(whole / "labels.db").select("config_type=rattled")
+    first.calc = potential.calculator()
+    assert first.get_forces().shape == (3, 3)
+
+
+@pytest.mark.slow
+def test_a_campaign_killed_at_random_moments_ends_with_the_same_labels(whole: Path, tmp_path: Path) -> None:
+    """SIGKILL five times anywhere in the time the whole campaign takes; nothing published is lost or computed again."""
+    folder, rng = tmp_path / "run", random.Random(5)
+    duration = json.loads((whole / "summary.json").read_text())["wall_s"]
+    published: dict[str, int] = {}
+    for _ in range(5):
+        process = start(folder)
+        # Interpreter and imports take seconds, too; the moments fall into the first half so that the campaign cannot escape.
+        time.sleep(rng.uniform(1.0, 2.0 + 0.5 * duration))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        now = {str(f): f.stat().st_mtime_ns for f in folder.glob("results/*/*.json")}
+        assert all(now.get(f) == t for f, t in published.items()), "a published result was lost or written again"
+        published = now
+    finish(start(folder))
+    assert {str(f): f.stat().st_mtime_ns for f in folder.glob("results/*/*.json") if str(f) in published} == published
+    assert learned(folder) == learned(whole)
+    with Ledger(folder) as ledger:
+        done = [[a["ended_as"] for a in ledger.attempts(f.stem)].count("done") for f in folder.glob("results/*/*.json")]
+    assert done
+    assert max(done) == 1
+
+
+def test_a_misspelt_option_is_named_with_its_place() -> None:
+    with pytest.raises(ConfigError, match=r"explore: unknown option 'temperature_K'; did you mean 'temperatures_K'"):
+        parse({**SMALL, "explore": {"temperature_K": [300]}})
+    with pytest.raises(ConfigError, match=r"model\.bpnn: unknown option 'cutof'; did you mean 'cutoff'"):
+        parse({**SMALL, "model": {"bpnn": {"cutof": 3.0}}})
+    with pytest.raises(ConfigError, match=r"members: 1 came"):
+        parse({**SMALL, "members": 1})

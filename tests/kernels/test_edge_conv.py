@@ -20,6 +20,12 @@ CONVOLUTIONS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def reference(monkeypatch):
+    """These are laws of the meaning; that the generated kernels equal it stands in test_generated.py."""
+    monkeypatch.setenv("ADIABAT_KERNELS", "reference")
+
+
 @pytest.mark.parametrize("text", CONVOLUTIONS)
 def test_it_is_the_sum_over_neighbors(text):
     conv, edges = Convolution.of(text), random_edges(4, 9)

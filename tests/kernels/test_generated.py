@@ -198,3 +198,12 @@ def test_inside_vmap_the_reference_runs():
     many = torch.stack([h, 2 * h])
     out = torch.func.vmap(lambda h: edge_conv(h, *rest)[0])(many)
     torch.testing.assert_close(out[1], edge_conv(2 * h, *rest)[0])
+
+
+def test_a_table_changed_in_place_is_seen():
+    """Rearranged tables are kept while a model is evaluated; the optimizer's next step must not be missed."""
+    conv = Convolution.of(CONVOLUTIONS[0])
+    h, Y, d, table, *rest = random_arguments(conv, random_edges(5, 20), C=16)
+    before = edge_conv(h, Y, d, table, *rest)[0]
+    table.mul_(2)
+    torch.testing.assert_close(edge_conv(h, Y, d, table, *rest)[0], 2 * before)

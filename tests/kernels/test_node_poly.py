@@ -14,6 +14,12 @@ from adiabat.kernels.node_poly import merge, node_poly, polynomial, reference_po
 CONTRACTIONS = ["0e+1o|0e+1o|3", "0e+1o+2e+3o|0e+1o|3", "1o+1e|0e+0o+2e|3", "0e+1o+2e|0e+1o|4", "0e+0e+1o|1o+2e|2"]
 
 
+@pytest.fixture(autouse=True)
+def reference(monkeypatch):
+    """These are laws of the meaning; that the generated kernels equal it stands in test_generated.py."""
+    monkeypatch.setenv("ADIABAT_KERNELS", "reference")
+
+
 def how_many(irreps: Irreps, nu: int, out: Irrep) -> int:
     """Multiplicity of `out` in the ν-th symmetric power: an average of characters over O(3), Newton's identities for Sym."""
     theta = (np.arange(400) + 0.5) * pi / 400

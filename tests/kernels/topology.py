@@ -15,11 +15,8 @@ def random_edges(N: int, E: int, seed: int = 0) -> SimpleNamespace:
 
 
 def edges_of(i, j, N) -> SimpleNamespace:
-    def pointers(index):
-        return torch.cat([torch.zeros(1, dtype=torch.long), torch.bincount(index, minlength=N).cumsum(0)])
-
-    order = torch.sort(j, stable=True).indices
-    return SimpleNamespace(i=i, j=j, first=pointers(i), by_neighbor=order, first_by_neighbor=pointers(j))
+    first = torch.cat([torch.zeros(1, dtype=torch.long), torch.bincount(i, minlength=N).cumsum(0)])
+    return SimpleNamespace(i=i, j=j, first=first)
 
 
 def random_arguments(conv, edges, C: int, *, kinds: int = 2, intervals: int = 6, dtype=torch.float64, seed: int = 0):

@@ -1,7 +1,14 @@
+import pytest
 import torch
 
 from adiabat.kernels import Contraction, knots, spline
 from adiabat.nn import MLP, Linear, Product, RadialTable, SpeciesLinear
+
+
+@pytest.fixture(autouse=True)
+def reference(monkeypatch):
+    """Nothing is compiled for these."""
+    monkeypatch.setenv("ADIABAT_KERNELS", "reference")
 
 
 def test_a_radial_table_is_its_network_between_the_knots():

@@ -24,6 +24,8 @@ from typing import NamedTuple
 
 # No -ffast-math: it switches denormals off in the whole process and hides NaN.
 FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fPIC", "-shared", "-w")
+# ADIABAT_SANITIZE=1, with libasan preloaded: tests under AddressSanitizer and UndefinedBehaviorSanitizer
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1", "-O1")
 SEAL = b"adiabat1"  # a published library ends in this and the sha256 of what stands before it
 COMPILE_SECONDS = 300
 TRIAL_SECONDS = 60
@@ -63,6 +65,8 @@ def library(source: str, scalar: str) -> ctypes.CDLL:
     command = [*compiler(), *FLAGS, *LEVELS[name].flags, f"-DADIABAT_SCALAR={scalar}", f"-DADIABAT_BYTES={LEVELS[name].bytes}"]
     if openmp():
         command.append("-fopenmp")
+    if os.environ.get("ADIABAT_SANITIZE"):
+        command += SANITIZE
     key = hashlib.sha256("\0".join([source, *command, _identity(command[0]), platform.machine()]).encode()).hexdigest()[:32]
     path = folder / f"{key}.so"
     if not _sound(path):

@@ -4,15 +4,15 @@ enum { CHUNK = 32 };  // centers whose folded coefficients stay in the second-le
 struct Conv {
   I centers, neighbors, C, intervals, table_rows, harmonics, threads;
   double cutoff;
-  const I *first, *i, *j, *order, *first_by_neighbor, *kind;
+  const I *first, *i, *j, *kind;
   const S *h, *Y, *d, *table, *blocked, *g;
   const S *ht, *Yt, *dt, *tablet, *blockedt;
-  S *out, *hb, *Yb, *db, *blockedb;
+  S *out, *hb, *Yb, *db, *tableb;
 };
 
 // What compiled code cannot survive, in the order of the messages in edge_conv_op.py; 0 if all is well.
 static int check(const Conv &a, I edges) {
-  if (a.first[0] != 0 || a.first[a.centers] != edges || a.first_by_neighbor[0] != 0 || a.first_by_neighbor[a.neighbors] != edges) return 1;
+  if (a.first[0] != 0 || a.first[a.centers] != edges) return 1;
   for (I n = 0; n < a.centers; n++) {
     if (a.first[n] > a.first[n + 1]) return 1;
     for (I e = a.first[n]; e < a.first[n + 1]; e++)
@@ -23,11 +23,6 @@ static int check(const Conv &a, I edges) {
     if (a.j[e] < 0 || a.j[e] >= a.neighbors) return 3;
     if (a.kind[e] < 0 || a.kind[e] >= kinds) return 4;
     if (!(a.d[e] >= 0)) return 5;
-  }
-  for (I j = 0; j < a.neighbors; j++) {
-    if (a.first_by_neighbor[j] > a.first_by_neighbor[j + 1]) return 1;
-    for (I t = a.first_by_neighbor[j]; t < a.first_by_neighbor[j + 1]; t++)
-      if (a.order[t] < 0 || a.order[t] >= edges || a.j[a.order[t]] != j) return 6;
   }
   return 0;
 }
@@ -67,26 +62,88 @@ template <class T> struct Work {
   std::vector<typename T::v> B;  // [edges / W][FOLDS], edges as lanes
   std::vector<Edge<T>> edges;
 
-  // Edges t0…t1 of the list (of `order`, if given).
-  void prepare(const Conv &a, const I *order, I t0, I t1) {
-    I n = t1 - t0, groups = (n + W - 1) / W;
+  void prepare(const Conv &a, I e0, I e1) {
+    I n = e1 - e0, groups = (n + W - 1) / W;
     B.resize(groups * FOLDS);
     edges.resize(n);
     for (I g = 0; g < groups; g++) {
       typename T::v y[HARMONICS] = {};
       for (int k = 0; k < W && g * W + k < n; k++) {
-        I e = order ? order[t0 + g * W + k] : t0 + g * W + k;
+        I e = e0 + g * W + k;
         locate<T>(a, e, edges[g * W + k]);
         for (int m = 0; m < HARMONICS; m++) T::set(y[m], k, T::get({a.Y, a.Yt}, e * a.harmonics + m));
       }
       fold<T>(y, &B[g * FOLDS]);
     }
   }
-  const typename T::v *folded(I t) const { return &B[t / W * FOLDS]; }
+  const typename T::v *folded(I e) const { return &B[e / W * FOLDS]; }
 };
 
 // Four rows of a spline table weighted: `at` points to the first row's lanes, rows are `stride` apart.
 template <class T> static inline typename T::v mix(const typename T::s *w, In table, I at, I stride) {
   return w[0] * T::load(table, at) + w[1] * T::load(table, at + stride) + w[2] * T::load(table, at + 2 * stride) +
          w[3] * T::load(table, at + 3 * stride);
+}
+
+// Generated: sums over neighbors of centers n0…n1, and gradients of what their edges touch, channels c0…c1.
+template <class T> static void sums(const Conv &a, const Work<T> &work, I n0, I n1, I e0);
+template <class T, bool EDGES, bool NODES, bool TABLE>
+static void gradients(const Conv &a, const Work<T> &work, I n0, I n1, I e0, I c0, I c1);
+
+template <class T, class F> static void chunk_of(const Conv &a, Work<T> &work, I k, F todo) {
+  I n0 = k * CHUNK, n1 = n0 + CHUNK < a.centers ? n0 + CHUNK : a.centers, e0 = a.first[n0];
+  work.prepare(a, e0, a.first[n1]);
+  todo(work, n0, n1, e0);
+}
+
+static inline I chunks(const Conv &a) { return (a.centers + CHUNK - 1) / CHUNK; }
+
+// The team's threads share the chunks (this stands inside a parallel region).
+template <class T, class F> static void share_chunks(const Conv &a, F todo) {
+  Work<T> work;
+#pragma omp for schedule(dynamic)
+  for (I k = 0; k < chunks(a); k++) chunk_of(a, work, k, todo);
+}
+
+// One thread walks them all, in order.
+template <class T, class F> static void walk_chunks(const Conv &a, F todo) {
+  Work<T> work;
+  for (I k = 0; k < chunks(a); k++) chunk_of(a, work, k, todo);
+}
+
+template <class T> static void forward(const Conv &a) {
+#pragma omp parallel num_threads(a.threads)
+  share_chunks<T>(a, [&](const Work<T> &work, I n0, I n1, I e0) { sums<T>(a, work, n0, n1, e0); });
+}
+
+// Features and tables collect from many edges. With one thread everything is done in one sweep; with several, edges are shared out
+// first, and then channels, so that no two threads add to one number and every sum has one order for any number of threads.
+template <class T, bool NODES, bool TABLE> static void backward(const Conv &a) {
+  if (a.threads == 1 && a.Yb) {
+    walk_chunks<T>(a, [&](const Work<T> &work, I n0, I n1, I e0) {
+      gradients<T, true, NODES, TABLE>(a, work, n0, n1, e0, 0, a.C);
+    });
+    return;
+  }
+#pragma omp parallel num_threads(a.threads)
+  {
+    if (a.Yb)
+      share_chunks<T>(a, [&](const Work<T> &work, I n0, I n1, I e0) {
+        gradients<T, true, false, false>(a, work, n0, n1, e0, 0, a.C);
+      });
+    I b0, b1;
+    share(a.C / W, b0, b1);
+    if ((NODES || TABLE) && b0 < b1)
+      walk_chunks<T>(a, [&](const Work<T> &work, I n0, I n1, I e0) {
+        gradients<T, false, NODES, TABLE>(a, work, n0, n1, e0, b0 * W, b1 * W);
+      });
+  }
+}
+
+// What is asked for are the pointers that are not null; Yb and db come together.
+template <class T> static void backward(const Conv &a) {
+  if (a.hb && a.tableb) backward<T, true, true>(a);
+  else if (a.hb) backward<T, true, false>(a);
+  else if (a.tableb) backward<T, false, true>(a);
+  else backward<T, false, false>(a);
 }

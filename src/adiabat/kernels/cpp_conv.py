@@ -1,13 +1,14 @@
-"""The unrolled parts of a convolution in C++: forward by centers, backward by edges and by neighbors.
+"""The unrolled parts of a convolution in C++.
 
 Per edge, harmonics and coupling coefficients fold into one small table B[path, a, c] = Σ_m C_amc Y_m. The channel loop is then
 nothing but broadcast-multiply-adds; sums over neighbors stay in registers, and no message is ever stored:
 
-| kernel | walks | inner loop |
+| kernel | gives | inner loop |
 |---|---|---|
-| forward | the edges of a center | o_c += B_ac · (R h_a) |
-| backward_edges | edge by edge | y_a = Σ_c B_ac g_c; B̄_ac = R h_a g_c → Ȳ; d̄ = R′ Σ_a h_a y_a |
-| backward_nodes | the edges of a neighbor (transposed order) | h̄_a += R y_a; table gradients: w_q Σ_a h_a y_a |
+| forward | A | o_c += B_ac · (R h_a) |
+| backward, EDGES | Ȳ, d̄: each belongs to one edge | y_a = Σ_c B_ac g_c; B̄_ac = R h_a g_c; d̄ = R′ Σ_a h_a y_a |
+| backward, NODES | h̄: added to the neighbor's rows | h̄_a += R y_a |
+| backward, TABLE | the tables' gradient | w_q Σ_a h_a y_a, added to four rows |
 """
 
 from __future__ import annotations
@@ -17,26 +18,18 @@ from functools import cached_property
 
 from adiabat.kernels.ir import Convolution
 
-HEADER, STRUCT, FUNCTIONS = "conv.h", "Conv", ("forward", "backward_edges", "backward_nodes")
+HEADER, STRUCT, FUNCTIONS = "conv.h", "Conv", ("forward", "backward")
 ACCUMULATORS = 20  # vectors that a loop may keep in registers; x86-64-v4 has 32
 
 TRIAL_SIZE = "(2 * ROWS + 2 * 17 * PATHS + 6 * PATHS + 2 * HARMONICS) * 16"
-TRIAL = """I first[3] = {0, 1, 2}, i[2] = {0, 1}, j[2] = {1, 0}, order[2] = {1, 0}, kind[2] = {0, 0};
-  Conv a = {2, 2, 16, 3, 6, HARMONICS, 1, 1.5, first, i, j, order, first, kind, p, p, p, p, p, p, p, p, p, p, p, o, o, o, o, o};"""
+TRIAL = """I first[3] = {0, 1, 2}, i[2] = {0, 1}, j[2] = {1, 0}, kind[2] = {0, 0};
+  Conv a = {2, 2, 16, 3, 6, HARMONICS, 1, 1.5, first, i, j, kind, p, p, p, p, p, p, p, p, p, p, p, o, o, o, o, o};"""
 
 MACROS = """
 #define TYPES(T) typedef typename T::v v;
 #define EDGE(t) const Edge<T> &edge = work.edges[t]; const v *B = work.folded(t); int lane = (t) % W;
 #define AT I at = ((cb / W) * a.table_rows + edge.row) * PATHS * W;
 #define B(q) T::lane(B[q], lane)"""
-
-OVER_CENTERS = """  I chunks = (a.centers + CHUNK - 1) / CHUNK;
-#pragma omp parallel num_threads(a.threads)
-  { Work<T> work;
-#pragma omp for schedule(dynamic)
-  for (I chunk = 0; chunk < chunks; chunk++) {
-    I n0 = chunk * CHUNK, n1 = n0 + CHUNK < a.centers ? n0 + CHUNK : a.centers, e0 = a.first[n0];
-    work.prepare(a, nullptr, e0, a.first[n1]);"""
 
 
 def sizes(conv: Convolution) -> dict[str, int]:
@@ -47,7 +40,7 @@ def sizes(conv: Convolution) -> dict[str, int]:
 
 def body(conv: Convolution) -> list[str]:
     writer = _Writer(conv)
-    return [MACROS, *writer.folding(), *writer.forward(), *writer.backward_edges(), *writer.backward_nodes()]
+    return [MACROS, *writer.folding(), *writer.forward(), *writer.backward()]
 
 
 class _Writer:
@@ -108,11 +101,10 @@ class _Writer:
         units = list(self.units())
         return [
             *(line for u, unit in enumerate(units) for line in self.sum(u, unit)),
-            "template <class T> static void forward(const Conv &a) {",
-            OVER_CENTERS,
-            "    for (I cb = 0; cb < a.C; cb += W) for (I n = n0; n < n1; n++) {",
-            *(f"      sum{u}<T>(a, work, n, e0, cb);" for u in range(len(units))),
-            "    } } } }",
+            "template <class T> static void sums(const Conv &a, const Work<T> &work, I n0, I n1, I e0) {",
+            "  for (I cb = 0; cb < a.C; cb += W) for (I n = n0; n < n1; n++) {",
+            *(f"    sum{u}<T>(a, work, n, e0, cb);" for u in range(len(units))),
+            "  } }",
         ]
 
     def sum(self, u: int, unit: list[int]) -> list[str]:
@@ -129,26 +121,28 @@ class _Writer:
             code += ["    }"]
         return [*code, "  }", *(f"  T::put(a.out, {self.at(p, c)}, o{p}_{c});" for p in unit for c in self.parts(p)[1]), "}"]
 
-    # -- backward by edges ---------------------------------------------------------------------------------------------
+    # -- backward ------------------------------------------------------------------------------------------------------
 
-    def backward_edges(self) -> list[str]:
+    def backward(self) -> list[str]:
         paths = range(len(self.conv.paths))
         return [
             *(line for p in paths for line in self.edge(p)),
-            "template <class T> static void backward_edges(const Conv &a) { TYPES(T)",
-            OVER_CENTERS,
-            "    for (I n = n0; n < n1; n++) for (I e = a.first[n]; e < a.first[n + 1]; e++) { EDGE(e - e0)",
-            "      v yb[HARMONICS] = {}, db = {}; I hj = a.j[e] * ROWS * a.C;",
-            *(f"      edge{p}<T>(a, edge, B, lane, n, hj, yb, db);" for p in paths),
+            "template <class T, bool EDGES, bool NODES, bool TABLE>",
+            "static void gradients(const Conv &a, const Work<T> &work, I n0, I n1, I e0, I c0, I c1) { TYPES(T)",
+            "  for (I n = n0; n < n1; n++) for (I e = a.first[n]; e < a.first[n + 1]; e++) { EDGE(e - e0)",
+            "    v yb[HARMONICS] = {}, db = {}; I hj = a.j[e] * ROWS * a.C;",
+            *(f"    edge{p}<T, EDGES, NODES, TABLE>(a, edge, B, lane, n, hj, c0, c1, yb, db);" for p in paths),
+            "    if (EDGES) {",
             "      for (int m = 0; m < HARMONICS; m++) a.Yb[e * a.harmonics + m] = T::sum(yb[m]);",
             "      a.db[e] = T::sum(db);",
-            "    } } } }",
+            "    } } }",
         ]
 
     def edge(self, p: int) -> list[str]:
         rows_a, rows_c = self.parts(p)
         code = [
-            f"template <class T> static void edge{p}(const Conv &a, const Edge<T> &edge, const typename T::v *B, int lane, I n, I hj,",
+            "template <class T, bool EDGES, bool NODES, bool TABLE>",
+            f"static void edge{p}(const Conv &a, const Edge<T> &edge, const typename T::v *B, int lane, I n, I hj, I c0, I c1,",
             "    typename T::v *yb, typename T::v &db) { TYPES(T)",
             "  In h = {a.h, a.ht}, table = {a.table, a.tablet};",
         ]
@@ -158,74 +152,26 @@ class _Writer:
         return [*code, "}"]
 
     def edge_part(self, p: int, rows_c: range) -> list[str]:
-        rows_a = self.parts(p)[0]
+        rows_a, start = self.parts(p)[0], self.start(p)
         chosen = [(a, c) for c in rows_c for a in rows_a if (p, a, c) in self.folds]
         if not chosen:
             return []
-        load = [f"v h{a} = T::load(h, hc + {self.start(p) + a} * a.C), x{a} = R * h{a}, y{a} = {{}};" for a in rows_a]
+        used = sorted({a for a, _ in chosen})
         code = [
             f"  {{ v {', '.join(f'b{a}_{c} = {{}}' for a, c in chosen)};",
-            "  I hc = hj; for (I cb = 0; cb < a.C; cb += W, hc += W) {",
+            "  for (I cb = c0; cb < c1; cb += W) { I hc = hj + cb;",
             f"    I at = (edge.row * PATHS + {p}) * a.C + cb; v R = mix<T>(edge.w, table, at, PATHS * a.C);",
-            "    v D = mix<T>(edge.slope, table, at, PATHS * a.C);",
-            *(f"    {line}" for line in load),
+            *(f"    v h{a} = T::load(h, hc + {start + a} * a.C), x{a} = R * h{a}, y{a} = {{}};" for a in used),
         ]
         for c in rows_c:
-            terms = [f"y{a} += B({self.folds[p, a, c]}) * g; b{a}_{c} += x{a} * g;" for a in rows_a if (a, c) in chosen]
-            code += [f"    {{ V g = fixed(a.g, {self.at(p, c)}); {' '.join(terms)} }}"]
-        code += [f"    db += ({' + '.join(f'y{a} * h{a}' for a in rows_a)}) * D; }}"]
-        for t in self.conv.coefficients:
-            a = t.a - self.start(p)
-            if t.path == p and (a, t.c) in chosen:
-                code += [f"  yb[{t.m}] += (S){t.value!r} * b{a}_{t.c};"]
-        return [*code, "  }"]
-
-    # -- backward by neighbors -----------------------------------------------------------------------------------------
-
-    def backward_nodes(self) -> list[str]:
-        inputs = sorted({path.input for path in self.conv.paths})
-        idle = [row for k, span in enumerate(self.rows) if k not in inputs for row in range(span.start, span.stop)]
-        return [
-            *(line for k in inputs for line in self.node(k)),
-            "template <class T, bool TABLE> static void nodes(const Conv &a, Work<T> &work, I n0, I b0, I b1) {",
-            "  I n1 = n0 + CHUNK < a.neighbors ? n0 + CHUNK : a.neighbors, t0 = a.first_by_neighbor[n0];",
-            "  work.prepare(a, a.order, t0, a.first_by_neighbor[n1]);",
-            "  for (I cb = b0 * W; cb < b1 * W; cb += W) for (I j = n0; j < n1; j++) {",
-            *(f"    node{k}<T, TABLE>(a, work, j, t0, cb);" for k in inputs),
-            *(f"    T::put(a.hb, (j * ROWS + {row}) * a.C + cb, typename T::v{{}});" for row in idle),
-            "  } }",
-            "template <class T> static void backward_nodes(const Conv &a) {",
-            "  I chunks = (a.neighbors + CHUNK - 1) / CHUNK, blocks = a.C / W;",
-            "#pragma omp parallel num_threads(a.threads)",
-            "  { Work<T> work;",
-            "  if (a.blockedb) {  // tables are sums over edges: a thread owns channels, so that every sum has one order",
-            "    I b0, b1; share(blocks, b0, b1);",
-            "    if (b0 < b1) for (I chunk = 0; chunk < chunks; chunk++) nodes<T, true>(a, work, chunk * CHUNK, b0, b1);",
-            "  } else {",
-            "#pragma omp for schedule(dynamic)",
-            "    for (I chunk = 0; chunk < chunks; chunk++) nodes<T, false>(a, work, chunk * CHUNK, 0, blocks);",
-            "  } } }",
-        ]
-
-    def node(self, k: int) -> list[str]:
-        mine = [p for p, path in enumerate(self.conv.paths) if path.input == k]
-        rows_a, start = self.parts(mine[0])[0], self.rows[k].start
-        code = [
-            f"template <class T, bool TABLE> static void node{k}(const Conv &a, const Work<T> &work, I j, I t0, I cb) {{ TYPES(T)",
-            f"  v {', '.join(f'o{a} = {{}}' for a in rows_a)}; In h = {{a.h, a.ht}}, table = {{a.blocked, a.blockedt}};",
-            f"  I hj = j * ROWS * a.C + cb; {self.features(mine[0])}",
-            "  for (I t = a.first_by_neighbor[j]; t < a.first_by_neighbor[j + 1]; t++) { EDGE(t - t0) AT I n = a.i[a.order[t]];",
-        ]
-        for p in mine:
-            code += [
-                f"    {{ v R = mix<T>(edge.w, table, at + {p} * W, PATHS * W), {', '.join(f'y{a} = {{}}' for a in rows_a)};"
+            terms = [
+                f"y{a} += B({self.folds[p, a, c]}) * g; if (EDGES) b{a}_{c} += x{a} * g;" for a in used if (a, c) in chosen
             ]
-            for c in self.parts(p)[1]:
-                terms = [f"y{a} += B({self.folds[p, a, c]}) * g;" for a in rows_a if (p, a, c) in self.folds]
-                code += [f"      {{ V g = fixed(a.g, {self.at(p, c)}); {' '.join(terms)} }}"]
-            code += ["      " + " ".join(f"o{a} += R * y{a};" for a in rows_a)]
-            code += [f"      if (TABLE) {{ v Rb = {' + '.join(f'y{a} * h{a}' for a in rows_a)};"]
-            code += [
-                f"        for (int q = 0; q < 4; q++) T::add(a.blockedb, at + ({p} + q * PATHS) * W, edge.w[q] * Rb); }} }}"
-            ]
-        return [*code, "  }", *(f"  T::put(a.hb, hj + {start + a} * a.C, o{a});" for a in rows_a), "}"]
+            code += [f"    {{ V g = fixed(a.g, {self.at(p, c)}); {' '.join(terms)} }}"] if terms else []
+        code += [f"    if (EDGES || TABLE) {{ v Rb = {' + '.join(f'y{a} * h{a}' for a in used)};"]
+        code += ["      if (EDGES) db += Rb * mix<T>(edge.slope, table, at, PATHS * a.C);"]
+        code += ["      if (TABLE) for (int q = 0; q < 4; q++) T::add(a.tableb, at + q * PATHS * a.C, edge.w[q] * Rb); }"]
+        code += ["    if (NODES) { " + " ".join(f"T::add(a.hb, hc + {start + a} * a.C, R * y{a});" for a in used) + " } }"]
+        slopes = [t for t in self.conv.coefficients if t.path == p and (t.a - start, t.c) in chosen]
+        code += ["  if (EDGES) {", *(f"    yb[{t.m}] += (S){t.value!r} * b{t.a - start}_{t.c};" for t in slopes), "  } }"]
+        return code

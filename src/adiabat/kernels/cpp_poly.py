@@ -21,7 +21,8 @@ def sizes(poly: Contraction) -> dict[str, int]:
 
 
 def body(poly: Contraction) -> list[str]:
-    code, calls = [MACROS], {row: [] for row in range(poly.outputs.dim)}
+    code = [MACROS]
+    calls: dict[int, list[int]] = {row: [] for row in range(poly.outputs.dim)}
     for row, root in horner(poly.terms).items():
         for part in _split(root):
             k = sum(map(len, calls.values()))

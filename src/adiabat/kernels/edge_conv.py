@@ -16,8 +16,7 @@ from adiabat.typing import Float, Int, Tensor
 
 @runtime_checkable
 class Edges(Protocol):
-    """The topology a convolution walks; a `Graph` is one. Edges are sorted by center i, row pointers `first [N+1]`;
-    `by_neighbor [E]` sorts them by neighbor j, row pointers `first_by_neighbor`."""
+    """The topology a convolution walks; a `Graph` is one. Edges i → j are sorted by their center i, with row pointers `first [N+1]`."""
 
     @property
     def i(self) -> Tensor: ...
@@ -25,10 +24,6 @@ class Edges(Protocol):
     def j(self) -> Tensor: ...
     @property
     def first(self) -> Tensor: ...
-    @property
-    def by_neighbor(self) -> Tensor: ...
-    @property
-    def first_by_neighbor(self) -> Tensor: ...
 
 
 def edge_conv(

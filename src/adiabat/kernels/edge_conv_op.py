@@ -7,6 +7,7 @@ the same code on dual numbers. A third derivative is refused.
 
 # no `from __future__ import annotations`: torch.library reads the types of the signatures
 import ctypes
+from collections.abc import Callable
 
 import torch
 
@@ -14,6 +15,7 @@ from adiabat.kernels.dispatch import library, parse
 from adiabat.kernels.ir import Convolution
 from adiabat.typing import Tensor
 
+KEPT = 32  # rearranged copies held at most, the oldest dropped first
 BLOCK = 16  # channels are padded to a multiple of this, whatever the vector length
 
 
@@ -22,8 +24,9 @@ def fast_edge_conv(h, Y, d, table, cutoff, kind, edges, conv: Convolution) -> li
     C, n = h.shape[-1], len(edges.first) - 1
     extra = -C % BLOCK
     if extra:
-        h, table = torch.nn.functional.pad(h, (0, extra)), torch.nn.functional.pad(table, (0, extra))
-    lists = [edges.first, edges.i, edges.j, edges.by_neighbor, edges.first_by_neighbor, kind]
+        h = torch.nn.functional.pad(h, (0, extra))
+        table = kept(table, "padded", lambda table=table: torch.nn.functional.pad(table, (0, extra)))
+    lists = [edges.first, edges.i, edges.j, kind]
     flat = conv_forward(h, Y, d, table, lists, cutoff, str(conv))
     sizes = [n * out.dim * k * (C + extra) for out, k in zip(conv.outputs, conv.multiplicity)]
     blocks = [
@@ -62,18 +65,14 @@ def conv_double_backward(
 
 
 def _backward(kind, h, Y, d, table, g, lists, cutoff, spec, needs, tangents=None):
-    need_h, need_Y, need_d, need_table = needs
-    grads = [torch.zeros_like(x) if not need else torch.empty_like(x) for x, need in zip((h, Y, d, table), needs)]
-    if need_Y and Y.shape[1] > _harmonics(spec):
-        grads[1].zero_()
-    blocked = torch.zeros_like(_blocked(table, _lanes(spec, h))) if need_table else None
-    call = Call(spec, h, Y, d, table, lists, cutoff, tangents, g=g, hb=grads[0], Yb=grads[1], db=grads[2], blockedb=blocked)
-    if need_Y or need_d:
-        call.run("backward_edges" + kind)
-    if need_h or need_table:
-        call.run("backward_nodes" + kind)
-    if blocked is not None:
-        grads[3] = _unblocked(blocked)
+    grads = [torch.zeros_like(x) for x in (h, Y, d, table)]
+    names = ("hb", "Yb", "db", "tableb")
+    asked = {
+        name: grad
+        for name, grad, need in zip(names, grads, (needs[0], needs[1] or needs[2], needs[1] or needs[2], needs[3]))
+        if need
+    }
+    Call(spec, h, Y, d, table, lists, cutoff, tangents, g=g, **asked).run("backward" + kind)
     return tuple(grads)
 
 
@@ -136,8 +135,8 @@ class Conv(ctypes.Structure):
     _fields_ = (
         [(name, ctypes.c_int64) for name in "centers neighbors C intervals table_rows harmonics threads".split()]
         + [("cutoff", ctypes.c_double)]
-        + [(name, ctypes.c_void_p) for name in "first i j order first_by_neighbor kind".split()]
-        + [(name, ctypes.c_void_p) for name in "h Y d table blocked g ht Yt dt tablet blockedt out hb Yb db blockedb".split()]
+        + [(name, ctypes.c_void_p) for name in "first i j kind".split()]
+        + [(name, ctypes.c_void_p) for name in "h Y d table blocked g ht Yt dt tablet blockedt out hb Yb db tableb".split()]
     )
 
 
@@ -147,27 +146,28 @@ FAULTS = (
     "a neighbor is out of range",
     "a kind of edge is out of range",
     "a distance is not a number or negative: look at the positions and the cell",
-    "by_neighbor does not sort the edges by their neighbor",
 )
 
 
 class Call:
     """One call of compiled code. It holds every contiguous temporary, so that none is freed while the code runs."""
 
-    def __init__(self, spec, h, Y, d, table, lists, cutoff, tangents=None, **more):
+    def __init__(self, spec, h, Y, d, table, lists, cutoff, tangents=None, **more) -> None:
         self.library = library(spec, h.dtype)
         self.kept = {
             "h": h,
             "Y": Y,
             "d": d,
             "table": table,
-            **dict(zip(("first", "i", "j", "order", "first_by_neighbor", "kind"), lists)),
+            **dict(zip(("first", "i", "j", "kind"), lists)),
         }
         if tangents is not None:
             self.kept |= dict(zip(("ht", "Yt", "dt", "tablet"), tangents))
         self.kept = {name: x.contiguous() for name, x in self.kept.items()}
         lanes = self.library.lanes()
-        self.kept |= {f"blocked{t}": _blocked(self.kept[f"table{t}"], lanes) for t in ("", "t") if f"table{t}" in self.kept}
+        self.kept["blocked"] = kept(table, f"blocked {lanes}", lambda: _blocked(table, lanes))
+        if tangents is not None:
+            self.kept["blockedt"] = _blocked(tangents[3], lanes)
         self.kept |= {name: x for name, x in more.items() if x is not None}
         self.numbers = {
             "centers": len(lists[0]) - 1, "neighbors": len(h), "C": h.shape[-1], "intervals": table.shape[1] - 3,
@@ -192,21 +192,25 @@ def _blocked(table: Tensor, lanes: int) -> Tensor:
     return table.unflatten(-1, (-1, lanes)).movedim(-2, 0).contiguous()
 
 
-def _unblocked(blocked: Tensor) -> Tensor:
-    return blocked.movedim(0, -2).flatten(-2)
+_kept: dict[tuple, tuple[Tensor, Tensor]] = {}
 
 
-def _lanes(spec: str, x: Tensor) -> int:
-    return library(spec, x.dtype).lanes()
+def kept(source: Tensor, form: str, make: Callable[[], Tensor]) -> Tensor:
+    """A rearranged copy of a tensor that lives on unchanged, as tables and polynomials do while a model is evaluated.
+
+    The source is kept too, so its address cannot become another tensor's; a change in place shows in its version.
+    """
+    if source.requires_grad:
+        return make()
+    key = (source.data_ptr(), source._version, source.shape, source.dtype, form)
+    if key not in _kept:
+        while len(_kept) >= KEPT:
+            _kept.pop(next(iter(_kept)))
+        _kept[key] = source, make()
+    return _kept[key][1]
 
 
 def _rows(spec: str) -> int:
     conv = parse(spec)
     assert isinstance(conv, Convolution)
     return conv.n_rows
-
-
-def _harmonics(spec: str) -> int:
-    conv = parse(spec)
-    assert isinstance(conv, Convolution)
-    return (conv.l_max + 1) ** 2

@@ -212,7 +212,8 @@ def symmetric_couplings(irreps: Irreps, correlation: int, l_out: int) -> list[di
     complete basis span everything. Linearly dependent candidates are dropped by Gram–Schmidt in the norm of symmetric tensors;
     by Schur's lemma one row M decides. Each basis polynomial has rows of unit norm.
     """
-    n, one = irreps.dim, {}
+    n = irreps.dim
+    one: dict[Irrep, list[np.ndarray]] = {}
     for irrep, rows in zip(irreps, irreps.rows):
         one.setdefault(irrep, []).append(np.eye(n)[rows])
     basis: list[dict[Irrep, list[np.ndarray]]] = [{}, one]

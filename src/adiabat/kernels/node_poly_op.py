@@ -6,7 +6,7 @@ import ctypes
 import torch
 
 from adiabat.kernels.dispatch import library, parse
-from adiabat.kernels.edge_conv_op import BLOCK
+from adiabat.kernels.edge_conv_op import BLOCK, kept
 from adiabat.kernels.ir import Contraction
 from adiabat.typing import Tensor
 
@@ -16,7 +16,8 @@ def fast_polynomial(x, species, coefficients, poly: Contraction) -> Tensor:
     C = x.shape[-1]
     extra = -C % BLOCK
     if extra:
-        x, coefficients = torch.nn.functional.pad(x, (0, extra)), torch.nn.functional.pad(coefficients, (0, extra))
+        x, c = torch.nn.functional.pad(x, (0, extra)), coefficients
+        coefficients = kept(c, "padded", lambda: torch.nn.functional.pad(c, (0, extra)))
     order = torch.argsort(species, stable=True)
     out = poly_forward(x, coefficients, [order, species], str(poly))
     return out[..., :C] if extra else out
@@ -127,7 +128,7 @@ class Call:
             "order": lists[0].contiguous(),
             "species": lists[1].contiguous(),
             "x": x.contiguous(),
-            "c": _blocked(c, lanes),
+            "c": kept(c, f"blocked {lanes}", lambda: _blocked(c, lanes)),
         }
         if tangents is not None:
             self.kept |= {"xt": tangents[0], "ct": _blocked(tangents[1], lanes)}

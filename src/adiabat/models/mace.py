@@ -5,6 +5,8 @@ Batatia, Kovács, Simm, Ortner and Csányi, NeurIPS 2022 (arXiv:2206.07697).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -74,7 +76,7 @@ class MACE(Model):
         return {"energies": energies[:n] - energies[n:].index_select(0, species[:n])}
 
     @torch.no_grad()
-    def prepare(self, graphs: list[Graph]) -> None:
+    def prepare(self, graphs: Sequence[Graph]) -> None:
         edges = sum(int((distance(g.r) < self.cutoff).sum()) for g in graphs)
         self.neighbors.fill_(max(1.0, edges / sum(g.n_atoms for g in graphs)))
 
@@ -109,9 +111,8 @@ class WithLoneAtoms:
 
     def __init__(self, graph: Graph, elements: tuple[int, ...]) -> None:
         numbers = torch.cat([graph.numbers, torch.tensor(elements, device=graph.device)])
-        self.i, self.j, self.by_neighbor = graph.i, graph.j, graph.by_neighbor
-        none = graph.first.new_full((len(elements),), graph.n_edges)
-        self.first, self.first_by_neighbor = torch.cat([graph.first, none]), torch.cat([graph.first_by_neighbor, none])
+        self.i, self.j = graph.i, graph.j
+        self.first = torch.cat([graph.first, graph.first.new_full((len(elements),), graph.n_edges)])
         self.species = torch.searchsorted(torch.tensor(elements, device=graph.device), numbers)
         self.groups = [torch.nonzero(self.species == z)[:, 0] for z in range(len(elements))]
         self.kind = torch.zeros_like(graph.i)

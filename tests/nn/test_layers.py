@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from adiabat.kernels import Contraction, knots, spline
+from adiabat.kernels import Contraction, bessel, knots, polynomial_cutoff, spline
 from adiabat.nn import MLP, Linear, Product, RadialTable, SpeciesLinear
 
 
@@ -11,10 +11,14 @@ def reference(monkeypatch):
     monkeypatch.setenv("ADIABAT_KERNELS", "reference")
 
 
+def faded(d):
+    return bessel(d, 5.0, 8) * polynomial_cutoff(d, 5.0)[:, None]
+
+
 def test_a_radial_table_is_its_network_between_the_knots():
-    table = RadialTable(5.0, paths=2, channels=3).double()
+    table = RadialTable(5.0, faded, 2, 3, [64, 64, 64]).double()
     d = torch.linspace(0.5, 4.99, 300, dtype=torch.float64)
-    dense = RadialTable(5.0, paths=2, channels=3, intervals=4096).double()
+    dense = RadialTable(5.0, faded, 2, 3, [64, 64, 64], intervals=4096).double()
     dense.load_state_dict(table.state_dict())
     error = (spline(d, table(), 5.0, d.long() * 0) - spline(d, dense(), 5.0, d.long() * 0)).abs().max()
     assert error < 1e-5 * dense().abs().max()
@@ -25,7 +29,7 @@ def test_a_radial_table_is_its_network_between_the_knots():
 
 
 def test_a_radial_table_learns_and_is_kept_while_evaluating():
-    table = RadialTable(5.0, paths=1, channels=2, hidden=[4])
+    table = RadialTable(5.0, faded, 1, 2, [4])
     table().sum().backward()
     assert all(p.grad.any() for p in table.parameters())
     table.eval()

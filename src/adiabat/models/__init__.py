@@ -8,13 +8,15 @@ model files know a family by its line here.
 | `zbl` | `ZBL` | Ziegler, Biersack, Littmark 1985 |
 | `bpnn` | `BPNN` | Behler and Parrinello 2007 |
 | `mace` | `MACE` | Batatia et al. 2022 |
+| `painn` | `PaiNN` | Schütt, Unke and Gastegger 2021 |
 """
 
 from adiabat.models.bpnn import BPNN
 from adiabat.models.mace import MACE
+from adiabat.models.painn import PaiNN
 from adiabat.models.pair import ZBL, LennardJones, Morse
 from adiabat.potential import Model
 
-MODELS: dict[str, type[Model]] = {model.name: model for model in (LennardJones, Morse, ZBL, BPNN, MACE)}
+MODELS: dict[str, type[Model]] = {model.name: model for model in (LennardJones, Morse, ZBL, BPNN, MACE, PaiNN)}
 
-__all__ = ["BPNN", "MACE", "MODELS", "ZBL", "LennardJones", "Morse"]
+__all__ = ["BPNN", "MACE", "MODELS", "ZBL", "LennardJones", "Morse", "PaiNN"]

@@ -13,8 +13,8 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.irreps import Irreps
-from adiabat.kernels import Contraction, Convolution, distance, edge_conv, spherical_harmonics
-from adiabat.nn import MLP, Linear, Product, RadialTable, SpeciesLinear
+from adiabat.kernels import Contraction, Convolution, bessel, distance, edge_conv, polynomial_cutoff, spherical_harmonics
+from adiabat.nn import MLP, Linear, Product, RadialTable, SpeciesLinear, WithLoneAtoms
 from adiabat.potential import Model
 from adiabat.typing import Tensor
 
@@ -28,6 +28,7 @@ class MACE(Model):
     | A_i: Σ_j R(d_ij) C Y_lm h_j, then mixed over paths | `edge_conv`, `Layer.mix`; l up to `l_max` |
     | B_i: symmetrized products of A up to order ν | `Layer.product`; ν = `correlation` (body order ν + 1) |
     | m_i = Σ W B and h^(t+1) = W m + W_z h^(t) | `Layer.update`, `Layer.skip` |
+    | R(d): a network of 8 Bessel functions times the polynomial cutoff, p = 5 | `Layer.radial`: a spline through its values |
     | readout: linear, in the last layer a network | `readouts` |
 
     `cutoff` in Å; `radial` are the widths of the radial network; `elements` may be left to the training data. A sum over neighbors
@@ -72,8 +73,7 @@ class MACE(Model):
         for layer, readout in zip(self.layers, self.readouts, strict=True):
             h = layer(h, Y, d, self.neighbors, surroundings)
             energies = energies + readout(h[0][:, 0])[:, 0]
-        n = graph.n_atoms
-        return {"energies": energies[:n] - energies[n:].index_select(0, species[:n])}
+        return {"energies": surroundings.relative(energies)}
 
     @torch.no_grad()
     def prepare(self, graphs: Sequence[Graph]) -> None:
@@ -91,7 +91,13 @@ class Layer(nn.Module):
         self.cutoff = cutoff
         self.conv = Convolution.between(before, l_max, Irreps.spherical(l_max))
         self.up = Linear([channels] * len(before), channels)
-        self.radial = RadialTable(cutoff, len(self.conv.paths), channels, hidden=radial)
+        self.radial = RadialTable(
+            cutoff,
+            lambda d: bessel(d, cutoff, 8) * polynomial_cutoff(d, cutoff, 5)[:, None],
+            len(self.conv.paths),
+            channels,
+            radial,
+        )
         self.mix = Linear([k * channels for k in self.conv.multiplicity], channels)
         self.product = Product(Contraction(self.conv.outputs, after, correlation), Z, channels)
         self.update = Linear([channels] * len(after), channels)
@@ -104,15 +110,3 @@ class Layer(nn.Module):
         B = self.product(torch.cat(A, 1) / neighbors, at.species)
         rest = iter(self.skip([h[k] for k in self.kept if k is not None], at.groups))
         return [m if k is None else m + next(rest) for m, k in zip(self.update(B), self.kept, strict=True)]
-
-
-class WithLoneAtoms:
-    """The edges of a graph with one more atom a species, which has no neighbors: rows N, N + 1, … of every feature."""
-
-    def __init__(self, graph: Graph, elements: tuple[int, ...]) -> None:
-        numbers = torch.cat([graph.numbers, torch.tensor(elements, device=graph.device)])
-        self.i, self.j = graph.i, graph.j
-        self.first = torch.cat([graph.first, graph.first.new_full((len(elements),), graph.n_edges)])
-        self.species = torch.searchsorted(torch.tensor(elements, device=graph.device), numbers)
-        self.groups = [torch.nonzero(self.species == z)[:, 0] for z in range(len(elements))]
-        self.kind = torch.zeros_like(graph.i)

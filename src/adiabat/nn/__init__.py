@@ -6,6 +6,7 @@
 | `mlp` | dense layers that keep the variance and map zero to zero |
 | `radial` | radial functions of a convolution: a network evaluated at the knots of a spline |
 | `linear` | equivariant dense maps: by irrep, and by species |
+| `surroundings` | edges, species, and a lone atom of each kind |
 | `product` | symmetric contractions with weights per species |
 """
 
@@ -14,5 +15,6 @@ from adiabat.nn.linear import Linear, SpeciesLinear
 from adiabat.nn.mlp import MLP
 from adiabat.nn.product import Product
 from adiabat.nn.radial import RadialTable
+from adiabat.nn.surroundings import WithLoneAtoms
 
-__all__ = ["MLP", "Derived", "Linear", "Product", "RadialTable", "SpeciesLinear"]
+__all__ = ["MLP", "Derived", "Linear", "Product", "RadialTable", "SpeciesLinear", "WithLoneAtoms"]

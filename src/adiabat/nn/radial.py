@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import torch
-
-from adiabat.kernels import bessel, knots, polynomial_cutoff, spline_table
+from adiabat.kernels import knots, spline_table
 from adiabat.nn.derived import Derived
 from adiabat.nn.mlp import MLP
 from adiabat.typing import Float, Tensor
 
 
 class RadialTable(Derived):
-    """R_p(d) = MLP(b(d) f_c(d)) for paths and channels, as B-splines through its values at `intervals` + 1 knots.
+    """R_p(d) = MLP(b(d)) for paths and channels, as B-splines through its values at `intervals` + 1 knots.
 
-    b are Bessel functions, f_c the polynomial cutoff (Gasteiger et al., arXiv:2003.03123). The network is evaluated at the knots
-    only, in training too: the trained function is the deployed one. Called without arguments it gives the table that
-    `edge_conv` takes, [1, intervals + 3, paths, channels].
+    `basis` maps distances [n] to functions [n, K] that have faded to zero, with zero slope, at the cutoff; the MLP has no biases
+    and fades with them. The network is evaluated at the knots only, in training too: the trained function is the deployed one.
+    Called without arguments it gives the table that `edge_conv` takes, [1, intervals + 3, paths, channels].
+
+    >>> from adiabat.kernels import bessel, cosine_cutoff
+    >>> RadialTable(5.0, lambda d: bessel(d, 5.0, 8) * cosine_cutoff(d, 5.0)[:, None], paths=2, channels=16)().shape
+    torch.Size([1, 259, 2, 16])
     """
 
     def __init__(
         self,
         cutoff: float,
+        basis: Callable[[Tensor], Tensor],
         paths: int,
         channels: int,
-        *,
-        basis: int = 8,
-        p: int = 5,
-        hidden: Sequence[int] = (64, 64, 64),
+        hidden: Sequence[int] = (),
         intervals: int = 256,
     ) -> None:
         super().__init__()
-        self.cutoff, self.shape = cutoff, (paths, channels)
-        d = knots(cutoff, intervals)
-        values = bessel(d, cutoff, basis) * polynomial_cutoff(d, cutoff, p)[:, None]
-        self.register_buffer("values", values.to(torch.get_default_dtype()), persistent=False)
-        self.mlp = MLP([basis, *hidden, paths * channels])
+        self.shape = paths, channels
+        self.values = basis(knots(cutoff, intervals))  # float64, no buffer: a model made double would double rounded numbers
+        self.mlp = MLP([self.values.shape[1], *hidden, paths * channels])
 
     def compute(self) -> Float[Tensor, "1 rows paths channels"]:
-        return spline_table(self.mlp(self.values)).unflatten(-1, self.shape)[None]
+        weight = self.mlp.weights[0]
+        values = self.mlp(self.values.to(dtype=weight.dtype, device=weight.device))
+        return spline_table(values).unflatten(-1, self.shape)[None]

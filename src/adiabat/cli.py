@@ -235,7 +235,9 @@ def analyze(
         "drift,temperature", help="drift, temperature, distances, angles, rdf, msd, diffusion, vacf, spectrum"
     ),
     interval: float = typer.Option(None, "--interval-fs", help="between frames, where the file does not tell it"),
-    cutoff: float = typer.Option(None, "--cutoff-angstrom", help="of g(r); half the cell without it"),
+    cutoff: float = typer.Option(
+        None, "--cutoff-angstrom", help="of g(r), half the cell without it; of bonds, 1.3 times the radii"
+    ),
     skip: int = typer.Option(0, help="frames left out at the start"),
     to_json: str = JSON,
 ) -> int:
@@ -313,7 +315,9 @@ def main() -> None:
         if show is not None:
             show()
             sys.exit(USAGE)
-        sys.exit(INTERRUPTED if isinstance(error, typer.Abort) else tell(error))
+        sys.exit(tell(KeyboardInterrupt() if isinstance(error, typer.Abort) else error))
+    if code == INTERRUPTED:  # typer makes an interrupt a number
+        tell(KeyboardInterrupt())
     sys.exit(code or FINE)
 
 

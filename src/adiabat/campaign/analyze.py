@@ -27,6 +27,7 @@ class Trajectory:
     frames: Sequence[Atoms]
     interval_fs: float | None
     cutoff: float
+    bond: float | None  # Å, the longest distance that counts as one; None: 1.3 times the sum of covalent radii
 
     def interval(self, what: str) -> float:
         if self.interval_fs is None:
@@ -57,7 +58,7 @@ def analyze(
         raise ValueError(f"{path}: {len(frames)} frames came after leaving out {skip}; wanted at least two")
     if len({len(a) for a in frames}) > 1:
         raise ValueError(f"{path}: the frames have different numbers of atoms; wanted one trajectory of one system")
-    trajectory = Trajectory(frames, interval_fs or _interval(frames), cutoff or _cutoff(frames[0]))
+    trajectory = Trajectory(frames, interval_fs or _interval(frames), cutoff or _cutoff(frames[0]), cutoff)
     return plain({name: ANALYSES[name](trajectory) for name in what})
 
 
@@ -111,13 +112,13 @@ def diffusion(t: Trajectory) -> Mapping[str, Any]:
 
 def distances(t: Trajectory) -> Mapping[str, Any]:
     pairs = list(itertools.combinations_with_replacement(t.symbols, 2))
-    return _histograms({"-".join(p): analysis.distances(t.frames, p) for p in pairs}, "Å", 0.02)
+    return _histograms({"-".join(p): analysis.distances(t.frames, p, cutoff=t.bond) for p in pairs}, "Å", 0.02)
 
 
 def angles(t: Trajectory) -> Mapping[str, Any]:
     ends = list(itertools.combinations_with_replacement(t.symbols, 2))
     triples = [(a, vertex, b) for vertex in t.symbols for a, b in ends]
-    return _histograms({"-".join(x): analysis.angles(t.frames, x) for x in triples}, "degree", 1.0)
+    return _histograms({"-".join(x): analysis.angles(t.frames, x, cutoff=t.bond) for x in triples}, "degree", 1.0)
 
 
 def spectrum(t: Trajectory) -> Mapping[str, Any]:
@@ -158,7 +159,9 @@ def _histograms(samples: Mapping[str, Any], unit: str, width: float) -> dict[str
         means = np.array([v.mean() for v in values if len(v)])
         found[name] = {**analysis.mean(means, unit).to_json(), "x": h.centers, "density": h.density, "density_error": h.error}
     if not found:
-        raise ValueError("no bond in any frame: atoms are further apart than 1.3 times the sum of their covalent radii")
+        raise ValueError(
+            "no bond in any frame: atoms are further apart than 1.3 times the sum of covalent radii; give --cutoff-angstrom"
+        )
     return found
 
 

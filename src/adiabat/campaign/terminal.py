@@ -76,9 +76,11 @@ class Teller:
             self.progress.start()
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
         if self.progress is not None:
             self.progress.stop()
+        if isinstance(error, KeyboardInterrupt) and str(error):
+            self.line("stopped", str(error))
 
 
 def warn_in_a_line() -> None:

@@ -1,0 +1,111 @@
+"""Dynamics from the command line: what is written, what goes on after a kill, what is said when it explodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+import adiabat
+from adiabat.campaign.analyze import analyze
+from adiabat.campaign.md import MDStopped, md
+from adiabat.data.formats import read, write
+from adiabat.models import LennardJones
+from adiabat.potential import Potential
+
+FAST = {**os.environ, "PYTHONPATH": str(Path(adiabat.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+ARGON = {"timestep_fs": 2.0, "every": 50}
+
+
+@pytest.fixture
+def argon(tmp_path, monkeypatch):
+    """A model file and a structure, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    Potential(LennardJones(epsilon_eV=0.0103, sigma_angstrom=3.4, cutoff=8.0, elements=["Ar"])).save("argon.adiabat")
+    write("start.xyz", Atoms("Ar4", 3.9 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])))
+    return {"model": "argon.adiabat", "structure": "start.xyz", **ARGON}
+
+
+def test_the_trajectory_tells_step_time_and_energies(argon):
+    summary = md(**argon, ensemble="nve", temperature_K=20.0, steps=1000, out="nve.xyz")
+    frames = read("nve.xyz")
+    assert summary["frames"] == len(frames) == 20 and summary["time_ps"] == 2.0
+    assert [a.info["step"] for a in frames] == list(range(50, 1001, 50))
+    conserved = np.array([a.info["conserved_eV"] for a in frames])
+    assert np.ptp(conserved) < 1e-5
+    assert summary["drift"]["unit"] == "meV/atom/ns" and summary["drift"]["advice"]
+    assert json.loads(Path("nve.summary.json").read_text()) == summary
+    found = analyze("nve.xyz", ["drift", "temperature", "msd"])
+    assert analyze("nve.xyz", ["distances"], cutoff=5.0)["distances"]["Ar-Ar"]["unit"] == "Å"
+    assert found["drift"]["value"] == pytest.approx(summary["drift"]["value"])
+    assert found["temperature"]["value"] == pytest.approx(summary["temperature_K"]["value"])
+
+
+def test_a_finished_run_is_told_again_and_another_is_refused(argon):
+    first = md(**argon, temperature_K=20.0, steps=200, out="nvt.xyz")
+    before = Path("nvt.xyz").read_text()
+    assert md(**argon, temperature_K=20.0, steps=200, out="nvt.xyz") == first
+    assert Path("nvt.xyz").read_text() == before
+    with pytest.raises(
+        FileExistsError, match=r"nvt\.xyz: the run there has temperature_K = 20\.0, this one 30\.0; .*--overwrite"
+    ):
+        md(**argon, temperature_K=30.0, steps=200, out="nvt.xyz")
+    assert Path("nvt.xyz").read_text() == before
+    md(**argon, temperature_K=30.0, steps=200, out="nvt.xyz", overwrite=True)
+    with pytest.raises(FileExistsError, match=r"start\.xyz: exists already"):
+        md(**argon, temperature_K=20.0, steps=200, out="start.xyz")
+
+
+def test_a_killed_run_goes_on_with_the_same_numbers(argon, tmp_path):
+    options = ["argon.adiabat", "start.xyz", "--temperature-K", "20", "--timestep-fs", "2", "--every", "50", "--steps", "3000"]
+    call = [sys.executable, "-m", "adiabat", "md", *options]
+    process = subprocess.Popen([*call, "--out", "killed.xyz"], env=FAST, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    log = tmp_path / "killed.log"
+    while time.monotonic() < end and not (log.exists() and len(log.read_text().splitlines()) > 13):  # beyond a checkpoint
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 13 < len(log.read_text().splitlines()) < 61
+    with open("killed.xyz", "a") as file:
+        file.write("3\nhalf a fra")  # as a kill within a write leaves it
+    subprocess.run([*call, "--out", "killed.xyz"], env=FAST, check=True, capture_output=True)
+    subprocess.run([*call, "--out", "whole.xyz"], env=FAST, check=True, capture_output=True)
+    assert Path("killed.log").read_text() == Path("whole.log").read_text()
+    assert Path("killed.xyz").read_text() == Path("whole.xyz").read_text().replace("trajectory=whole", "trajectory=killed")
+
+
+def test_an_explosion_is_told_with_advice_and_what_came_before_is_kept(argon):
+    write("tight.xyz", Atoms("Ar2", [[0, 0, 0], [0, 0, 1.2]]))
+    with pytest.raises(MDStopped, match=r"exploded(.|\n)*trajectory up to there is in boom\.xyz"):
+        md(**{**argon, "structure": "tight.xyz", "every": 1}, ensemble="nve", temperature_K=10.0, steps=500, out="boom.xyz")
+    assert len(read("boom.xyz")) > 0
+    assert "exploded" in json.loads(Path("boom.summary.json").read_text())["stopped_because"]
+
+
+def test_wrong_usage_is_told_before_anything_is_written(argon, tmp_path):
+    before = set(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="temperature_K is missing"):
+        md(**argon, steps=10, out="a.xyz")
+    with pytest.raises(ValueError, match="wanted a name ending in .xyz"):
+        md(**argon, steps=10, temperature_K=10.0, out="a.traj")
+    with pytest.raises(FileNotFoundError, match="nowhere.adiabat: no such model file"):
+        md(**{**argon, "model": "nowhere.adiabat"}, steps=10, temperature_K=10.0, out="a.xyz")
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_analysis_of_what_does_not_tell_its_time(argon):
+    write("bare.xyz", [Atoms("Ar2", [[0, 0, 0], [0, 0, 3.8 + 0.01 * k]]) for k in range(12)])
+    with pytest.raises(ValueError, match="give it with --interval-fs"):
+        analyze("bare.xyz", ["msd"])
+    curve = analyze("bare.xyz", ["msd"], interval_fs=2.0)["msd"]["msd_A2"]
+    assert all(b > a for a, b in pairwise(curve))

@@ -28,6 +28,7 @@ from adiabat.training.schedule import AVERAGES, SCHEDULES
 from adiabat.validation import Errors, errors
 
 Say = Callable[[str, str, dict[str, Any]], None]
+SIDES = ("train", "validation", "test")
 GIVEN = {"model": None, "train": None, "validation": None, "folder": None, "progress": None, "seed": None}
 
 
@@ -128,14 +129,14 @@ def sides(
     frames: Sequence[Atoms], given: Mapping[str, list[Atoms]], shares: tuple[float, float, float], seed: int
 ) -> dict[str, list[Atoms]]:
     """Training, validation and test frames: given ones as they are, the others split off."""
-    shares = tuple(0.0 if side in given else share for side, share in zip(("train", "validation", "test"), shares, strict=True))
-    total = sum(shares)
-    if not shares[0] > 0 or min(shares) < 0:
+    first, second, third = (0.0 if side in given else share for side, share in zip(SIDES, shares, strict=True))
+    total = first + second + third
+    if not first > 0 or second < 0 or third < 0:
         raise ConfigError(
             f"split: {list(shares)} came; wanted shares of training, validation and test frames, as [0.8, 0.1, 0.1]"
         )
-    chosen = divided(frames, tuple(s / total for s in shares), seed=seed)
-    return {side: given.get(side, [frames[k] for k in getattr(chosen, side)]) for side in ("train", "validation", "test")}
+    chosen = divided(frames, (first / total, second / total, third / total), seed=seed)
+    return {side: given.get(side, [frames[k] for k in getattr(chosen, side)]) for side in SIDES}
 
 
 def tell(

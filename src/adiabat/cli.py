@@ -5,7 +5,6 @@ Rooms are imported inside the commands, so that `adiabat --help` answers at once
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,8 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from adiabat.campaign.terminal import (
-    FAILED,
-    FINDING,
-    FINE,
-    INTERRUPTED,
-    USAGE,
-    Teller,
-    console,
-    ended,
-    pairs,
-    put_json,
-    short,
-    table,
-    tell,
-    warn_in_a_line,
-)
+from adiabat.campaign import terminal
+from adiabat.campaign.terminal import Teller, console, ended, pairs, put_json, short, table
 
 KINDS = ("train", "learn", "label", "sample", "md")
 IDEA = "From a structure to a validated machine-learned interatomic potential, and the physics computed with it."
@@ -64,7 +49,7 @@ def new(kind: str = typer.Argument(metavar="KIND", help=f"one of {', '.join(KIND
     from importlib.resources import files
 
     sys.stdout.write(files("adiabat.campaign").joinpath(f"templates/{kind}.yaml").read_text(encoding="utf-8"))
-    return FINE
+    return terminal.FINE
 
 
 @app.command()
@@ -75,7 +60,7 @@ def sample(config: str = CONFIG, assign: list[str] = ASSIGN) -> int:
     with Teller() as say:
         told = run(**configured(run, config, assign, "sample"), say=say)
     console.print(Text(f"{told['structures']} structures in {told['out']}"), soft_wrap=True)
-    return FINE
+    return terminal.FINE
 
 
 @app.command()
@@ -100,8 +85,8 @@ def label(
         ]
         table(f"{told['failed']} structures have no label", ["frame", "structure", "class", "why", "what to do"], rows)
     if any(f["kind"] != "bad_input" for f in told["failures"]):
-        return FAILED
-    return FINDING if told["failures"] else FINE
+        return terminal.FAILED
+    return terminal.FINDING if told["failures"] else terminal.FINE
 
 
 @app.command()
@@ -120,7 +105,7 @@ def check(
         table(f"{len(frames)} structures", ["grade", "finding", "what", "what to do"], rows)
         for note in notes:
             console.print(Text(f"note: {note}"), soft_wrap=True)
-    return FINDING if any(f.grade == "fault" for f in findings) else FINE
+    return terminal.FINDING if any(f.grade == "fault" for f in findings) else terminal.FINE
 
 
 @app.command()
@@ -144,7 +129,7 @@ def convert(
     if told["left_out"]:
         rows = [[f["name"], ", ".join(map(str, f["frames"])), f["message"], f["cure"]] for f in told["findings"]]
         table(f"{len(told['left_out'])} left out", ["finding", "frames", "what", "what to do"], rows)
-    return FINDING if told["left_out"] else FINE
+    return terminal.FINDING if told["left_out"] else terminal.FINE
 
 
 @app.command()
@@ -189,7 +174,7 @@ def errors_of(
         Sections(folder.folder).put("parity", sets={"test": found.parity()})
         Sections(folder.folder).put("errors_by_kind", set="test", overall=told, by_kind=by_kind)
         Teller().line("report", str(write(folder.folder)))
-    return FINE
+    return terminal.FINE
 
 
 @app.command()
@@ -225,7 +210,7 @@ def md(
         told = run(**options, say=say)
     if put_json(told, to_json):
         table("dynamics", ["", ""], rows_of(told))
-    return FINE
+    return terminal.FINE
 
 
 @app.command()
@@ -255,7 +240,7 @@ def analyze(
         for result in found.values():
             if result.get("advice"):
                 console.print(Text(result["advice"]), soft_wrap=True)
-    return FINE
+    return terminal.FINE
 
 
 @app.command()
@@ -277,7 +262,7 @@ def report(run: str = typer.Argument(help="run folder")) -> int:
     from adiabat.report import write
 
     console.print(Text(str(write(run))), soft_wrap=True)
-    return FINE
+    return terminal.FINE
 
 
 @app.command()
@@ -288,7 +273,7 @@ def doctor(to_json: str = JSON) -> int:
     lines = examine()
     if put_json([line._asdict() for line in lines], to_json):
         table("", ["", "", "", "what to do"], [[line.what, line.state, line.told, line.cure] for line in lines])
-    return FINE if sound(lines) else FINDING
+    return terminal.FINE if sound(lines) else terminal.FINDING
 
 
 def configured(function: Any, path: str, assign: list[str] | None, where: str) -> dict[str, Any]:
@@ -300,25 +285,7 @@ def configured(function: Any, path: str, assign: list[str] | None, where: str) -
 
 def main() -> None:
     """The entry point: every way a command can end becomes an exit code, and no traceback reaches a user."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)  # a batch system's end of time is an interrupt in good order
-    warn_in_a_line()
-    try:
-        code = app(standalone_mode=False)
-    except BaseException as error:
-        if isinstance(error, SystemExit):
-            raise
-        show = getattr(error, "show", None)  # the command line's own complaint: an option unknown, an argument missing
-        if show is not None:
-            show()
-            sys.exit(USAGE)
-        sys.exit(tell(KeyboardInterrupt() if isinstance(error, typer.Abort) else error))
-    if code == INTERRUPTED:  # typer makes an interrupt a number
-        tell(KeyboardInterrupt())
-    sys.exit(code or FINE)
+    sys.exit(terminal.run(app))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def sample(
     forces need `forces`: ``{model: file}``, or ``{labeler: {tblite: {}}}`` for a cheap engine. The same seed draws the same structures.
     """
     say = say or (lambda *_: None)
-    known: dict[str, Callable[..., Any]] = {**BUILDERS, **SAMPLERS}
+    known: dict[str, Any] = dict(BUILDERS) | dict(SAMPLERS)
     if not draw:
         raise ConfigError(
             f"draw: nothing to draw; wanted a list such as [{{rattle: {{count: 20}}}}]; known: {', '.join(known)}"

@@ -14,11 +14,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,29 @@ CODES = {
 }  # fmt: skip
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 QUIET_S = 5.0  # between lines of progress where no terminal listens
+
+
+def run(app: Callable[..., Any]) -> int:
+    """The exit code of a command line, whichever way it ends."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)  # a batch system's end of time is an interrupt in good order
+    warn_in_a_line()
+    try:
+        code = app(standalone_mode=False)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        show = getattr(error, "show", None)  # the command line's own complaint: an option unknown, an argument missing
+        if show is not None:
+            show()
+            return USAGE
+        return tell(KeyboardInterrupt() if type(error).__name__ == "Abort" else error)
+    if code == INTERRUPTED:  # typer makes an interrupt a number
+        tell(KeyboardInterrupt())
+    return code or FINE
 
 
 class Teller:

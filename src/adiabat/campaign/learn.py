@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ase import Atoms
 from ase.optimize import BFGS
 
@@ -45,8 +46,9 @@ def learn(config: str | Path | Mapping[str, Any], *, out: str | Path | None = No
         given["out"] = str(out)
     campaign = parse(given)
     labeler = build(campaign.labeler, LABELERS, where="labeler")
+    torch.set_num_threads(campaign.threads)
     options = {k: v for k, v in as_mapping(campaign).items() if k != "out"}
-    folder = RunFolder(campaign.out, options, kind="learn", free=("workers", "budget_s"))
+    folder = RunFolder(campaign.out, options, kind="learn", free=("workers", "threads", "budget_s"))
     with folder, Workshop(folder, labeler, campaign.workers, say or (lambda *_: None)) as workshop:
         _Learning(campaign, workshop, labeler).tell()
     return folder.folder

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from adiabat.kernels import build, dispatch, spherical_harmonics
 from adiabat.kernels.edge_conv import edge_conv, reference_edge_conv
+from adiabat.kernels.edge_geometry import edge_geometry, reference_edge_geometry
 from adiabat.kernels.ir import Contraction, Convolution
 from adiabat.kernels.node_poly import merge, polynomial, reference_polynomial
 from kernels.topology import edges_of, random_arguments, random_edges
@@ -80,6 +81,23 @@ def test_contraction_is_the_reference(text, N, C, seed):
     fast = lambda x, w: polynomial(x, species, merge(w, poly), poly)  # noqa: E731
     plain = lambda x, w: reference_polynomial(x, species, merge(w, poly), poly)  # noqa: E731
     close(everything(fast, (x, weights), ()), everything(plain, (x, weights), ()), 1e-12)
+
+
+@pytest.mark.parametrize("l_max", [0, 3, 6])
+def test_geometry_is_the_reference(l_max):
+    r = torch.randn(37, 3, dtype=torch.float64)
+    flat = lambda f: lambda r: torch.cat([x.flatten() for x in f(r, l_max)])  # noqa: E731
+    close(everything(flat(edge_geometry), [r], ()), everything(flat(reference_edge_geometry), [r], ()), 1e-12)
+    if l_max == 3:
+        assert torch.autograd.gradcheck(flat(edge_geometry), r[:3].requires_grad_())
+        assert torch.autograd.gradgradcheck(flat(edge_geometry), r[:3].requires_grad_())
+
+
+def test_a_vector_of_no_length_has_no_direction():
+    r = torch.tensor([[0.0, 0, 0], [1, 2, 2]], dtype=torch.float64)
+    flat = lambda f: lambda r: torch.cat([x.flatten() for x in f(r, 2)])  # noqa: E731
+    for got, want in zip(*(everything(flat(f), [r], ()) for f in (edge_geometry, reference_edge_geometry))):
+        torch.testing.assert_close(got, want)
 
 
 def test_single_precision_follows_double():

@@ -5,7 +5,7 @@ Each has a plain PyTorch reference, which is the meaning; fast paths stand behin
 | file | what |
 |---|---|
 | `segment` | sums of rows that share an index |
-| `geometry` | distances, spherical harmonics |
+| `geometry`, `edge_geometry` | distances, spherical harmonics; both at once, fast |
 | `radial`, `spline` | cutoffs and radial bases; functions of a distance as B-spline tables |
 | `edge_conv` | sums over neighbors of (radial × harmonic × feature) along a path list |
 | `node_poly` | symmetric polynomials of one atom's features |
@@ -15,6 +15,7 @@ Each has a plain PyTorch reference, which is the meaning; fast paths stand behin
 """
 
 from adiabat.kernels.edge_conv import edge_conv
+from adiabat.kernels.edge_geometry import edge_geometry
 from adiabat.kernels.geometry import distance, spherical_harmonics
 from adiabat.kernels.ir import Contraction, Convolution
 from adiabat.kernels.linear import linear
@@ -32,6 +33,7 @@ __all__ = [
     "cosine_cutoff",
     "distance",
     "edge_conv",
+    "edge_geometry",
     "gaussians",
     "knots",
     "linear",

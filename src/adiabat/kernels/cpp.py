@@ -1,31 +1,36 @@
 """C++ from the IR: straight-line code for one path list or one polynomial, for any number of channels and threads.
 
-What does not depend on the operation stands in `lanes.h`, `conv.h` and `poly.h`; the unrolled parts are written by `cpp_conv` and
-`cpp_poly`. Numbers come from coefficient tables alone: no text of a model file reaches the compiler.
+What does not depend on the operation stands in `lanes.h`, `conv.h`, `poly.h` and `edge.h`; the unrolled parts are written by
+`cpp_conv`, `cpp_poly` and `cpp_edge`. Numbers come from coefficient tables alone: no text of a model file reaches the compiler.
 """
 
 from __future__ import annotations
 
 from importlib.resources import files
+from types import ModuleType
 
-from adiabat.kernels import cpp_conv, cpp_poly
-from adiabat.kernels.ir import Contraction, Convolution
+from adiabat.kernels import cpp_conv, cpp_edge, cpp_poly
+from adiabat.kernels.ir import Contraction, Convolution, Harmonics
 
 MAX_TERMS = 4000  # a longer polynomial would compile for minutes: the reference does it
 
 
-def covers(spec: Convolution | Contraction) -> bool:
+Spec = Convolution | Contraction | Harmonics
+WRITERS: dict[type, ModuleType] = {Convolution: cpp_conv, Contraction: cpp_poly, Harmonics: cpp_edge}
+
+
+def covers(spec: Spec) -> bool:
     """Whether this operation is one to generate."""
-    return isinstance(spec, Convolution) or len(spec.terms) <= MAX_TERMS
+    return not isinstance(spec, Contraction) or len(spec.terms) <= MAX_TERMS
 
 
-def source(spec: Convolution | Contraction) -> str:
+def source(spec: Spec) -> str:
     """The whole translation unit of one operation: its kernels on values and on duals, a check of arguments, a trial.
 
     >>> source(Convolution.of("0e|0.0.0e")).count("void forward_tangent(const Conv *a)")
     1
     """
-    writer = cpp_conv if isinstance(spec, Convolution) else cpp_poly
+    writer = WRITERS[type(spec)]
     sizes = "enum { " + ", ".join(f"{name} = {n}" for name, n in writer.sizes(spec).items()) + " };"
     parts = [f"// {spec}", _header("lanes.h"), sizes, _header(writer.HEADER), *writer.body(spec)]
     return "\n".join([*parts, *_exports(writer), ""])

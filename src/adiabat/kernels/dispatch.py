@@ -14,14 +14,15 @@ from functools import cache
 import torch
 
 from adiabat.kernels import build, cpp
-from adiabat.kernels.ir import Contraction, Convolution
+from adiabat.kernels.cpp import Spec
+from adiabat.kernels.ir import Contraction, Convolution, Harmonics
 from adiabat.typing import Tensor
 
 SCALARS = {torch.float32: "float", torch.float64: "double"}
 _reason: str | None = None  # why compiled kernels were given up in this process
 
 
-def fast_for(spec: Convolution | Contraction, x: Tensor) -> bool:
+def fast_for(spec: Spec, x: Tensor) -> bool:
     """Whether compiled code does this operation on this tensor; compiles at the first asking.
 
     The reference runs on other devices and precisions, inside torch.func transforms (vmap, jvp), on systems not tested yet, for
@@ -63,7 +64,9 @@ def library(spec: str, dtype: torch.dtype) -> ctypes.CDLL:
 
 
 @cache
-def parse(spec: str) -> Convolution | Contraction:
+def parse(spec: str) -> Spec:
+    if spec.isdigit():
+        return Harmonics.of(spec)
     return Contraction.of(spec) if spec.count("|") == 2 else Convolution.of(spec)
 
 

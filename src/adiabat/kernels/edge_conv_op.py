@@ -25,7 +25,8 @@ def fast_edge_conv(h, Y, d, table, cutoff, kind, edges, conv: Convolution) -> li
     extra = -C % BLOCK
     if extra:
         h = torch.nn.functional.pad(h, (0, extra))
-        table = kept(table, "padded", lambda table=table: torch.nn.functional.pad(table, (0, extra)))
+        narrow = table
+        table = kept(narrow, "padded", lambda: torch.nn.functional.pad(narrow, (0, extra)))
     lists = [edges.first, edges.i, edges.j, kind]
     flat = conv_forward(h, Y, d, table, lists, cutoff, str(conv))
     sizes = [n * out.dim * k * (C + extra) for out, k in zip(conv.outputs, conv.multiplicity)]

@@ -1,8 +1,9 @@
 """What the generator generates from: a path list and a sparse table of coefficients.
 
-Two operations cover the equivariant families. A `Convolution` is bilinear in features and harmonics, with a radial weight per
-path; a `Contraction` is a polynomial of one atom's features. Both are small values made of integers: their text form
-(`str`) names a compiled kernel, travels in model files, and is parsed by `of`, which admits nothing but these two grammars.
+Two operations cover the equivariant families, beside the `Harmonics` of their edges. A `Convolution` is bilinear in features and
+harmonics, with a radial weight per path; a `Contraction` is a polynomial of one atom's features. All are small values made of
+integers: their text form (`str`) names a compiled kernel, travels in model files, and is parsed by `of`, which admits nothing but
+these grammars.
 """
 
 from __future__ import annotations
@@ -11,16 +12,34 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import combinations_with_replacement
-from math import factorial, prod, sqrt
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 from adiabat.irreps import Irrep, Irreps, clebsch_gordan
+from adiabat.kernels.couplings import monomials, symmetric_couplings
 
 MAX_L = 6
 MAX_CORRELATION = 4
+
+
+@dataclass(frozen=True)
+class Harmonics:
+    """Lengths and spherical harmonics up to l_max of edge vectors; see `edge_geometry`. Its text form is the number."""
+
+    l_max: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.l_max <= MAX_L:
+            raise ValueError(f"harmonics up to l = {self.l_max}; wanted 0…{MAX_L}")
+
+    @classmethod
+    def of(cls, text: str) -> Harmonics:
+        return cls(int(text))
+
+    def __str__(self) -> str:
+        return str(self.l_max)
 
 
 class Path(NamedTuple):
@@ -188,13 +207,14 @@ class Contraction:
 @cache
 def _contraction(poly: Contraction) -> tuple[tuple[tuple[int, int], ...], tuple[Term, ...], np.ndarray]:
     basis = symmetric_couplings(poly.irreps, poly.correlation, max(out.l for out in poly.outputs))
-    orders, entries = [], []
+    orders: list[tuple[int, int]] = []
+    entries: list[dict[Term, float]] = []
     for o, (out, rows) in enumerate(zip(poly.outputs, poly.outputs.rows)):
         for nu in range(1, poly.correlation + 1):
-            monomials = _monomials(poly.irreps.dim, nu)
+            factors = monomials(poly.irreps.dim, nu)
             for path in basis[nu].get(out, []):
                 where = np.argwhere(abs(path) > 1e-12).tolist()
-                entries.append({Term(rows.start + M, monomials[k]): float(path[M, k]) for M, k in where})
+                entries.append({Term(rows.start + M, factors[k]): float(path[M, k]) for M, k in where})
                 orders.append((o, nu))
     terms = tuple(sorted({term for path in entries for term in path}))
     place, U = {term: t for t, term in enumerate(terms)}, np.zeros((len(entries), len(terms)))
@@ -203,71 +223,6 @@ def _contraction(poly: Contraction) -> tuple[tuple[tuple[int, int], ...], tuple[
             U[p, place[term]] = value
     U.setflags(write=False)
     return tuple(orders), terms, U
-
-
-def symmetric_couplings(irreps: Irreps, correlation: int, l_out: int) -> list[dict[Irrep, list[np.ndarray]]]:
-    """A basis of the symmetric equivariant polynomials: at [ν][irrep] arrays [2L+1, monomials of degree ν].
-
-    Degree ν + 1 is x coupled with degree ν: monomials commute, so what comes out is symmetric already, and products with a
-    complete basis span everything. Linearly dependent candidates are dropped by Gram–Schmidt in the norm of symmetric tensors;
-    by Schur's lemma one row M decides. Each basis polynomial has rows of unit norm.
-    """
-    n = irreps.dim
-    one: dict[Irrep, list[np.ndarray]] = {}
-    for irrep, rows in zip(irreps, irreps.rows):
-        one.setdefault(irrep, []).append(np.eye(n)[rows])
-    basis: list[dict[Irrep, list[np.ndarray]]] = [{}, one]
-    for nu in range(1, correlation):
-        l_keep = l_out + (correlation - nu - 1) * max(irrep.l for irrep in irreps)
-        up, norm = _raise(n, nu), _tensor_norm(n, nu + 1)
-        found: dict[Irrep, list[np.ndarray]] = {}
-        orthonormal: dict[Irrep, list[np.ndarray]] = {}
-        for irrep, rows in zip(irreps, irreps.rows):
-            for inner, polynomials in basis[nu].items():
-                for L in range(abs(irrep.l - inner.l), min(irrep.l + inner.l, l_keep) + 1):
-                    out, C = Irrep(L, irrep.p * inner.p), clebsch_gordan(irrep.l, inner.l, L)
-                    for polynomial in polynomials:
-                        candidate = np.zeros((2 * L + 1, len(norm)))
-                        for a, row in enumerate(range(rows.start, rows.stop)):
-                            # a monomial times x_row is one monomial, and different ones stay different
-                            candidate[:, up[row]] += C[a].T @ polynomial
-                        _keep_if_new(candidate, norm, found.setdefault(out, []), orthonormal.setdefault(out, []))
-        basis.append(found)
-    return basis
-
-
-def _keep_if_new(candidate: np.ndarray, norm: np.ndarray, found: list[np.ndarray], orthonormal: list[np.ndarray]) -> None:
-    first = candidate[0] * norm
-    size = np.linalg.norm(first)
-    if size < 1e-10:
-        return
-    rest = first / size
-    for _ in range(2):  # twice is enough (Kahan)
-        for vector in orthonormal:
-            rest = rest - vector * (vector @ rest)
-    left = np.linalg.norm(rest)
-    if left > 1e-8:
-        found.append(np.where(abs(candidate) < 1e-13 * size, 0.0, candidate / size))
-        orthonormal.append(rest / left)
-
-
-@cache
-def _monomials(n: int, degree: int) -> list[tuple[int, ...]]:
-    return list(combinations_with_replacement(range(n), degree))
-
-
-@cache
-def _raise(n: int, degree: int) -> np.ndarray:
-    """[row, monomial of this degree] → the monomial of the next degree that is their product."""
-    place = {monomial: k for k, monomial in enumerate(_monomials(n, degree + 1))}
-    return np.array([[place[tuple(sorted((*monomial, row)))] for monomial in _monomials(n, degree)] for row in range(n)])
-
-
-@cache
-def _tensor_norm(n: int, degree: int) -> np.ndarray:
-    """1/√(number of orderings): the norm of the symmetric tensor whose polynomial is that monomial."""
-    orderings = [factorial(degree) / prod(factorial(m.count(k)) for k in set(m)) for m in _monomials(n, degree)]
-    return 1 / np.sqrt(orderings)
 
 
 def horner(terms: Sequence[Term]) -> dict[int, dict]:

@@ -1,5 +1,6 @@
 // What every generated kernel stands on: channels as SIMD lanes (GCC/Clang vector extensions), and dual numbers.
 // ADIABAT_SCALAR (float, double) and ADIABAT_BYTES (16, 32, 64) come from the command line.
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -49,6 +50,8 @@ struct Values {  // plain evaluation
   static inline void put(S *o, I i, v x) { *(VU *)(o + i) = x; }
   static inline void add(S *o, I i, v x) { *(VU *)(o + i) += x; }
   static inline S sum(v x) { return total(x); }
+  static inline V out(v x) { return x; }
+  static inline v one() { return V{} + 1; }
 };
 
 struct Tangents {  // evaluation on duals; what is stored is the tangent
@@ -62,6 +65,8 @@ struct Tangents {  // evaluation on duals; what is stored is the tangent
   static inline void put(S *o, I i, v x) { *(VU *)(o + i) = x.t; }
   static inline void add(S *o, I i, v x) { *(VU *)(o + i) += x.t; }
   static inline S sum(v x) { return total(x.t); }
+  static inline V out(v x) { return x.t; }
+  static inline v one() { return {V{} + 1, V{}}; }
 };
 
 static inline V fixed(const S *p, I i) { return *(const VU *)(p + i); }  // an argument that has no tangent

@@ -13,7 +13,7 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.irreps import Irreps
-from adiabat.kernels import Contraction, Convolution, bessel, distance, edge_conv, polynomial_cutoff, spherical_harmonics
+from adiabat.kernels import Contraction, Convolution, bessel, distance, edge_conv, edge_geometry, polynomial_cutoff
 from adiabat.nn import MLP, Linear, Product, RadialTable, SpeciesLinear, WithLoneAtoms
 from adiabat.potential import Model
 from adiabat.typing import Tensor
@@ -67,8 +67,8 @@ class MACE(Model):
         if self.elements is None:
             raise ValueError("mace: its elements are not known yet; give them, or let `fit` take them from the training data")
         surroundings = graph.once(("lone atoms too", self.elements), lambda: WithLoneAtoms(graph, self.elements))
-        species, d = surroundings.species, distance(graph.r)
-        Y = spherical_harmonics(graph.r / d[:, None], self.l_max)
+        species = surroundings.species
+        d, Y = edge_geometry(graph.r, self.l_max)
         h, energies = [self.embedding[species][:, None]], torch.zeros_like(species, dtype=d.dtype)
         for layer, readout in zip(self.layers, self.readouts, strict=True):
             h = layer(h, Y, d, self.neighbors, surroundings)

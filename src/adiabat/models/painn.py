@@ -10,7 +10,7 @@ from torch import nn
 
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
-from adiabat.kernels import Convolution, bessel, cosine_cutoff, distance, edge_conv
+from adiabat.kernels import Convolution, bessel, cosine_cutoff, distance, edge_conv, edge_geometry
 from adiabat.nn import RadialTable, WithLoneAtoms
 from adiabat.potential import Model
 from adiabat.typing import Tensor
@@ -48,9 +48,7 @@ class PaiNN(Model):
         if self.elements is None:
             raise ValueError("painn: its elements are not known yet; give them, or let `fit` take them from the training data")
         surroundings = graph.once(("lone atoms too", self.elements), lambda: WithLoneAtoms(graph, self.elements))
-        d = distance(graph.r)
-        u = graph.r / d[:, None]
-        Y = torch.cat([torch.ones_like(d)[:, None], u[:, [1, 2, 0]]], 1)  # 1 and r̂, rows of l = 0 and 1
+        d, Y = edge_geometry(graph.r, 1)  # 1 and √3 r̂: the factor is one that W_vs learns
         s = self.embedding[surroundings.species]  # N F
         v = torch.zeros_like(s)[:, None].expand(-1, 3, -1)  # N 3 F
         for message, update in zip(self.messages, self.updates, strict=True):

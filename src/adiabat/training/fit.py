@@ -123,7 +123,7 @@ class Training:
         self.learned = problem.learned
         self.parameters = [p for p in self.learned.parameters() if p.requires_grad]
         if not self.parameters:
-            raise ValueError(f"{type(self.learned.terms[0]).__name__}: nothing to train; its numbers are its arguments")
+            raise ValueError(f"{problem.name}: nothing to train; its numbers are its arguments")
         self.members = self.learned.size if isinstance(self.learned, Committee) else None
         self.stepper = optimizer.start(self.parameters, self.members)
         self.epochs, self.patience, self.batch_edges = epochs, patience, batch_edges
@@ -172,8 +172,9 @@ class Training:
                 if not _out_of_memory(error) or self.batch_edges < 2:
                     raise
             # Here, behind the except clause, the traceback no longer keeps the failed batch in memory.
+            smaller = self.batch_edges // 2
             self._restore(*self.standing)
-            self.batch_edges //= 2
+            self.batch_edges = smaller
             self._whole = None
             self._note({"event": "out of memory", "epoch": self.epoch, "batch_edges": self.batch_edges})
 

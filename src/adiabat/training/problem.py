@@ -19,7 +19,7 @@ import torch
 from adiabat.data.composition import Reference, is_isolated, reference_energies
 from adiabat.data.formats import read
 from adiabat.data.split import split
-from adiabat.data.structure import Atoms, content_hash, labels
+from adiabat.data.structure import Atoms, content_hash, labels, name_of
 from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
 from adiabat.graph import Graph, Label, weight_of
@@ -29,11 +29,11 @@ from adiabat.training.loss import Loss
 from adiabat.uncertainty import Committee
 
 
-
 @dataclass
 class Problem:
     """What is trained on what. `learned` sees labels without the share of `given`; `finish` puts both together."""
 
+    name: str  # of the model's class
     learned: Potential
     given: list[Model]
     train: list[Graph]
@@ -84,15 +84,17 @@ def pose(
     _refuse_unjudged(parts[1], loss)
     level = _levels([*parts[0], *parts[1]])
     lone = [a for a in frames if is_isolated(a)]
-    training, held = ([a for a in part if not is_isolated(a)] for part in parts)
+    training, held = ([a for a in part if not is_isolated(a) and _weight(a, loss) > 0] for part in parts)
     if not training:
         raise ValueError(
-            f"{len(frames)} frames came and every one is an isolated atom; wanted structures with neighbors to learn from"
+            f"{len(frames)} frames came and every one is an isolated atom or has weight 0; "
+            "wanted structures with neighbors to learn from"
         )
     elements = sorted({int(z) for a in (*training, *held, *lone) for z in a.numbers})
 
     found = _reference(reference, [*training, *lone], elements)
-    model = model.for_elements([symbol(z) for z in elements])
+    with torch.random.fork_rng(devices=[]):  # weights drawn here are drawn again for each member
+        model = model.for_elements([symbol(z) for z in elements])
     known = model.elements or elements
     missing = sorted(set(elements) - set(known))
     if missing:
@@ -116,7 +118,7 @@ def pose(
     asked = json.dumps([data_hash, describe(model), options], sort_keys=True, default=repr)
     fingerprint = hashlib.sha256(asked.encode()).hexdigest()
     return Problem(
-        learned, given, [g.to(device=device) for g in graphs], [g.to(device=device) for g in held_graphs], found, fingerprint,
+        type(model).__name__, learned, given, [g.to(device=device) for g in graphs], [g.to(device=device) for g in held_graphs], found, fingerprint,
         {
             "training": {
                 "n_train": len(graphs), "n_validation": len(held_graphs), "members": members, "seed": seed, "data_hash": data_hash,
@@ -173,8 +175,14 @@ def _reference(wanted: str | Mapping[str, float], frames: Sequence[Atoms], eleme
 
 
 def _graph(atoms: Atoms, cutoff: float, loss: Loss) -> Graph:
+    return Graph.of(atoms, cutoff).replace(weight=torch.tensor([_weight(atoms, loss)], dtype=torch.float64))
+
+
+def _weight(atoms: Atoms, loss: Loss) -> float:
     weight = float(atoms.info.get("weight", 1.0)) * loss.kinds.get(str(atoms.info.get("config_type", "")), 1.0)
-    return Graph.of(atoms, cutoff).replace(weight=torch.tensor([weight], dtype=torch.float64))
+    if not 0 <= weight < np.inf:
+        raise ValueError(f"{name_of(atoms)}: weight {weight} came; wanted a number ≥ 0 in info['weight'] and in loss.kinds")
+    return weight
 
 
 def _without(baseline: Potential, graph: Graph) -> Graph:

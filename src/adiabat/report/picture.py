@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+
 from adiabat.report.figures.accuracy import known
 from adiabat.report.figures.theme import LIGHT
 from adiabat.report.record import Run
@@ -80,22 +82,28 @@ def parity(axes, data):
         ends += known(s.force_reference_eV_per_A)
     axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color=LIGHT["muted"], linewidth=1, zorder=0)
     axes.set(xlabel="reference force (eV/Å)", ylabel="model force (eV/Å)")
+    judged = known((data.sets.get("test") or next(iter(data.sets.values()))).force_reference_eV_per_A)
+    if judged:  # a few violent training frames would squeeze everything else into a dot
+        room = 1.15 * max(map(abs, judged))
+        axes.set(xlim=(-room, room), ylim=(-room, room))
     axes.legend(markerscale=2)
 
 
 def distribution(axes, data):
     d = data.distributions[0]
     axes.set_title(f"Distribution of the {d.name}")
-    x, y, e = ([float("nan") if v is None else v for v in column] for column in (d.x, d.reference, d.reference_error))
-    if y and e:
-        axes.fill_between(x, [a - b for a, b in zip(y, e, strict=True)], [a + b for a, b in zip(y, e, strict=True)],
-                          color=LIGHT["orange"], alpha=0.25, linewidth=0)  # fmt: skip
-    if y:
+    columns = (d.x, d.reference, d.reference_error, d.model)
+    x, y, e, m = (np.array([np.nan if v is None else v for v in column], float) for column in columns)
+    while len(y) == len(e) == len(m) == len(x) >= 16 and np.nanmax(e) > 0.2 * np.nanmax(y):
+        # Few labels in narrow bins show their noise and hide the shape. Neighbors share frames, so adding squares is the careful side.
+        x, y, m = (column[: len(x) // 2 * 2].reshape(-1, 2).mean(1) for column in (x, y, m))
+        e = np.sqrt((e[: len(e) // 2 * 2].reshape(-1, 2) ** 2).sum(1)) / 2
+    if len(y) and len(e):
+        axes.fill_between(x, y - e, y + e, color=LIGHT["orange"], alpha=0.25, linewidth=0)
+    if len(y):
         axes.plot(x, y, color=LIGHT["orange"], label=data.reference, linewidth=1.8)
-    if d.model:
-        axes.plot(
-            x, [float("nan") if v is None else v for v in d.model], "--", color=LIGHT["blue"], label="model", linewidth=1.8
-        )
+    if len(m):
+        axes.plot(x, m, "--", color=LIGHT["blue"], label="model", linewidth=1.8)
     axes.set(xlabel=f"{d.name} ({d.unit})", ylabel=f"density (1/{d.unit})")
     axes.set_ylim(bottom=0, top=axes.get_ylim()[1] * 1.25)
     axes.legend(loc="upper left")

@@ -153,7 +153,7 @@ from adiabat.models import BPNN
 from adiabat.training import fit
 rng = np.random.default_rng(0)
 frames = []
-for _ in range(24):
+for _ in range(36):
     atoms = Atoms("Ar27", 3.4 * np.indices((3, 3, 3)).reshape(3, -1).T + 0.15 * rng.normal(size=(27, 3)))
     atoms.calc = LennardJones(sigma=3.3, epsilon=0.01, rc=8)
     frames.append(labeled(atoms, energy=atoms.get_potential_energy(), forces=atoms.get_forces()))
@@ -161,7 +161,7 @@ options = dict(epochs=2, remember_MB=0, optimizer=sys.argv[1], wall=False)
 model = BPNN(cutoff=7.0, hidden=[8])
 fit(model, frames[:2], frames[:1], **options)  # everything is loaded and compiled once
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 700 * 2**20, -1))
+resource.setrlimit(resource.RLIMIT_AS, (used + 100 * 2**20, -1))
 fit(model, frames, frames[:1], batch_edges=10**6, folder=sys.argv[2], **options)
 print(open(sys.argv[2] + "/metrics.jsonl").read())
 """

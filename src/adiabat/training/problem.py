@@ -118,7 +118,8 @@ def pose(
     asked = json.dumps([data_hash, describe(model), options], sort_keys=True, default=repr)
     fingerprint = hashlib.sha256(asked.encode()).hexdigest()
     return Problem(
-        type(model).__name__, learned, given, [g.to(device=device) for g in graphs], [g.to(device=device) for g in held_graphs], found, fingerprint,
+        type(model).__name__, learned, given,
+        [g.to(device=device) for g in graphs], [g.to(device=device) for g in held_graphs], found, fingerprint,
         {
             "training": {
                 "n_train": len(graphs), "n_validation": len(held_graphs), "members": members, "seed": seed, "data_hash": data_hash,

@@ -1,0 +1,81 @@
+"""Scaling a spread: what comes back from errors whose law is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from adiabat.uncertainty import calibrate, coverage
+
+N = 40_000
+
+
+def made(rng, scale: float, n: int = N):
+    spread = rng.lognormal(0.0, 0.7, n)
+    return rng.normal(0.0, scale * spread), spread
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 7.0])
+def test_the_scale_of_normal_errors_is_found(rng, scale):
+    found = calibrate(*made(rng, scale))
+    # The scale of n squares of unit normals is right to 1/√(2n) = 0.35 %; four of those.
+    assert found.scale == pytest.approx(scale, rel=4 / np.sqrt(2 * N))
+    assert found.n == N
+
+
+def test_scaled_intervals_hold_what_they_promise(rng):
+    error, spread = made(rng, 3.0)
+    found = calibrate(error, spread)
+    for share, held in found.coverage.items():
+        # The standard error of a share is at most ½/√n; four of those.
+        assert held == pytest.approx(float(share), abs=2 / np.sqrt(N))
+    assert coverage(error, found.scale * spread) == found.coverage
+
+
+def test_coverage_is_that_of_the_normal_distribution(rng):
+    # Spreads half as large as they should be: an interval for p holds erf of half its width.
+    told = coverage(rng.normal(size=N), np.full(N, 0.5), shares=(0.5, 0.95))
+    for share, held in told.items():
+        z = norm.ppf(0.5 + float(share) / 2) / 2
+        assert held == pytest.approx(2 * norm.cdf(z) - 1, abs=2 / np.sqrt(N))
+
+
+def test_the_unit_does_not_matter(rng):
+    error, spread = made(rng, 2.0, 100)
+    a, b = calibrate(error, spread), calibrate(1e3 * error, 1e3 * spread)
+    assert b.scale == pytest.approx(a.scale, rel=1e-13) and b.coverage == a.coverage
+
+
+def test_a_spread_twice_as_large_needs_half_the_scale(rng):
+    error, spread = made(rng, 2.0, 100)
+    assert calibrate(error, 2 * spread).scale == pytest.approx(calibrate(error, spread).scale / 2, rel=1e-13)
+
+
+def test_rank_correlation_tells_a_spread_that_ranks_from_one_that_does_not(rng):
+    error, spread = made(rng, 1.0)
+    assert calibrate(error, spread).correlation > 0.3
+    assert abs(calibrate(error, rng.permutation(spread)).correlation) < 4 / np.sqrt(N)
+    assert calibrate(np.abs(spread), spread).correlation == pytest.approx(1.0)
+
+
+def test_a_spread_of_zero_says_nothing_and_is_left_out(rng):
+    error, spread = made(rng, 2.0, 100)
+    plain = calibrate(error, spread)
+    padded = calibrate(np.append(error, 5.0), np.append(spread, 0.0))
+    assert (padded.n, padded.scale) == (plain.n, plain.scale)
+
+
+def test_members_that_agree_exactly_are_an_error():
+    with pytest.raises(ValueError, match="every spread is zero: the members of the committee agree exactly"):
+        calibrate(np.ones(5), np.zeros(5))
+
+
+def test_errors_and_spreads_belong_together():
+    with pytest.raises(ValueError, match="3 errors and 4 spreads came"):
+        calibrate(np.ones(3), np.ones(4))
+
+
+def test_one_error_alone_has_no_rank():
+    found = calibrate(np.array([2.0]), np.array([1.0]))
+    assert found.scale == 2.0 and found.n == 1 and np.isnan(found.correlation)

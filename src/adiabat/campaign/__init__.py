@@ -3,7 +3,9 @@
 | file | what |
 |---|---|
 | `demo` | the main job on the embedded default, the water molecule |
-| `learn` | active learning; `options` its configuration, `workshop` its labels and stages, `runs` its dynamics, `measures` its examination, `story` its report |
+| `learn` | active learning |
+| `options`, `workshop` | its configuration; its labels and stages |
+| `runs`, `measures`, `story` | its dynamics, its examination, its report |
 | `train` | labeled files → a potential |
 | `label` | structures → labels |
 | `sample` | structures → more structures |

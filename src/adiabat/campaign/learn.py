@@ -18,10 +18,11 @@ from ase.optimize import BFGS
 
 from adiabat.active import Candidate, Decision, explore
 from adiabat.build.rattle import rattle
+from adiabat.campaign.frames import GateFaults
 from adiabat.campaign.measures import measure
 from adiabat.campaign.options import Campaign, as_mapping, parse, structure_of
 from adiabat.campaign.run_folder import RunFolder
-from adiabat.campaign.story import Story
+from adiabat.campaign.story import Story, signed_errors
 from adiabat.campaign.workshop import ByLabels, EnginePotential, Say, Workshop, as_atoms, as_json, model_path
 from adiabat.config import build, read_yaml
 from adiabat.data.gate import check
@@ -31,7 +32,7 @@ from adiabat.labelers import LABELERS, Labeler
 from adiabat.models import MODELS
 from adiabat.samplers import md
 from adiabat.training import fit
-from adiabat.uncertainty import Committee
+from adiabat.uncertainty import Committee, coverage, pooled
 from adiabat.validation.errors import errors
 
 
@@ -61,6 +62,7 @@ class _Learning:
         self.c, self.shop, self.labeler = campaign, workshop, labeler
         self.folder = workshop.folder
         self.story = Story(self.folder, campaign)
+        self.told_error, self.told_spread = np.zeros(0), np.zeros(0)  # components of fresh frames, eV/Å; the spread unscaled
 
     def tell(self) -> None:
         """The whole campaign."""
@@ -71,7 +73,7 @@ class _Learning:
         engine = self.c.test.engine
         early = self.test_set(atoms, EnginePotential(build(engine, LABELERS, where="test.engine"))) if engine else []
         rounds, labels = self.rounds(atoms, labels, lone, early)
-        potential = self.train(self.c.name, labels, lone, **self.c.finish)
+        potential = self.train(self.c.name, labels, lone, self.fit_options(**self.c.finish))
         test = early or self.test_set(atoms, potential.without_spread)
         found = errors(potential, test).to_json()
         self.story.learning_curve(potential, labels, lone, test)
@@ -150,7 +152,7 @@ class _Learning:
         temperatures = self.c.explore.temperatures_K
         stage, number = 0, 1
         while True:
-            committee = self.train(f"round-{number}", labels, lone)
+            committee = self.train(f"round-{number}", labels, lone, self.fit_options())
             self.story.learning_curve(committee, labels, lone, test)
             while True:
                 T = temperatures[stage]
@@ -181,7 +183,7 @@ class _Learning:
             if decision.action == "stop" or not chosen:
                 return told, labels
             fresh = self.shop.label([c.atoms for c in chosen], f"explored {T:g} K")
-            self.story.doubted(committee, fresh)
+            self.judge(committee, fresh)
             labels = labels + fresh
             number += 1
 
@@ -216,34 +218,54 @@ class _Learning:
             "halted_fs": found.halted_fs,
         }
 
-    def train(self, name: str, labels: Sequence[Atoms], lone: Sequence[Atoms], **more: Any) -> Committee:
+    def judge(self, committee: Committee, fresh: Sequence[Atoms]) -> None:
+        """What the committee thought of frames it had not seen, and how wrong it was: the next ones are calibrated on it, too."""
+        error, spread = signed_errors(committee, fresh)
+        raw = spread / committee.calibration["forces"]
+        self.told_error, self.told_spread = np.append(self.told_error, error), np.append(self.told_spread, raw)
+        rms = 1e3 * np.sqrt(np.mean(np.array([error, spread]) ** 2, axis=1))
+        self.shop.say("judge", f"{len(fresh)} fresh frames: predicted {rms[1]:.3g} meV/Å of error, found {rms[0]:.3g}")
+
+    def fit_options(self, **more: Any) -> dict[str, Any]:
+        return {"members": self.c.members, "seed": self.c.seed, **self.c.fit, **more}
+
+    def calibrated(self, committee: Committee) -> Committee:
+        """The committee with its force spread scaled on its validation frames and on all fresh frames of the rounds so far."""
+        known = committee.metadata.setdefault("calibration", {"scale": {}})
+        n = known.get("forces", {}).get("n", 0)
+        if n + len(self.told_error):
+            scale = pooled(committee.calibration["forces"], n, self.told_error, self.told_spread)
+            known["scale"]["forces"] = scale
+            known["fresh"] = {"n": len(self.told_error)}
+            if len(self.told_error):
+                known["fresh"]["coverage"] = coverage(self.told_error, np.maximum(scale * self.told_spread, 1e-12))
+        return committee
+
+    def train(self, name: str, labels: Sequence[Atoms], lone: Sequence[Atoms], options: Mapping[str, Any]) -> Committee:
         """A committee on these labels; kept as a model file, its training resumed where it was interrupted."""
         path = model_path(self.folder, name)
         findings = check([*lone, *labels])
         self.story.gate(findings, len(labels) + len(lone))
-        faults = [f for f in findings if f.grade == "fault"]
-        if faults:
-            raise ValueError(f"the labels do not pass the data gate: {faults[0].name}: {faults[0].message}; {faults[0].cure}")
+        if any(f.grade == "fault" for f in findings):
+            raise GateFaults("the labels", findings)
 
         def work() -> str:
             self.shop.say("train", f"{name}: {self.c.members} members on {len(labels)} labels")
             model = build(self.c.model, MODELS, where="model")
-            options = {**self.c.fit, **more}
+            folder = self.folder.folder / "training" / name
             potential = fit(
-                model,
-                [*lone, *labels],
-                members=self.c.members,
-                seed=self.c.seed,
-                folder=self.folder.path(f"training/{name}/metrics.jsonl").parent,
-                progress=lambda m: self.shop._say("train", name, m),
-                **options,
+                model, [*lone, *labels], folder=folder, progress=lambda m: self.shop.progress("train", name, m), **options
             )
+            assert isinstance(potential, Committee)  # parse() wants two members at least
+            self.calibrated(potential)
             potential.save(path)
             return str(path.relative_to(self.folder.folder))
 
         self.shop.stage(f"train-{name}", work)
         self.story.training(name)
-        return load(path)
+        committee = load(path)
+        assert isinstance(committee, Committee)
+        return committee
 
     def conclude(
         self,

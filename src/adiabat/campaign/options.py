@@ -101,7 +101,8 @@ class Campaign:
     `structure` is a file, or the name of a molecule ASE knows (``H2O``); `labeler` the reference engine; `model` a family with its
     options; `fit` options of the training in each round, `finish` those that differ in the last one; `members` the committee's
     size. `workers` label side by side (None: one a core); `threads` train and explore: one is fastest for small graphs, whose
-    operations are too short to share. The blocks `start`, `explore`, `select`, `stop`, `test`, `measure` and `targets` are described where they are defined.
+    operations are too short to share. The blocks `start`, `explore`, `select`, `stop`, `test`, `measure` and `targets` are
+    described where they are defined.
     """
 
     structure: str

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
-from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 
 from adiabat.analysis import Quantity
-from adiabat.campaign.options import Measure, Targets
-from adiabat.campaign.run_folder import RunFolder, program_version
+from adiabat.campaign.options import Campaign, Measure, Targets
+from adiabat.campaign.provenance import machine, versions
+from adiabat.campaign.run_folder import RunFolder
 from adiabat.config import named
 from adiabat.data.structure import labels as labels_of
 from adiabat.graph import Graph
@@ -21,10 +20,8 @@ from adiabat.report import Sections, write
 from adiabat.uncertainty import Committee, coverage
 from adiabat.validation.errors import errors
 
-if TYPE_CHECKING:
-    from adiabat.campaign.learn import Campaign
-
-PACKAGES = ("torch", "numpy", "scipy", "ase", "vesin", "pyscf", "tblite")
+# What every campaign stands on; engine, functional, basis and model are added by name.
+WORKS = "zbl query-by-committee committee farthest-point baoab velocity-verlet reweighting ase pytorch".split()
 
 
 class Story:
@@ -36,7 +33,6 @@ class Story:
         self._curve: list[dict[str, Any]] = []
         self._rounds: list[dict[str, Any]] = []
         self._stages: list[dict[str, Any]] = []
-        self._doubts: tuple[list[float], list[float]] = ([], [])
 
     def settings(self, record: Mapping[str, Any], atoms: Atoms) -> None:
         model, options = named(self.c.model, where="model")
@@ -51,34 +47,13 @@ class Story:
             training=dict(self.c.fit),
             exploration=vars(self.c.explore),
         )
-        software = {"adiabat": program_version(), "python": platform.python_version()}
-        for package in PACKAGES:
-            try:
-                software[package] = metadata.version(package)
-            except metadata.PackageNotFoundError:
-                continue
-        self.sections.put(
-            "versions",
-            software=software,
-            machine={"processor": platform.machine(), "system": f"{platform.system()} {platform.release()}"},
-        )
+        self.sections.put("versions", software=versions(), machine=machine())
         used = [record["engine"], *(["pbe"] if "pbe" in str(record["settings"].get("functional", "")).lower() else [])]
         used += ["def2"] if "def2" in str(record["settings"].get("basis", "")).lower() else []
         used += ["gfn2-xtb"] if "tblite" in str(self.c.start.engine) else []
         used += ["bpnn", "symmetry-functions"] if model == "bpnn" else []
         known = {"pyscf", "gpaw", "libxc", "gfn1-xtb", "gfn2-xtb", "pbe", "def2", "bpnn", "symmetry-functions"}
-        more = [
-            "zbl",
-            "query-by-committee",
-            "committee",
-            "farthest-point",
-            "baoab",
-            "velocity-verlet",
-            "reweighting",
-            "ase",
-            "pytorch",
-        ]
-        self.sections.put("citations", used=[*(k for k in used if k in known), *more])
+        self.sections.put("citations", used=[*(k for k in used if k in known), *WORKS])
 
     def gate(self, findings: Sequence[Any], n: int) -> None:
         rows = [
@@ -129,12 +104,6 @@ class Story:
         )
         self.sections.put("exploration", stages=self._stages)
 
-    def doubted(self, committee: Committee, fresh: Sequence[Atoms]) -> None:
-        """Freshly labeled frames: what the committee thought of itself, and how wrong it was."""
-        spread, error = _spread_and_error(committee, fresh)
-        self._doubts[0].extend(spread)
-        self._doubts[1].extend(error)
-
     def training(self, name: str) -> None:
         path = self.folder.folder / "training" / name / "metrics.jsonl"
         if path.exists():
@@ -157,7 +126,7 @@ class Story:
         )
         spread, error = _spread_and_error(potential, test)
         shares = tuple(np.round(np.arange(0.1, 1.0, 0.1), 2))
-        signed = _components(potential, test)
+        signed = signed_errors(potential, test)
         observed = coverage(signed[0], signed[1], shares=shares)
         kept = potential.metadata.get("calibration", {})
         self.sections.put(
@@ -294,7 +263,8 @@ def _spread_and_error(potential: Committee, frames: Sequence[Atoms]) -> tuple[li
     return spread, error
 
 
-def _components(potential: Committee, frames: Sequence[Atoms]) -> tuple[np.ndarray, np.ndarray]:
+def signed_errors(potential: Committee, frames: Sequence[Atoms]) -> tuple[np.ndarray, np.ndarray]:
+    """Force errors by component and the calibrated spread of their atom, eV/Å."""
     errors_, spreads = [], []
     for atoms, p in zip(frames, _predicted(potential, frames), strict=True):
         errors_.append((p.forces.numpy() - labels_of(atoms)["forces"]).ravel())

@@ -34,7 +34,7 @@ class Workshop:
     def __init__(self, folder: RunFolder, labeler: Labeler, workers: int | None, say: Say) -> None:
         self.folder, self.labeler, self.workers, self._say = folder, labeler, workers, say
         self.record = labeler.record()  # asks the engine for its version: a missing one is told before any work
-        self.failures: list[Outcome] = []
+        self.failures: list[tuple[str, Outcome]] = []  # kind of configuration, what became of it
         self._counted = time.monotonic()
 
     def __enter__(self) -> Workshop:
@@ -56,6 +56,10 @@ class Workshop:
     def say(self, stage: str, message: str, **data: Any) -> None:
         """A line for the log and for whoever watches."""
         self.folder.event(stage, message, **data)
+        self._say(stage, message, data)
+
+    def progress(self, stage: str, message: str, data: dict[str, Any]) -> None:
+        """How far something is, for whoever watches; not for the log."""
         self._say(stage, message, data)
 
     def stage(self, name: str, work: Callable[[], Any]) -> Any:
@@ -102,7 +106,7 @@ class Workshop:
         def count(outcome: Outcome) -> None:
             nonlocal done
             done += 1
-            self._say(
+            self.progress(
                 "label", f"{kind}: {done} of {len({t.key for t in tasks})}", {"done": done, "of": len(tasks), "kind": kind}
             )
 
@@ -111,7 +115,7 @@ class Workshop:
         labeled = []
         for frame, outcome in zip(frames, outcomes, strict=True):
             if outcome.status != "done":
-                self.failures.append(outcome)
+                self.failures.append((kind, outcome))
                 failure = outcome.failure
                 self.say(
                     "label",
@@ -123,7 +127,7 @@ class Workshop:
             atoms.info.update(frame.info)
             labeled.append(atoms)
         if not labeled:
-            last = self.failures[-1].failure
+            last = self.failures[-1][1].failure
             why = last.message if last else "no reason given"
             raise LabelError(
                 f"{self.labeler.name}: none of {len(frames)} {kind} structures could be labeled; the last: {why}",
@@ -156,7 +160,7 @@ class Workshop:
                     "labels": len(frames),
                     "wall_s": sum(r["wall_s"] for r in records),
                     "cpu_s": sum(r["cpu_s"] for r in records),
-                    "failed": sum(1 for o in self.failures if o.failure and o.key.startswith(kind)),
+                    "failed": sum(failed == kind for failed, _ in self.failures),
                 }
             )
         return rows

@@ -6,7 +6,7 @@
 | `calibration` | the spread scaled on held-out data, and its coverage |
 """
 
-from adiabat.uncertainty.calibration import Calibration, calibrate, coverage
+from adiabat.uncertainty.calibration import Calibration, calibrate, coverage, pooled
 from adiabat.uncertainty.committee import Committee
 
-__all__ = ["Calibration", "Committee", "calibrate", "coverage"]
+__all__ = ["Calibration", "Committee", "calibrate", "coverage", "pooled"]

@@ -41,6 +41,19 @@ def calibrate(error: np.ndarray, spread: np.ndarray) -> Calibration:
     return Calibration(scale, int(told.sum()), coverage(error, scale * spread), _spearman(np.abs(error), spread))
 
 
+def pooled(scale: float, n: int, error: np.ndarray, spread: np.ndarray) -> float:
+    """The scale that `n` earlier components with this `scale` and new (error, unscaled spread) pairs give together.
+
+    Mean squares add by their numbers: scale² = (n scale² + Σ (error/spread)²) / (n + new).
+
+    >>> pooled(1.0, 2, np.array([2.0, 2.0]), np.array([1.0, 1.0])) == math.sqrt(2.5)
+    True
+    """
+    told = np.asarray(spread) > 0
+    ratio = np.asarray(error)[told] / np.asarray(spread)[told]
+    return float(np.sqrt((n * scale**2 + (ratio**2).sum()) / max(1, n + told.sum())))
+
+
 def coverage(
     error: np.ndarray, uncertainty: np.ndarray, shares: tuple[float, ...] = (0.5, 0.68, 0.9, 0.95)
 ) -> dict[str, float]:

@@ -1,13 +1,16 @@
 // The parts of a convolution that do not depend on its path list. ROWS, PATHS, HARMONICS and FOLDS are defined above.
 enum { CHUNK = 32 };  // centers whose folded coefficients stay in the second-level cache together
 
+enum { OUTPUTS_MAX = 16 };  // MAX_OUTPUTS of ir.py
 struct Conv {
   I centers, neighbors, C, intervals, table_rows, harmonics, threads;
   double cutoff;
   const I *first, *i, *j, *kind;
-  const S *h, *Y, *d, *table, *blocked, *g;
+  const S *h, *Y, *d, *table, *blocked;
   const S *ht, *Yt, *dt, *tablet, *blockedt;
-  S *out, *hb, *Yb, *db, *tableb;
+  S *hb, *Yb, *db, *tableb;
+  S *out[OUTPUTS_MAX];      // one an output irrep: [N, 2l+1, paths, C]
+  const S *g[OUTPUTS_MAX];  // their cotangents
 };
 
 // What compiled code cannot survive, in the order of the messages in edge_conv_op.py; 0 if all is well.

@@ -23,7 +23,8 @@ ACCUMULATORS = 20  # vectors that a loop may keep in registers; x86-64-v4 has 32
 
 TRIAL_SIZE = "(2 * ROWS + 2 * 17 * PATHS + 6 * PATHS + 2 * HARMONICS) * 16"
 TRIAL = """I first[3] = {0, 1, 2}, i[2] = {0, 1}, j[2] = {1, 0}, kind[2] = {0, 0};
-  Conv a = {2, 2, 16, 3, 6, HARMONICS, 1, 1.5, first, i, j, kind, p, p, p, p, p, p, p, p, p, p, p, o, o, o, o, o};"""
+  Conv a = {2, 2, 16, 3, 6, HARMONICS, 1, 1.5, first, i, j, kind, p, p, p, p, p, p, p, p, p, p, o, o, o, o, {}, {}};
+  for (int k = 0; k < OUTPUTS_MAX; k++) a.out[k] = o, a.g[k] = p;"""
 
 MACROS = """
 #define TYPES(T) typedef typename T::v v;
@@ -60,11 +61,13 @@ class _Writer:
         return range(self.conv.irreps[path.input].dim), range(path.output.dim)
 
     def at(self, p: int, c: int) -> str:
-        """Where path p's row c of atom n lies in the outputs: blocks [N, 2l+1, paths, C], one after the other."""
+        """Where path p's row c of atom n lies in its output [N, 2l+1, paths, C]."""
         o, slot = self.conv.slots[p]
-        k = self.conv.multiplicity
-        before = sum(out.dim * k[q] for q, out in enumerate(self.conv.outputs[:o]))
-        return f"({before} * a.centers + n * {self.conv.outputs[o].dim * k[o]} + {c * k[o] + slot}) * a.C + cb"
+        k = self.conv.multiplicity[o]
+        return f"(n * {self.conv.outputs[o].dim * k} + {c * k + slot}) * a.C + cb"
+
+    def output(self, p: int) -> int:
+        return self.conv.slots[p][0]
 
     def features(self, p: int) -> str:
         return " ".join(f"v h{a} = T::load(h, hj + {self.start(p) + a} * a.C);" for a in self.parts(p)[0])
@@ -119,7 +122,12 @@ class _Writer:
                 terms = [f"o{p}_{c} += B({self.folds[p, a, c]}) * x;" for c in self.parts(p)[1] if (p, a, c) in self.folds]
                 code += [f"      {{ v x = R * h{a}; {' '.join(terms)} }}"]
             code += ["    }"]
-        return [*code, "  }", *(f"  T::put(a.out, {self.at(p, c)}, o{p}_{c});" for p in unit for c in self.parts(p)[1]), "}"]
+        return [
+            *code,
+            "  }",
+            *(f"  T::put(a.out[{self.output(p)}], {self.at(p, c)}, o{p}_{c});" for p in unit for c in self.parts(p)[1]),
+            "}",
+        ]
 
     # -- backward ------------------------------------------------------------------------------------------------------
 
@@ -167,7 +175,7 @@ class _Writer:
             terms = [
                 f"y{a} += B({self.folds[p, a, c]}) * g; if (EDGES) b{a}_{c} += x{a} * g;" for a in used if (a, c) in chosen
             ]
-            code += [f"    {{ V g = fixed(a.g, {self.at(p, c)}); {' '.join(terms)} }}"] if terms else []
+            code += [f"    {{ V g = fixed(a.g[{self.output(p)}], {self.at(p, c)}); {' '.join(terms)} }}"] if terms else []
         code += [f"    if (EDGES || TABLE) {{ v Rb = {' + '.join(f'y{a} * h{a}' for a in used)};"]
         code += ["      if (EDGES) db += Rb * mix<T>(edge.slope, table, at, PATHS * a.C);"]
         code += ["      if (TABLE) for (int q = 0; q < 4; q++) T::add(a.tableb, at + q * PATHS * a.C, edge.w[q] * Rb); }"]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 
 from adiabat.kernels.dispatch import library, parse
-from adiabat.kernels.ir import Convolution
+from adiabat.kernels.ir import MAX_OUTPUTS, Convolution
 from adiabat.typing import Tensor
 
 KEPT = 32  # rearranged copies held at most, the oldest dropped first
@@ -20,25 +20,21 @@ BLOCK = 16  # channels are padded to a multiple of this, whatever the vector len
 
 
 def fast_edge_conv(h, Y, d, table, cutoff, kind, edges, conv: Convolution) -> list[Tensor]:
-    """See `edge_conv`; here channels are padded to whole vectors and the flat result is cut into one view per output irrep."""
-    C, n = h.shape[-1], len(edges.first) - 1
+    """See `edge_conv`; here channels are padded to whole vectors."""
+    C = h.shape[-1]
     extra = -C % BLOCK
     if extra:
         h = torch.nn.functional.pad(h, (0, extra))
         narrow = table
         table = kept(narrow, "padded", lambda: torch.nn.functional.pad(narrow, (0, extra)))
     lists = [edges.first, edges.i, edges.j, kind]
-    flat = conv_forward(h, Y, d, table, lists, cutoff, str(conv))
-    sizes = [n * out.dim * k * (C + extra) for out, k in zip(conv.outputs, conv.multiplicity)]
-    blocks = [
-        x.view(n, out.dim, k, C + extra) for x, out, k in zip(flat.split(sizes), conv.outputs, conv.multiplicity, strict=True)
-    ]
-    return [x[..., :C] for x in blocks] if extra else blocks
+    out = conv_forward(h, Y, d, table, lists, cutoff, str(conv))
+    return [x[..., :C] for x in out] if extra else out
 
 
 @torch.library.custom_op("adiabat::conv_forward", mutates_args=())
-def conv_forward(h: Tensor, Y: Tensor, d: Tensor, table: Tensor, lists: list[Tensor], cutoff: float, spec: str) -> Tensor:
-    out = h.new_empty((len(lists[0]) - 1) * _rows(spec) * h.shape[-1])
+def conv_forward(h: Tensor, Y: Tensor, d: Tensor, table: Tensor, lists: list[Tensor], cutoff: float, spec: str) -> list[Tensor]:
+    out = _outputs(h, lists, spec)
     call = Call(spec, h, Y, d, table, lists, cutoff, out=out)
     call.check(len(d))
     call.run("forward")
@@ -47,7 +43,15 @@ def conv_forward(h: Tensor, Y: Tensor, d: Tensor, table: Tensor, lists: list[Ten
 
 @torch.library.custom_op("adiabat::conv_backward", mutates_args=())
 def conv_backward(
-    h: Tensor, Y: Tensor, d: Tensor, table: Tensor, g: Tensor, lists: list[Tensor], cutoff: float, spec: str, needs: list[bool]
+    h: Tensor,
+    Y: Tensor,
+    d: Tensor,
+    table: Tensor,
+    g: list[Tensor],
+    lists: list[Tensor],
+    cutoff: float,
+    spec: str,
+    needs: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """∂⟨g, conv⟩/∂(h, Y, d, table); what `needs` does not ask for is zero."""
     return _backward("", h, Y, d, table, g, lists, cutoff, spec, needs)
@@ -55,14 +59,20 @@ def conv_backward(
 
 @torch.library.custom_op("adiabat::conv_double_backward", mutates_args=())
 def conv_double_backward(
-    h: Tensor, Y: Tensor, d: Tensor, table: Tensor, g: Tensor, tangents: list[Tensor], lists: list[Tensor], cutoff: float, spec: str,
-    needs: list[bool],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """The derivatives of ⟨v, conv_backward⟩ with respect to (h, Y, d, table, g); v are the `tangents`."""
-    grads = _backward("_tangent", h, Y, d, table, g, lists, cutoff, spec, needs[:4], tangents)
-    out = torch.empty_like(g)
+    h: Tensor, Y: Tensor, d: Tensor, table: Tensor, g: list[Tensor], tangents: list[Tensor], lists: list[Tensor], cutoff: float,
+    spec: str, needs: list[bool],
+) -> list[Tensor]:  # fmt: skip
+    """The derivatives of ⟨v, conv_backward⟩ with respect to (h, Y, d, table, *g); v are the `tangents`."""
+    grads = _backward("_tangent", h, Y, d, table, g, lists, cutoff, spec, needs, tangents)
+    out = _outputs(h, lists, spec)
     Call(spec, h, Y, d, table, lists, cutoff, tangents, out=out).run("forward_tangent")
-    return *grads, out
+    return [*grads, *out]
+
+
+def _outputs(h: Tensor, lists: list[Tensor], spec: str) -> list[Tensor]:
+    conv, n = parse(spec), len(lists[0]) - 1
+    assert isinstance(conv, Convolution)
+    return [h.new_empty(n, out.dim, k, h.shape[-1]) for out, k in zip(conv.outputs, conv.multiplicity)]
 
 
 def _backward(kind, h, Y, d, table, g, lists, cutoff, spec, needs, tangents=None):
@@ -85,21 +95,24 @@ def _setup(ctx, inputs, output):
 
 def _forward_vjp(ctx, g):
     h, Y, d, table, *lists = ctx.saved_tensors
-    grads = conv_backward(h, Y, d, table, g.contiguous(), lists, *ctx.about, list(ctx.needs_input_grad[:4]))
+    shapes = _outputs(h, lists, ctx.about[1]) if any(x is None for x in g) else g
+    g = [torch.zeros_like(shape) if x is None else x.contiguous() for x, shape in zip(g, shapes, strict=True)]
+    grads = conv_backward(h, Y, d, table, g, lists, *ctx.about, list(ctx.needs_input_grad[:4]))
     return *_wanted(ctx, grads), [None] * len(lists), None, None
 
 
 def _backward_setup(ctx, inputs, output):
-    *tensors, lists, cutoff, spec, _ = inputs
-    ctx.save_for_backward(*tensors, *lists)
+    *tensors, g, lists, cutoff, spec, _ = inputs
+    ctx.save_for_backward(*tensors, *lists, *g)
     ctx.about = cutoff, spec
 
 
 def _backward_vjp(ctx, *cotangents):
-    h, Y, d, table, g, *lists = ctx.saved_tensors
+    h, Y, d, table, first, i, j, kind, *g = ctx.saved_tensors
     tangents = [torch.zeros_like(x) if v is None else v.contiguous() for x, v in zip((h, Y, d, table), cotangents, strict=True)]
-    grads = conv_double_backward(h, Y, d, table, g, tangents, lists, *ctx.about, list(ctx.needs_input_grad[:5]))
-    return *_wanted(ctx, grads), [None] * len(lists), None, None, None
+    lists = [first, i, j, kind]
+    grads = conv_double_backward(h, Y, d, table, g, tangents, lists, *ctx.about, list(ctx.needs_input_grad[:4]))
+    return *_wanted(ctx, grads[:4]), grads[4:], [None] * len(lists), None, None, None
 
 
 def _wanted(ctx, grads):
@@ -112,7 +125,7 @@ def _third(ctx, *cotangents):
 
 @conv_forward.register_fake
 def _(h, Y, d, table, lists, cutoff, spec):
-    return h.new_empty((len(lists[0]) - 1) * _rows(spec) * h.shape[-1])
+    return _outputs(h, lists, spec)
 
 
 @conv_backward.register_fake
@@ -122,7 +135,7 @@ def _(h, Y, d, table, g, lists, cutoff, spec, needs):
 
 @conv_double_backward.register_fake
 def _(h, Y, d, table, g, tangents, lists, cutoff, spec, needs):
-    return tuple(torch.empty_like(x) for x in (h, Y, d, table, g))
+    return [torch.empty_like(x) for x in (h, Y, d, table, *g)]
 
 
 conv_forward.register_autograd(_forward_vjp, setup_context=_setup)
@@ -137,7 +150,8 @@ class Conv(ctypes.Structure):
         [(name, ctypes.c_int64) for name in "centers neighbors C intervals table_rows harmonics threads".split()]
         + [("cutoff", ctypes.c_double)]
         + [(name, ctypes.c_void_p) for name in "first i j kind".split()]
-        + [(name, ctypes.c_void_p) for name in "h Y d table blocked g ht Yt dt tablet blockedt out hb Yb db tableb".split()]
+        + [(name, ctypes.c_void_p) for name in "h Y d table blocked ht Yt dt tablet blockedt hb Yb db tableb".split()]
+        + [(name, ctypes.c_void_p * MAX_OUTPUTS) for name in ("out", "g")]
     )
 
 
@@ -153,7 +167,7 @@ FAULTS = (
 class Call:
     """One call of compiled code. It holds every contiguous temporary, so that none is freed while the code runs."""
 
-    def __init__(self, spec, h, Y, d, table, lists, cutoff, tangents=None, **more) -> None:
+    def __init__(self, spec, h, Y, d, table, lists, cutoff, tangents=None, out=(), g=(), **more) -> None:
         self.library = library(spec, h.dtype)
         self.kept = {
             "h": h,
@@ -169,7 +183,8 @@ class Call:
         self.kept["blocked"] = kept(table, f"blocked {lanes}", lambda: _blocked(table, lanes))
         if tangents is not None:
             self.kept["blockedt"] = _blocked(tangents[3], lanes)
-        self.kept |= {name: x for name, x in more.items() if x is not None}
+        self.kept |= more
+        self.lists = {"out": list(out), "g": [x.contiguous() for x in g]}
         self.numbers = {
             "centers": len(lists[0]) - 1, "neighbors": len(h), "C": h.shape[-1], "intervals": table.shape[1] - 3,
             "table_rows": table.shape[0] * table.shape[1], "harmonics": Y.shape[1], "threads": torch.get_num_threads(),
@@ -185,7 +200,9 @@ class Call:
         getattr(self.library, function)(ctypes.byref(self._struct()))
 
     def _struct(self) -> Conv:
-        return Conv(**self.numbers, **{name: x.data_ptr() for name, x in self.kept.items()})
+        pointers = {name: x.data_ptr() for name, x in self.kept.items()}
+        lists = {name: (ctypes.c_void_p * MAX_OUTPUTS)(*(x.data_ptr() for x in xs)) for name, xs in self.lists.items()}
+        return Conv(**self.numbers, **pointers, **lists)
 
 
 def _blocked(table: Tensor, lanes: int) -> Tensor:
@@ -209,9 +226,3 @@ def kept(source: Tensor, form: str, make: Callable[[], Tensor]) -> Tensor:
             _kept.pop(next(iter(_kept)))
         _kept[key] = source, make()
     return _kept[key][1]
-
-
-def _rows(spec: str) -> int:
-    conv = parse(spec)
-    assert isinstance(conv, Convolution)
-    return conv.n_rows

@@ -22,6 +22,7 @@ from adiabat.kernels.couplings import monomials, symmetric_couplings
 
 MAX_L = 6
 MAX_CORRELATION = 4
+MAX_OUTPUTS = 16  # distinct output irreps of a convolution
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class Convolution:
                 raise ValueError(f"{l1} and {path.l} do not couple to {path.output.l} with every l ≤ {MAX_L}")
             if p1 * (-1) ** path.l != path.output.p:
                 raise ValueError(f"parity: {self.irreps[path.input]} times Y_{path.l} cannot be {path.output}")
+        if len(self.outputs) > MAX_OUTPUTS:
+            raise ValueError(f"{len(self.outputs)} output irreps; at most {MAX_OUTPUTS}")
         if not self.paths:
             raise ValueError("a convolution without paths: no harmonic couples these irreps")
 
@@ -133,11 +136,6 @@ class Convolution:
     def multiplicity(self) -> tuple[int, ...]:
         """How many paths share each output irrep."""
         return tuple(sum(path.output == out for path in self.paths) for out in self.outputs)
-
-    @cached_property
-    def n_rows(self) -> int:
-        """Rows of all outputs together."""
-        return sum(path.output.dim for path in self.paths)
 
     @cached_property
     def coefficients(self) -> tuple[Coefficient, ...]:

@@ -105,8 +105,8 @@ class Layer(nn.Module):
         self.skip = SpeciesLinear(Z, sum(k is not None for k in self.kept), channels, channels)
 
     def forward(self, h: list[Tensor], Y: Tensor, d: Tensor, neighbors: Tensor, at: WithLoneAtoms) -> list[Tensor]:
-        x = torch.cat(self.up(h), 1)  # N lm C
+        x = torch.cat(self.up(h), 1) / neighbors  # N lm C
         A = self.mix(edge_conv(x, Y, d, self.radial(), self.cutoff, at.kind, at, self.conv))
-        B = self.product(torch.cat(A, 1) / neighbors, at.species)
+        B = self.product(torch.cat(A, 1), at.species)
         rest = iter(self.skip([h[k] for k in self.kept if k is not None], at.groups))
         return [m if k is None else m + next(rest) for m, k in zip(self.update(B), self.kept, strict=True)]

@@ -218,3 +218,18 @@ def test_public_sets_read_as_ase_reads_them(data_folder):
     for a, b in zip(read(path), ase.io.read(path, ":"), strict=True):
         assert (a.positions == b.positions).all() and (a.get_forces() == b.get_forces()).all()
         assert np.allclose(a.get_stress(), b.get_stress(), rtol=0, atol=1e-15)
+
+
+def test_a_file_that_ase_wrote_with_energies_an_atom_is_read(tmp_path):
+    """Calculators that tell per-atom energies (EMT, ours) leave a column of them; the energy of the frame is another entry."""
+    import ase.io
+    from ase.calculators.emt import EMT
+
+    water = molecule("H2O")
+    water.calc = EMT()
+    water.get_forces()
+    assert "energies" in water.calc.results
+    ase.io.write(tmp_path / "by_ase.xyz", water)
+    [back] = read(tmp_path / "by_ase.xyz")
+    assert back.get_potential_energy() == pytest.approx(water.get_potential_energy(), abs=1e-7)
+    assert "energies" in back.arrays

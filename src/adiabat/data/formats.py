@@ -123,7 +123,8 @@ def _read_extxyz(path: Path, scale: Factors, keys, partial: bool) -> tuple[list[
         notes.append("the last row has no line end: if the file was cut there, the last number of the last frame is wrong")
     seen: Counter[str] = Counter()
     for frame in raw:
-        seen.update([*frame.info, *frame.columns])
+        # A column of energies or stresses is an atom's share, as ASE writes what a calculator tells; no frame's label.
+        seen.update([*frame.info, *(name for name in frame.columns if names.kind_of(name) in (None, "forces"))])
     taken, said = names.chosen(dict(seen), path, keys)
     return [_atoms(frame, taken, scale, path) for frame in raw], notes + said
 

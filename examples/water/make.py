@@ -1,7 +1,7 @@
 """Where water.xyz and test.xyz come from: the labels of a finished demo, as plain files.
 
-    adiabat demo --out runs/water
-    python examples/water/make.py runs/water
+adiabat demo --out runs/water
+python examples/water/make.py runs/water
 """
 
 from __future__ import annotations

@@ -1,0 +1,129 @@
+"""What the first pages show is true: their Python runs as it stands, their commands exist, their numbers are the measured ones."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+import adiabat
+from adiabat.campaign import options
+from adiabat.campaign.demo import WATER
+from adiabat.cli import app
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/water/README.md", "benchmarks/README.md"]
+PAGES += sorted(str(page.relative_to(REPOSITORY)) for page in (REPOSITORY / "docs").glob("*.md"))
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The fenced blocks of a language on a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", (REPOSITORY / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every command in a shell block, with its page; comments and redirections left out."""
+    found = []
+    for page in PAGES:
+        for line in "".join(blocks(page, "sh")).splitlines():
+            words = line.split(" # ")[0].split("  #")[0].split(" > ")[0].strip()
+            if words and not words.startswith("#"):
+                found.append((page, words))
+    return found
+
+
+def run_python(code: str, place: Path) -> str:
+    """What a fresh process prints that runs the code in a folder with the examples."""
+    shutil.copytree(REPOSITORY / "examples", place / "examples", ignore=shutil.ignore_patterns("run-*"))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(adiabat.__file__).parent.parent)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=place, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_the_ten_lines_of_the_readme_train_and_say_what_they_promise(tmp_path):
+    [code] = blocks("README.md", "python")
+    errors, energy = run_python(code, tmp_path).splitlines()
+    energy_error, force_error = map(float, re.match(r"([\d.]+) meV/atom, ([\d.]+) meV/Å", errors).groups())
+    assert energy_error < 0.5
+    assert force_error < 25
+    assert re.match(r"-2075\.\d{4} ± 0\.\d{4} eV", energy)
+
+
+@pytest.mark.parametrize("page, line", [(p, c) for p, c in commands() if c.startswith("adiabat ")])
+def test_every_shown_command_is_understood(page, line):
+    _, verb, *arguments = shlex.split(line)
+    known = typer.main.get_command(app).commands
+    assert verb in known, f"{page}: {line}"
+    known[verb].make_context(f"adiabat {verb}", arguments)  # reads the arguments, runs nothing; unknown options are errors
+
+
+@pytest.mark.parametrize("page, line", [(p, c) for p, c in commands() if c.startswith(("make ", "python benchmarks", "bash "))])
+def test_every_shown_target_and_script_is_there(page, line):
+    program, target, *_ = shlex.split(line)
+    if program == "make":
+        assert re.search(rf"^{target}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE), f"{page}: {line}"
+    else:
+        assert (REPOSITORY / target).is_file(), f"{page}: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    place = (REPOSITORY / page).parent
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", (REPOSITORY / page).read_text())
+    assert [link for link in links if "://" not in link and not (place / link).exists()] == []
+
+
+def test_the_table_of_the_demo_is_what_was_measured():
+    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+    try:
+        import demo
+        import rows
+    finally:
+        sys.path.pop(0)
+    table = demo.table(rows.read(demo.FILE)[-1])
+    for page in demo.PAGES:
+        assert table in (REPOSITORY / page).read_text(), f"{page}: run python benchmarks/demo.py --write"
+
+
+def test_the_learning_example_is_the_demo():
+    content = yaml.safe_load((REPOSITORY / "examples/water/learn.yaml").read_text())
+    assert options.parse({**content, "out": "run"}) == options.parse(WATER)
+
+
+def test_the_training_example_is_valid_and_its_files_are_there():
+    from adiabat.campaign.train import check_fit, train
+    from adiabat.config import build, checked
+    from adiabat.models import MODELS
+
+    content = yaml.safe_load((REPOSITORY / "examples/water/train.yaml").read_text())
+    checked(train, content, where="train", given={"say": None})
+    check_fit(content["fit"])
+    build(content["model"], MODELS, where="model")
+    for name in (content["data"], content["test"]):
+        assert (REPOSITORY / "examples/water" / name).is_file()
+
+
+def test_the_example_set_passes_the_gate_and_is_what_its_page_says():
+    from collections import Counter
+
+    from adiabat.data.formats import read
+    from adiabat.data.gate import check
+    from adiabat.data.structure import content_hash
+
+    frames, held_out = (read(REPOSITORY / "examples/water" / name) for name in ("water.xyz", "test.xyz"))
+    assert [f for part in (frames, held_out) for f in check(part) if f.grade == "fault"] == []
+    assert {a.info["adiabat"]["level_of_theory"].split(" [")[0] for a in (*frames, *held_out)} == {"pbe/def2-svp"}
+    assert (len(frames), len(held_out)) == (80, 45)
+    assert Counter(a.info["config_type"] for a in frames)["isolated_atom"] == 2
+    assert not {content_hash(a) for a in frames} & {content_hash(a) for a in held_out}

@@ -24,31 +24,32 @@ def covers(spec: Spec) -> bool:
     return not isinstance(spec, Contraction) or len(spec.terms) <= MAX_TERMS
 
 
-def source(spec: Spec) -> str:
-    """The whole translation unit of one operation: its kernels on values and on duals, a check of arguments, a trial.
+def source(spec: Spec, tangents: bool = False) -> str:
+    """The whole translation unit of one operation: its kernels on values, or those on duals, a check of arguments, a trial.
 
-    >>> source(Convolution.of("0e|0.0.0e")).count("void forward_tangent(const Conv *a)")
+    Two libraries, because only training asks for second derivatives, and duals take most of the compiling.
+
+    >>> source(Convolution.of("0e|0.0.0e"), tangents=True).count("void forward_tangent(const Conv *a)")
     1
     """
     writer = WRITERS[type(spec)]
     sizes = "enum { " + ", ".join(f"{name} = {n}" for name, n in writer.sizes(spec).items()) + " };"
     parts = [f"// {spec}", _header("lanes.h"), sizes, _header(writer.HEADER), *writer.body(spec)]
-    return "\n".join([*parts, *_exports(writer), ""])
+    return "\n".join([*parts, *_exports(writer, tangents), ""])
 
 
 def _header(name: str) -> str:
     return files("adiabat.kernels").joinpath(name).read_text()
 
 
-def _exports(writer) -> list[str]:
+def _exports(writer: ModuleType, tangents: bool) -> list[str]:
     struct = writer.STRUCT
     lines = ['extern "C" {', "int lanes() { return W; }"]
     lines += [f"int check_arguments(const {struct} *a, I n) {{ return check(*a, n); }}"]
-    for name in writer.FUNCTIONS:
-        lines += [f"void {name}(const {struct} *a) {{ {name}<Values>(*a); }}"]
-        lines += [f"void {name}_tangent(const {struct} *a) {{ {name}<Tangents>(*a); }}"]
+    kind, numbers = ("_tangent", "Tangents") if tangents else ("", "Values")
+    lines += [f"void {name}{kind}(const {struct} *a) {{ {name}<{numbers}>(*a); }}" for name in writer.FUNCTIONS]
     # The trial: two atoms, every number one. What the processor cannot do shows here, in a process of its own.
-    calls = " ".join(f"{name}{kind}(&a);" for kind in ("", "_tangent") for name in writer.FUNCTIONS)
+    calls = " ".join(f"{name}{kind}(&a);" for name in writer.FUNCTIONS)
     return [
         *lines,
         "int trial() {",

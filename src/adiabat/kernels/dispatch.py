@@ -58,9 +58,14 @@ def wish() -> str:
 
 
 @cache
-def library(spec: str, dtype: torch.dtype) -> ctypes.CDLL:
-    """The loaded library of an operation; `spec` is the text form of a Convolution or a Contraction."""
-    return build.library(cpp.source(parse(spec)), SCALARS[dtype])
+def library(spec: str, dtype: torch.dtype, tangents: bool = False) -> ctypes.CDLL:
+    """The loaded library of an operation, on values or on duals; `spec` is the text form of what `ir` describes."""
+    return build.library(cpp.source(parse(spec), tangents), SCALARS[dtype])
+
+
+def function(spec: str, dtype: torch.dtype, name: str):
+    """A compiled function by its name; those that end in _tangent are compiled when the first is asked for."""
+    return getattr(library(spec, dtype, name.endswith("_tangent")), name)
 
 
 @cache

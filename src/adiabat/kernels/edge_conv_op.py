@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from adiabat.kernels.dispatch import library, parse
+from adiabat.kernels.dispatch import function, library, parse
 from adiabat.kernels.ir import MAX_OUTPUTS, Convolution
 from adiabat.typing import Tensor
 
@@ -168,6 +168,7 @@ class Call:
     """One call of compiled code. It holds every contiguous temporary, so that none is freed while the code runs."""
 
     def __init__(self, spec, h, Y, d, table, lists, cutoff, tangents=None, out=(), g=(), **more) -> None:
+        self.spec, self.dtype = spec, h.dtype
         self.library = library(spec, h.dtype)
         self.kept = {
             "h": h,
@@ -196,8 +197,8 @@ class Call:
         if fault:
             raise ValueError(f"edge_conv: {FAULTS[fault - 1]}")
 
-    def run(self, function: str) -> None:
-        getattr(self.library, function)(ctypes.byref(self._struct()))
+    def run(self, name: str) -> None:
+        function(self.spec, self.dtype, name)(ctypes.byref(self._struct()))
 
     def _struct(self) -> Conv:
         pointers = {name: x.data_ptr() for name, x in self.kept.items()}

@@ -5,7 +5,7 @@ import ctypes
 
 import torch
 
-from adiabat.kernels.dispatch import library
+from adiabat.kernels.dispatch import function
 from adiabat.typing import Tensor
 
 
@@ -40,10 +40,10 @@ class Edges(ctypes.Structure):
     ]
 
 
-def _run(function: str, l_max: int, **tensors: Tensor) -> None:
-    held = {name: x.contiguous() for name, x in tensors.items()}  # no temporary may be freed while the code runs
-    call = Edges(n=len(held["r"]), threads=torch.get_num_threads(), **{name: x.data_ptr() for name, x in held.items()})
-    getattr(library(str(l_max), held["r"].dtype), function)(ctypes.byref(call))
+def _run(name: str, l_max: int, **tensors: Tensor) -> None:
+    held = {key: x.contiguous() for key, x in tensors.items()}  # no temporary may be freed while the code runs
+    call = Edges(n=len(held["r"]), threads=torch.get_num_threads(), **{key: x.data_ptr() for key, x in held.items()})
+    function(str(l_max), held["r"].dtype, name)(ctypes.byref(call))
 
 
 def _setup(ctx, inputs, output):

@@ -5,7 +5,7 @@ import ctypes
 
 import torch
 
-from adiabat.kernels.dispatch import library, parse
+from adiabat.kernels.dispatch import function, library, parse
 from adiabat.kernels.edge_conv_op import BLOCK, kept
 from adiabat.kernels.ir import Contraction
 from adiabat.typing import Tensor
@@ -122,6 +122,7 @@ class Call:
     """One call of compiled code; it holds every contiguous temporary."""
 
     def __init__(self, spec, x, c, lists, tangents=None, **more):
+        self.spec, self.dtype = spec, x.dtype
         self.library = library(spec, x.dtype)
         lanes = self.library.lanes()
         self.kept = {
@@ -135,8 +136,8 @@ class Call:
         self.kept |= more
         self.numbers = {"n": len(x), "C": x.shape[-1], "threads": torch.get_num_threads()}
 
-    def run(self, function: str) -> None:
-        getattr(self.library, function)(ctypes.byref(self.struct()))
+    def run(self, name: str) -> None:
+        function(self.spec, self.dtype, name)(ctypes.byref(self.struct()))
 
     def struct(self) -> Poly:
         return Poly(**self.numbers, **{name: x.data_ptr() for name, x in self.kept.items()})

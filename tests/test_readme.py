@@ -40,24 +40,53 @@ def commands() -> list[tuple[str, str]]:
     return found
 
 
-def run_python(code: str, place: Path) -> str:
-    """What a fresh process prints that runs the code in a folder with the examples."""
-    shutil.copytree(REPOSITORY / "examples", place / "examples", ignore=shutil.ignore_patterns("run-*"))
+def said(place: Path, *arguments: str) -> str:
+    """What a fresh Python process prints that runs with these arguments in a folder; it has to end well."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(adiabat.__file__).parent.parent)}
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=place, env=environment, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *arguments], cwd=place, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
-    assert run.returncode == 0, run.stderr
+    assert run.returncode == 0, f"{' '.join(arguments)}: {run.stdout}{run.stderr}"
     return run.stdout
+
+
+def examples(place: Path) -> Path:
+    """A copy of the examples."""
+    return Path(shutil.copytree(REPOSITORY / "examples", place / "examples", ignore=shutil.ignore_patterns("run-*")))
 
 
 def test_the_ten_lines_of_the_readme_train_and_say_what_they_promise(tmp_path):
     [code] = blocks("README.md", "python")
-    errors, energy = run_python(code, tmp_path).splitlines()
+    examples(tmp_path)
+    errors, energy = said(tmp_path, "-c", code).splitlines()
     energy_error, force_error = map(float, re.match(r"([\d.]+) meV/atom, ([\d.]+) meV/Å", errors).groups())
     assert energy_error < 0.5
     assert force_error < 25
     assert re.match(r"-2075\.\d{4} ± 0\.\d{4} eV", energy)
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_from_first_to_last(tmp_path):
+    """Its commands in order, its Python as one script where it stands; what is marked as taking minutes or an hour is left out."""
+    place = examples(tmp_path) / "water"
+    text = (REPOSITORY / "docs/tutorial.md").read_text()
+    parts = re.findall(r"^```(sh|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    script, last = "", max(k for k, (language, _) in enumerate(parts) if language == "python")
+    for k, (language, block) in enumerate(parts):
+        if language == "python":
+            script += block
+            if k == last:
+                heard = said(place, "-c", script)
+        for line in block.splitlines() if language == "sh" else ():
+            if line.startswith("adiabat ") and "(an hour)" not in line:
+                words = shlex.split(line.split("  #")[0].split(" > ")[0])
+                said(place, "-m", "adiabat", *words[1:])
+    bond, angle = map(float, re.search(r"O–H ([\d.]+) Å, H–O–H ([\d.]+)°", heard).groups())
+    assert abs(bond - 0.9746) < 0.005  # PySCF's own minimum: the last frame of the relaxation in water.xyz
+    assert abs(angle - 102.05) < 0.7
+    doubts = [float(x) for x in re.findall(r"force spread (\d+) meV/Å", heard)]
+    assert doubts[0] < 100 < doubts[1]
+    assert (place / "nve.xyz").exists()
 
 
 @pytest.mark.parametrize("page, line", [(p, c) for p, c in commands() if c.startswith("adiabat ")])

@@ -15,7 +15,7 @@ from adiabat.analysis.distributions import Histogram, angles, distances, histogr
 from adiabat.analysis.drift import Drift, energy_drift
 from adiabat.analysis.quantity import Quantity
 from adiabat.analysis.rdf import RDF, rdf
-from adiabat.analysis.reweight import Comparison, Weights, reweight
+from adiabat.analysis.reweight import Comparison, Weights, corrected, reweight
 from adiabat.analysis.rigid import degrees_of_freedom, rigid_motions
 from adiabat.analysis.spectra import Spectrum, power_spectrum, velocity_autocorrelation
 from adiabat.analysis.statistics import autocorrelation_time, block_averages, mean
@@ -36,7 +36,7 @@ ANALYSES = {
 
 __all__ = [
     "ANALYSES", "RDF", "Comparison", "Drift", "Histogram", "Quantity", "Spectrum", "Vibrations", "Weights", "angles",
-    "autocorrelation_time", "block_averages", "degrees_of_freedom", "diffusion_coefficient", "distances", "energy_drift",
+    "autocorrelation_time", "block_averages", "corrected", "degrees_of_freedom", "diffusion_coefficient", "distances", "energy_drift",
     "harmonic_frequencies", "histogram", "kinetic_energy", "mean", "mean_square_displacement", "overlap", "power_spectrum",
     "rdf", "reweight", "rigid_motions", "temperature_K", "thermal_interval", "unwrap", "velocity_autocorrelation",
 ]  # fmt: skip

@@ -105,3 +105,32 @@ def compare(
     seen = doubt > 1e-9 * np.nanmax(model.density)  # empty bins have no error, and rounding is none
     worst = float(np.abs(difference[seen] / doubt[seen]).max()) if seen.any() else 0.0
     return Comparison(model, reference, overlap(model, reference), weights.effective_samples, worst)
+
+
+def corrected(
+    model: Histogram,
+    samples: Sequence[Float[np.ndarray, "_"]],
+    weights: Weights,
+    *,
+    rng: np.random.Generator,
+    resamples: int = 200,
+) -> Histogram:
+    """The reference's distribution: the model's, from all of its run, plus what reweighting changes on the labeled frames.
+
+    p_ref ≈ p_model + (p_weighted − p_plain). The labeled frames are few, but both terms in the bracket share their noise, which
+    cancels as far as the weights are even (a control variate). The error is that of the model's histogram and of the difference,
+    whose frames are resampled together.
+
+    >>> from adiabat.analysis.distributions import histogram
+    >>> rng = np.random.default_rng(0)
+    >>> x = list(rng.normal(size=(4000, 1)))
+    >>> whole = histogram(x, np.linspace(-3, 3, 13), rng=rng)
+    >>> few, even = x[:40], reweight(np.zeros(40), np.zeros(40), 300.0)
+    >>> bool(np.allclose(corrected(whole, few, even, rng=rng).density, whole.density))
+    True
+    """
+    plain, tilted = (tally(samples, model.edges, w) for w in (None, weights.values))
+    picks = rng.multinomial(len(plain), np.full(len(plain), 1 / len(plain)), size=resamples)
+    (few, drawn_few), (heavy, drawn_heavy) = (of_blocks(b, model.edges, picks, model.unit) for b in (plain, tilted))
+    doubt = (drawn_heavy - drawn_few).std(0)
+    return Histogram(model.edges, model.density + heavy.density - few.density, np.sqrt(model.error**2 + doubt**2), model.unit)

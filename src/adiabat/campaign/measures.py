@@ -14,7 +14,17 @@ import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
 
-from adiabat.analysis import Quantity, angles, distances, energy_drift, harmonic_frequencies, histogram, mean, reweight
+from adiabat.analysis import (
+    Quantity,
+    angles,
+    corrected,
+    distances,
+    energy_drift,
+    harmonic_frequencies,
+    histogram,
+    mean,
+    reweight,
+)
 from adiabat.analysis.vibrations import displaced
 from adiabat.campaign.options import Measure
 from adiabat.campaign.story import Story
@@ -139,9 +149,9 @@ def _distributions(
         flat = np.concatenate(model)
         edges = np.linspace(np.quantile(flat, 0.001), np.quantile(flat, 0.999), 17)
         whole = histogram(model, edges, rng=rng, unit=unit, block=20)
-        tilted = histogram(few, edges, rng=rng, unit=unit, weights=weights.values)
-        reference, error = _weighted_mean(few, weights.values, rng)
+        tilted = corrected(whole, few, weights, rng=rng)
         own, own_error = _block_mean(model, len(model) // replicas)
+        change, doubt = _change_of_mean(few, weights.values, rng)
         found.append(
             {
                 "name": name,
@@ -153,8 +163,8 @@ def _distributions(
                 "model_error": whole.error,
                 "model_mean": own,
                 "model_mean_error": own_error,
-                "reference_mean": reference,
-                "reference_mean_error": error,
+                "reference_mean": own + change,
+                "reference_mean_error": float(np.hypot(own_error, doubt)),
             }
         )
     return {"effective_sample_size": weights.effective_samples, "n_reference_frames": len(frames), "distributions": found}
@@ -180,12 +190,15 @@ def _subjects(atoms: Atoms) -> list[tuple[str, str, Any]]:
     return found + [("–".join(t) + " angle", "°", lambda f, t=t: angles(f, t)) for t in triples]
 
 
-def _weighted_mean(samples: Sequence[np.ndarray], weights: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """Σ w x / Σ w over frames, its error by resampling frames."""
+def _change_of_mean(samples: Sequence[np.ndarray], weights: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    """What weights change: Σ w x / Σ w − Σ x / Σ 1 over the same frames, its error by resampling frames."""
     sums, counts = np.array([x.sum() for x in samples]), np.array([len(x) for x in samples])
     picks = rng.integers(len(samples), size=(500, len(samples)))
-    drawn = (weights * sums)[picks].sum(1) / (weights * counts)[picks].sum(1)
-    return float((weights @ sums) / (weights @ counts)), float(drawn.std())
+
+    def change(rows: np.ndarray) -> np.ndarray:
+        return (weights * sums)[rows].sum(-1) / (weights * counts)[rows].sum(-1) - sums[rows].sum(-1) / counts[rows].sum(-1)
+
+    return float(change(np.arange(len(samples)))), float(change(picks).std())
 
 
 def _block_mean(samples: Sequence[np.ndarray], per_replica: int) -> tuple[float, float]:

@@ -103,7 +103,8 @@ def distributions(data: forms.Distributions) -> Block:
     words = [f"What the model's own dynamics visits{at}, against {data.reference}."]
     if data.n_reference_frames is not None:
         size = f" (effective sample size {show(data.effective_sample_size)})" if data.effective_sample_size is not None else ""
-        words.append(f"The reference comes from {data.n_reference_frames} labeled frames of the model's run, reweighted{size}.")
+        n = data.n_reference_frames
+        words.append(f"The reference is the model's whole run, corrected by what reweighting changes on {n} labeled frames{size}.")
     return Block(" ".join(words))
 
 

@@ -94,10 +94,6 @@ def distribution(axes, data):
     axes.set_title(f"Distribution of the {d.name}")
     columns = (d.x, d.reference, d.reference_error, d.model)
     x, y, e, m = (np.array([np.nan if v is None else v for v in column], float) for column in columns)
-    while len(y) == len(e) == len(m) == len(x) >= 16 and np.nanmax(e) > 0.2 * np.nanmax(y):
-        # Few labels in narrow bins show their noise and hide the shape. Neighbors share frames, so adding squares is the careful side.
-        x, y, m = (column[: len(x) // 2 * 2].reshape(-1, 2).mean(1) for column in (x, y, m))
-        e = np.sqrt((e[: len(e) // 2 * 2].reshape(-1, 2) ** 2).sum(1)) / 2
     if len(y) and len(e):
         axes.fill_between(x, y - e, y + e, color=LIGHT["orange"], alpha=0.25, linewidth=0)
     if len(y):

@@ -104,7 +104,9 @@ def distributions(data: forms.Distributions) -> Block:
     if data.n_reference_frames is not None:
         size = f" (effective sample size {show(data.effective_sample_size)})" if data.effective_sample_size is not None else ""
         n = data.n_reference_frames
-        words.append(f"The reference is the model's whole run, corrected by what reweighting changes on {n} labeled frames{size}.")
+        words.append(
+            f"The reference is the model's whole run, corrected by what reweighting changes on {n} labeled frames{size}."
+        )
     return Block(" ".join(words))
 
 

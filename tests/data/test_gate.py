@@ -132,3 +132,14 @@ def test_valence_energies_that_look_like_rydberg_by_chance_are_no_fault():
     for atoms in frames:
         del atoms.info["adiabat"]  # as if read from somebody's file
     assert {f.grade for f in check(frames) if f.name == "units of energy"} == {"warning"}
+
+
+def test_a_record_beside_another_calculations_labels_is_a_fault():
+    """A labeled frame is copied, moved, computed by something else, and still says who labeled it first."""
+    frames = [labeler("ase", calculator="emt")(molecule("H2O")) for _ in range(2)]
+    assert not [f for f in check(frames) if f.name == "foreign record"]
+    moved = frames[1].copy()
+    moved.rattle(0.05, seed=1)
+    moved = labeled(moved, energy=1.0, forces=np.zeros((3, 3)))
+    (found,) = [f for f in check([frames[0], moved]) if f.name == "foreign record"]
+    assert (found.grade, list(found.frames)) == ("fault", [1])

@@ -18,7 +18,7 @@ Source = str | dict[str, Any]
 
 # Names a finding may have: what `waive` may name.
 KNOWN_FAULTS = (
-    "stale labels", "not finite", "shape", "missing energy", "unconverged", "mixed levels of theory", "units of energy",
+    "stale labels", "not finite", "shape", "missing energy", "unconverged", "foreign record", "mixed levels of theory", "units of energy",
     "energies against forces", "net force", "net torque", "cell", "overlapping atoms", "contradicting labels",
 )  # fmt: skip
 

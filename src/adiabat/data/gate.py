@@ -131,6 +131,17 @@ def unconverged(given: Set) -> list[Finding]:
     return _finding("unconverged", "fault", bad, "{n} say they are not converged", "label them again or leave them out")
 
 
+def records(given: Set) -> list[Finding]:
+    """A settings record that belongs to the labels it stands beside: a copied frame keeps it, whoever computes it anew."""
+    bad = []
+    for k, (atoms, known) in enumerate(zip(given.frames, given.labels)):
+        told = (atoms.info.get("adiabat") or {}).get("energy")
+        if told is not None and "energy" in known and not np.isclose(told, known["energy"], rtol=1e-9, atol=1e-6):
+            bad.append(k)
+    message = "{n} carry the settings record of a calculation that gave another energy"
+    return _finding("foreign record", "fault", bad, message, "remove info['adiabat'] from copies before computing them anew")
+
+
 def levels(given: Set) -> list[Finding]:
     """One set, one level of theory."""
     of: dict[str, list[int]] = defaultdict(list)
@@ -295,5 +306,5 @@ def units(given: Set) -> list[Finding]:
 
 
 CHECKS: tuple[Callable[[Set], list[Finding]], ...] = (
-    missing, unconverged, levels, units, net_force, net_torque, cells, contacts, duplicates, elements, composition,
+    missing, unconverged, records, levels, units, net_force, net_torque, cells, contacts, duplicates, elements, composition,
 )  # fmt: skip

@@ -226,6 +226,7 @@ def finished(atoms: Atoms, computed: Computed, record: dict[str, Any]) -> Atoms:
     if computed.notes:
         record["notes"] = plain(computed.notes)
     record["parent"] = atoms.info.get("parent") or content_hash(atoms)
+    record["energy"] = float(computed.energy)  # by which a record is known that travelled along to another calculation's labels
     copy = labeled(atoms, energy=computed.energy, forces=computed.forces, stress=computed.stress)
     copy.info["adiabat"] = record
     return copy

@@ -29,6 +29,7 @@ from adiabat.uncertainty import Committee, calibrate
 Spec = str | dict[str, Any]
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 CHECKPOINT_EVERY_S = 20.0
+MOST_EDGES = 20_000
 
 
 def fit(
@@ -44,7 +45,7 @@ def fit(
     schedule: Any = "cosine",
     average: Any = "none",
     loss: Any = None,
-    batch_edges: int = 20_000,
+    batch_edges: int | None = None,
     reference_energies: Any = "auto",
     wall: bool = True,
     seed: int = 0,
@@ -63,7 +64,7 @@ def fit(
     | `members`, `leave_out` | a committee of that many, each without its own share of the frames; its spread is calibrated on `validation` |
     | `epochs`, `patience` | passes through the data; stop after that many checks without a better validation loss |
     | `optimizer`, `schedule`, `average`, `loss` | by name or ``{name: {option: value}}``; `loss` as options of `Loss` |
-    | `batch_edges` | a batch holds as many frames as this many edges allow; halved when memory runs out |
+    | `batch_edges` | frames of so many edges make a batch; by default a tenth of the set, 20,000 at most; halved when memory runs out |
     | `reference_energies` | ``auto``: isolated atoms where the frames have them, else least squares; ``fit``; or eV by element |
     | `wall` | add the ZBL repulsion inside bonds |
     | `remember_MB` | memory for descriptors of the training frames, worked out once |
@@ -113,7 +114,7 @@ class Training:
         *,
         epochs: int,
         patience: int | None,
-        batch_edges: int,
+        batch_edges: int | None,
         check_every: int | None,
         seed: int,
         folder: Path | None,
@@ -126,7 +127,8 @@ class Training:
             raise ValueError(f"{problem.name}: nothing to train; its numbers are its arguments")
         self.members = self.learned.size if isinstance(self.learned, Committee) else None
         self.stepper = optimizer.start(self.parameters, self.members)
-        self.epochs, self.patience, self.batch_edges = epochs, patience, batch_edges
+        self.epochs, self.patience = epochs, patience
+        self.batch_edges = batch_edges or self._usual_batch()
         self.check_every = check_every or (10 if self.stepper.full_batch else 1)
         self.rng = np.random.default_rng(seed)
         self.folder, self.progress = folder, progress
@@ -136,6 +138,12 @@ class Training:
         self.metrics: dict[str, Any] = {}
         self._whole: list[Graph] | None = None
         self.standing = self._state()
+
+    def _usual_batch(self) -> int:
+        """Ten steps an epoch where an epoch has many; the more edges together the faster, up to the size of a processor's cache."""
+        if self.stepper.full_batch:
+            return MOST_EDGES
+        return max(1, min(MOST_EDGES, sum(graph.n_edges for graph in self.problem.train) // 10))
 
     def to_the_end(self) -> Potential:
         """Train until the epochs are over or patience is; then the best parameters as a potential."""

@@ -9,7 +9,7 @@ Each has a plain PyTorch reference, which is the meaning; fast paths stand behin
 | `radial`, `spline` | cutoffs and radial bases; functions of a distance as B-spline tables |
 | `edge_conv` | sums over neighbors of (radial × harmonic × feature) along a path list |
 | `node_poly` | symmetric polynomials of one atom's features |
-| `triplet` | sums over pairs of neighbors with angles |
+| `triplet`, `symmetry` | sums over pairs of neighbors with angles; all symmetry functions at once, fast |
 | `linear` | dense maps of one irrep |
 | `ir` | path lists, coefficient tables, Horner polynomials: what fast paths are generated from |
 """
@@ -23,6 +23,7 @@ from adiabat.kernels.node_poly import merge, node_poly, polynomial
 from adiabat.kernels.radial import bessel, cosine_cutoff, gaussians, polynomial_cutoff, tanh3_cutoff
 from adiabat.kernels.segment import segment_sum
 from adiabat.kernels.spline import knots, spline, spline_table
+from adiabat.kernels.symmetry import symmetry_functions
 from adiabat.kernels.triplet import angular_symmetry, pair_channel, radial_symmetry, triplets
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "spherical_harmonics",
     "spline",
     "spline_table",
+    "symmetry_functions",
     "tanh3_cutoff",
     "triplets",
 ]

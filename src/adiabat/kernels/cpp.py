@@ -1,7 +1,8 @@
 """C++ from the IR: straight-line code for one path list or one polynomial, for any number of channels and threads.
 
-What does not depend on the operation stands in `lanes.h`, `conv.h`, `poly.h` and `edge.h`; the unrolled parts are written by
-`cpp_conv`, `cpp_poly` and `cpp_edge`. Numbers come from coefficient tables alone: no text of a model file reaches the compiler.
+What does not depend on the operation stands in `lanes.h`, `conv.h`, `poly.h`, `edge.h` and `symmetry.h`; the unrolled parts are
+written by `cpp_conv`, `cpp_poly`, `cpp_edge` and `cpp_symmetry`. Numbers come from coefficient tables alone: no text of a model
+file reaches the compiler.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 from importlib.resources import files
 from types import ModuleType
 
-from adiabat.kernels import cpp_conv, cpp_edge, cpp_poly
-from adiabat.kernels.ir import Contraction, Convolution, Harmonics
+from adiabat.kernels import cpp_conv, cpp_edge, cpp_poly, cpp_symmetry
+from adiabat.kernels.ir import Contraction, Convolution, Harmonics, Symmetry
 
 MAX_TERMS = 4000  # a longer polynomial would compile for minutes: the reference does it
 
 
-Spec = Convolution | Contraction | Harmonics
-WRITERS: dict[type, ModuleType] = {Convolution: cpp_conv, Contraction: cpp_poly, Harmonics: cpp_edge}
+Spec = Convolution | Contraction | Harmonics | Symmetry
+WRITERS: dict[type, ModuleType] = {Convolution: cpp_conv, Contraction: cpp_poly, Harmonics: cpp_edge, Symmetry: cpp_symmetry}
 
 
 def covers(spec: Spec) -> bool:

@@ -15,24 +15,25 @@ import torch
 
 from adiabat.kernels import build, cpp
 from adiabat.kernels.cpp import Spec
-from adiabat.kernels.ir import Contraction, Convolution, Harmonics
+from adiabat.kernels.ir import Contraction, Convolution, Harmonics, Symmetry
 from adiabat.typing import Tensor
 
 SCALARS = {torch.float32: "float", torch.float64: "double"}
 _reason: str | None = None  # why compiled kernels were given up in this process
 
 
-def fast_for(spec: Spec, x: Tensor) -> bool:
+def fast_for(spec: Spec, x: Tensor, vmapped: bool = False) -> bool:
     """Whether compiled code does this operation on this tensor; compiles at the first asking.
 
-    The reference runs on other devices and precisions, inside torch.func transforms (vmap, jvp), on systems not tested yet, for
-    polynomials beyond `cpp.MAX_TERMS`, and, with one warning, where no library can be made.
+    The reference runs on other devices and precisions, inside torch.func transforms (jvp; vmap unless the operation has a rule for
+    it: `vmapped`), on systems not tested yet, for polynomials beyond `cpp.MAX_TERMS`, and, with one warning, where no library can
+    be made.
     """
     global _reason
     asked = wish()
     if asked == "reference" or x.device.type != "cpu" or x.dtype not in SCALARS or not sys.platform.startswith("linux"):
         return False
-    if torch._C._functorch.peek_interpreter_stack() is not None or not cpp.covers(spec):
+    if _transformed(vmapped) or not cpp.covers(spec):
         return False
     if _reason and asked != "cpp":
         return False
@@ -47,6 +48,14 @@ def fast_for(spec: Spec, x: Tensor) -> bool:
         )
         return False
     return True
+
+
+def _transformed(vmapped: bool) -> bool:
+    """Whether a torch.func transform is running that compiled code does not know."""
+    functorch = torch._C._functorch
+    if functorch.peek_interpreter_stack() is None:
+        return False
+    return not vmapped or any(it.key() != functorch.TransformType.Vmap for it in functorch.get_interpreter_stack())
 
 
 def wish() -> str:
@@ -72,6 +81,8 @@ def function(spec: str, dtype: torch.dtype, name: str):
 def parse(spec: str) -> Spec:
     if spec.isdigit():
         return Harmonics.of(spec)
+    if ";" in spec:
+        return Symmetry.of(spec)
     return Contraction.of(spec) if spec.count("|") == 2 else Convolution.of(spec)
 
 

@@ -21,6 +21,7 @@ from adiabat.irreps import Irrep, Irreps, clebsch_gordan
 from adiabat.kernels.couplings import monomials, symmetric_couplings
 
 MAX_L = 6
+MAX_ZETA = 256  # the largest exponent of a symmetry function that is multiplied out
 MAX_CORRELATION = 4
 MAX_OUTPUTS = 16  # distinct output irreps of a convolution
 
@@ -41,6 +42,31 @@ class Harmonics:
 
     def __str__(self) -> str:
         return str(self.l_max)
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """So many radial functions, and angular ones for each of `widths` × `zetas` × {−1, +1}; see `symmetry_functions`.
+
+    >>> str(Symmetry.of("8;1;1.2.4"))
+    '8;1;1.2.4'
+    """
+
+    radial: int
+    widths: int
+    zetas: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.radial < 0 or self.widths < 0 or not all(1 <= zeta <= MAX_ZETA for zeta in self.zetas):
+            raise ValueError(f"symmetry functions {self}; wanted counts, and exponents within 1…{MAX_ZETA}")
+
+    @classmethod
+    def of(cls, text: str) -> Symmetry:
+        radial, widths, zetas = text.split(";")
+        return cls(int(radial), int(widths), tuple(int(zeta) for zeta in zetas.split(".") if zeta))
+
+    def __str__(self) -> str:
+        return f"{self.radial};{self.widths};{'.'.join(map(str, self.zetas))}"
 
 
 class Path(NamedTuple):

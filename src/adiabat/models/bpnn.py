@@ -13,7 +13,7 @@ from torch import nn
 
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
-from adiabat.kernels import angular_symmetry, cosine_cutoff, distance, radial_symmetry, segment_sum
+from adiabat.kernels import segment_sum, symmetry_functions
 from adiabat.potential import Model
 from adiabat.typing import Float, Tensor
 
@@ -105,28 +105,21 @@ class SymmetryFunctions(nn.Module):
         centers = torch.linspace(min(0.5, cutoff / 4), cutoff, radial + 1, dtype=torch.float64)[:-1]
         step = (cutoff - float(centers[0])) / radial
         widths = np.linspace(cutoff / 4, cutoff, angular) if angular > 1 else [cutoff] * angular
-        sets = [(1 / (2 * float(w) ** 2), float(z), s) for w in widths for z in zetas for s in (-1.0, 1.0)]
+        self.zetas = tuple(float(zeta) for zeta in zetas)
         self.register_buffer("R_s", centers, persistent=False)
         self.register_buffer("eta", torch.full((radial,), 1 / (2 * step**2), dtype=torch.float64), persistent=False)
-        for k, part in enumerate(("angular_eta", "zeta", "lambd")):
-            self.register_buffer(part, torch.tensor([s[k] for s in sets], dtype=torch.float64), persistent=False)
+        angular_eta = torch.tensor([1 / (2 * float(w) ** 2) for w in widths], dtype=torch.float64)
+        self.register_buffer("angular_eta", angular_eta, persistent=False)
         n = len(self.elements)
-        self.size = n * radial + n * (n + 1) // 2 * len(sets)
+        self.size = n * radial + n * (n + 1) // 2 * 2 * angular * len(self.zetas)
         self.key = f"symmetry functions {cutoff} {self.elements} {radial} {angular} {tuple(zetas)}"
 
     def forward(self, graph: Graph) -> Float[Tensor, "N D"]:
-        n, kinds = graph.n_atoms, len(self.elements)
         species = graph.once(("species", self.elements), lambda: self._species(graph))
-        d = distance(graph.r)
-        fade = cosine_cutoff(d, self.cutoff)
-        radial = radial_symmetry(d, fade, graph.i, species, n, kinds, self.eta.to(d.dtype), self.R_s.to(d.dtype))
-        if not len(self.zeta):
-            return radial.flatten(1)
-        angular = angular_symmetry(
-            graph.r, d, fade, graph.triplets, graph.i, species, n, kinds,
-            self.angular_eta.to(d.dtype), self.zeta.to(d.dtype), self.lambd.to(d.dtype), fade_far=lambda far: cosine_cutoff(far, self.cutoff),
+        return symmetry_functions(
+            graph.r, species, graph, len(self.elements), self.cutoff, self.eta, self.R_s, self.angular_eta, self.zetas,
+            pairs=lambda: graph.triplets,
         )  # fmt: skip
-        return torch.cat([radial.flatten(1), angular.flatten(1)], 1)
 
     def with_jacobian(self, graph: Graph) -> tuple[Float[Tensor, "N D"], Float[Tensor, "E D 3"]]:
         """G and J = ∂G_i/∂r_e for the edges e of center i; no other edge moves G_i."""

@@ -18,13 +18,14 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-sanitize lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo        install what the demo needs, run it: DFT labels → potential → active learning → MD → report"
 	@echo "make test        install the rest, run all tests and doctests"
 	@echo "make test-kill   the tests that kill a campaign at random moments and resume it"
+	@echo "make test-sanitize  the generated kernels under AddressSanitizer and UBSan"
 	@echo "make check       lint, format, types, layers, docs;  make format writes the format"
 	@echo "make wheel       build dist/*.whl;  make clean removes what make made"
 
@@ -36,6 +37,11 @@ test: .stamps/test compiler
 
 test-kill: .stamps/test
 	$(BIN)/python -m pytest -m kill
+
+# The generated kernels under AddressSanitizer and UBSan; libstdc++ is loaded first, too, or torch's exceptions are not found.
+test-sanitize: .stamps/test
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0 \
+	  ADIABAT_SANITIZE=1 $(BIN)/python -m pytest tests/kernels/test_generated.py tests/kernels/test_symmetry.py
 
 lint: .stamps/test
 	$(BIN)/ruff check .

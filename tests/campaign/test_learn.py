@@ -89,6 +89,7 @@ def test_a_campaign_killed_at_random_moments_ends_with_the_same_labels(whole: Pa
         now = {str(f): f.stat().st_mtime_ns for f in folder.glob("results/*/*.json")}
         assert all(now.get(f) == t for f, t in published.items()), "a published result was lost or written again"
         published = now
+    assert published, "every kill came before the first label: none of them could have lost anything"
     finish(start(folder))
     assert {str(f): f.stat().st_mtime_ns for f in folder.glob("results/*/*.json") if str(f) in published} == published
     assert learned(folder) == learned(whole)

@@ -75,10 +75,11 @@ def explore(
         spread = _largest(committee(state.graph).outputs["forces_spread"], state.structure, len(starts))
         frames = state.to_atoms()
         for replica, atoms in enumerate(frames):
-            if running[replica]:
+            # A frame with atoms nowhere is no candidate: nobody could label it.
+            if running[replica] and np.isfinite(spread[replica]) and np.isfinite(atoms.positions).all():
                 spreads[replica, look] = spread[replica]
                 candidates.append(Candidate(atoms, float(spread[replica]), temperature_K, replica, float(time_fs)))
-        over = torch.as_tensor(spread > halt_eV_per_A) | ~state.running
+        over = torch.as_tensor(~(spread <= halt_eV_per_A)) | ~state.running  # not a number is over, too
         for replica in torch.nonzero(over)[:, 0].tolist():
             if halted[replica] is None:
                 halted[replica] = float(time_fs)

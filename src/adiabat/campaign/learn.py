@@ -173,6 +173,8 @@ class _Learning:
                 chosen: list[Candidate] = []
                 if decision.action == "label":
                     chosen = self.c.select.choose(candidates, labels, self.c.stop.labels - len(labels) - len(lone))
+                    if not chosen:
+                        decision = Decision("stop", f"{decision.why.partition(': label')[0]}, but none of them is new")
                 row = self._row(number, T, product, len(chosen), len(labels) + len(lone), decision)
                 told.append(row)
                 self.story.round(row, product, decision)
@@ -180,7 +182,7 @@ class _Learning:
                 if decision.action != "heat":
                     break
                 stage += 1
-            if decision.action == "stop" or not chosen:
+            if decision.action == "stop":
                 return told, labels
             fresh = self.shop.label([c.atoms for c in chosen], f"explored {T:g} K")
             self.judge(committee, fresh)
@@ -204,15 +206,15 @@ class _Learning:
             seed=int(rng.integers(2**31)),
         )
         uncertain = found.uncertain(self.c.stop.tolerance_eV_per_A)
-        spreads = [c.spread_eV_per_A for c in found.candidates]
+        spreads = [c.spread_eV_per_A for c in found.candidates] or [float("inf")]
         return {
             "share": found.share(self.c.stop.tolerance_eV_per_A),
             "halted": sum(h is not None for h in found.halted_fs),
             "candidates": [{k: v for k, v in vars(c).items() if k != "atoms"} for c in uncertain],
             "frames": as_json([_positions_only(c.atoms) for c in uncertain]),
             "looked_at": len(found.candidates),
-            "median": float(np.median(spreads)),
-            "largest": float(np.max(spreads)),
+            "median": _finite(np.median(spreads)),
+            "largest": _finite(np.max(spreads)),
             "time_fs": found.time_fs.tolist(),
             "spread_eV_per_A": found.spread_eV_per_A,
             "halted_fs": found.halted_fs,
@@ -318,6 +320,11 @@ class _Learning:
             "spread_max_meV_per_A": 1e3 * product["largest"],
             "decision": decision.why,
         }
+
+
+def _finite(value: float) -> float:
+    """JSON has no infinity; a spread beyond any measure is told as 10⁶ eV/Å."""
+    return float(np.nan_to_num(value, nan=1e6, posinf=1e6))
 
 
 def _positions_only(atoms: Atoms) -> Atoms:

@@ -27,6 +27,7 @@ from adiabat.analysis import (
 )
 from adiabat.analysis.vibrations import displaced
 from adiabat.campaign.options import Measure
+from adiabat.campaign.run_folder import program_version
 from adiabat.campaign.story import Story
 from adiabat.campaign.workshop import Workshop
 from adiabat.data.structure import labels, to_json
@@ -91,7 +92,7 @@ def _production(shop: Workshop, options: Measure, model: Path, start: Atoms, see
                 ensemble,
                 "adiabat.campaign.runs:production",
                 {**arguments, **where},
-                {**arguments, "model": digest, "atoms": to_json(start)},
+                {**arguments, "model": digest, "adiabat": program_version(), "atoms": to_json(start)},
             )
         )
     return shop.compute(tasks)

@@ -77,13 +77,15 @@ class Workshop:
     def clock(self, what: str) -> Iterator[None]:
         """Count the wall-clock time of what happens inside, in `timing.json`: summed over all starts of the campaign."""
         begun = time.monotonic()
-        yield
-        spent = self.folder.read_json("timing.json") or {}
-        now = time.monotonic()
-        spent[what] = spent.get(what, 0.0) + now - begun
-        spent["in all"] = spent.get("in all", 0.0) + now - self._counted
-        self._counted = now
-        self.folder.write_json("timing.json", spent)
+        try:
+            yield
+        finally:  # an interrupted stage cost its time, too
+            spent = self.folder.read_json("timing.json") or {}
+            now = time.monotonic()
+            spent[what] = spent.get(what, 0.0) + now - begun
+            spent["in all"] = spent.get("in all", 0.0) + now - self._counted
+            self._counted = now
+            self.folder.write_json("timing.json", spent)
 
     def spent(self) -> dict[str, float]:
         """Wall-clock seconds by what they were spent on, the rest as "other", and "in all"."""

@@ -294,8 +294,9 @@ def test_a_model_does_not_guess_about_elements_it_has_not_seen(trained):
 def interrupted(place: Path, *arguments: str, when, by=signal.SIGINT):
     """The command, interrupted as soon as `when()` holds."""
     process = subprocess.Popen(
-        command(*arguments), cwd=place, env=FAST, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        command(*arguments), cwd=place, env=FAST, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it, and so would we
+    )  # fmt: skip
     end = time.monotonic() + 60
     while not when() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)

@@ -22,6 +22,7 @@ WATER: dict[str, Any] = {
     "select": {"per_round": 12},
     "stop": {"labels": 80, "tolerance_eV_per_A": 0.03},
     "budget_s": 300.0,
+    "budgets_s": {"label": 80.0, "sample": 10.0, "train": 90.0, "explore": 30.0, "md": 80.0, "other": 10.0},
 }
 
 

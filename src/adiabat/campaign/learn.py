@@ -49,7 +49,7 @@ def learn(config: str | Path | Mapping[str, Any], *, out: str | Path | None = No
     labeler = build(campaign.labeler, LABELERS, where="labeler")
     torch.set_num_threads(campaign.threads)
     options = {k: v for k, v in as_mapping(campaign).items() if k != "out"}
-    folder = RunFolder(campaign.out, options, kind="learn", free=("workers", "threads", "budget_s"))
+    folder = RunFolder(campaign.out, options, kind="learn", free=("workers", "threads", "budget_s", "budgets_s"))
     with folder, Workshop(folder, labeler, campaign.workers, say or (lambda *_: None)) as workshop:
         _Learning(campaign, workshop, labeler).tell()
     return folder.folder
@@ -286,7 +286,8 @@ class _Learning:
         rows = self.shop.label_costs(kinds)
         n = len(labels) + len(lone)
         wall = spent.pop("in all")
-        self.story.costs(spent, rows, self.shop.pool_size, self.c.budget_s)
+        for stage, used in self.story.costs(spent, rows, self.shop.pool_size):
+            self.shop.say("budget", f"{stage} took longer than its {self.c.budgets_s[stage]:g} s", used_s=used)
         summary = {
             "labels": n,
             "energy_mae_meV_per_atom": found["energy_mae_meV_per_atom"],

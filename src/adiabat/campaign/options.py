@@ -10,7 +10,7 @@ from typing import Any
 from ase import Atoms
 
 from adiabat.active import Selection, StopRule
-from adiabat.config import ConfigError, build, checked
+from adiabat.config import ConfigError, build, checked, nearest
 from adiabat.data.formats import read
 from adiabat.labelers import LABELERS
 from adiabat.models import MODELS
@@ -101,8 +101,9 @@ class Campaign:
     `structure` is a file, or the name of a molecule ASE knows (``H2O``); `labeler` the reference engine; `model` a family with its
     options; `fit` options of the training in each round, `finish` those that differ in the last one; `members` the committee's
     size. `workers` label side by side (None: one a core); `threads` train and explore: one is fastest for small graphs, whose
-    operations are too short to share. The blocks `start`, `explore`, `select`, `stop`, `test`, `measure` and `targets` are
-    described where they are defined.
+    operations are too short to share. `budget_s` is the wall-clock time aimed at, `budgets_s` the same by stage
+    (label, sample, train, explore, md, other): nothing is stopped by them, the report says what was used beside them. The blocks
+    `start`, `explore`, `select`, `stop`, `test`, `measure` and `targets` are described where they are defined.
     """
 
     structure: str
@@ -121,6 +122,7 @@ class Campaign:
     targets: Targets = field(default_factory=Targets)
     name: str = "model"
     budget_s: float | None = None
+    budgets_s: dict[str, float] = field(default_factory=dict)
     workers: int | None = None
     threads: int = 1
     seed: int = 0
@@ -135,6 +137,7 @@ BLOCKS = {
     "measure": Measure,
     "targets": Targets,
 }
+STAGES = ("label", "sample", "train", "explore", "md", "other")  # by which wall-clock time is counted
 
 
 def parse(given: Mapping[str, Any]) -> Campaign:
@@ -150,6 +153,11 @@ def parse(given: Mapping[str, Any]) -> Campaign:
     campaign = Campaign(**known, **blocks)
     for block, registry in (("labeler", LABELERS), ("model", MODELS)):
         build(getattr(campaign, block), registry, where=block)
+    for stage, seconds in campaign.budgets_s.items():
+        if stage not in STAGES:
+            raise ConfigError(f"budgets_s: there is no stage {stage!r}; {nearest(stage, STAGES)}")
+        if not seconds > 0:
+            raise ConfigError(f"budgets_s.{stage}: {seconds:g} came; wanted a positive number of seconds")
     if campaign.members < 2:
         raise ConfigError(f"members: {campaign.members} came; active learning judges by a committee, which needs at least 2")
     return campaign

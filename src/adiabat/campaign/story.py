@@ -174,11 +174,13 @@ class Story:
     def vibrations(self, modes: Sequence[Mapping[str, Any]]) -> None:
         self.sections.put("vibrations", reference=self._theory(), modes=list(modes), note="harmonic, each at its own minimum")
 
-    def costs(
-        self, spent: Mapping[str, float], rows: Sequence[Mapping[str, Any]], workers: int, budget_s: float | None
-    ) -> None:
-        self.sections.put("time_budget", budget_s=budget_s, stages=[{"name": k, "wall_s": v} for k, v in spent.items()])
+    def costs(self, spent: Mapping[str, float], rows: Sequence[Mapping[str, Any]], workers: int) -> list[tuple[str, float]]:
+        """Where the time went; the stages, with what they used, that exceeded their budgets."""
+        budgets = self.c.budgets_s
+        stages = [{"name": k, "wall_s": v, **({"budget_s": budgets[k]} if k in budgets else {})} for k, v in spent.items()]
+        self.sections.put("time_budget", budget_s=self.c.budget_s, stages=stages)
         self.sections.put("label_cost", workers=workers, wall_s=spent["label"], rows=list(rows))
+        return [(k, v) for k, v in spent.items() if v > budgets.get(k, float("inf"))]
 
     def verdicts(self, summary: Mapping[str, Any], results: Mapping[str, Any], targets: Targets) -> None:
         tiles: list[dict[str, Any]] = [

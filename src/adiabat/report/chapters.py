@@ -170,6 +170,17 @@ def training(data: forms.Training) -> Block:
     return Block(f"Best validation loss: {'; '.join(best)}." if best else "")
 
 
+def time_budget(data: forms.TimeBudget) -> Block:
+    over = [
+        f"{s.name} ({show(s.wall_s)} s of {show(s.budget_s)} s)"
+        for s in data.stages
+        if s.wall_s is not None and s.budget_s is not None and s.wall_s > s.budget_s
+    ]
+    if over:
+        return Block(f"Over budget: {', '.join(over)}. A budget is an aim: nothing was cut short.")
+    return Block("Every stage with a budget kept it." if any(s.budget_s is not None for s in data.stages) else "")
+
+
 def label_cost(data: forms.LabelCost) -> Block:
     def each(total, count):
         return None if total is None or not count else total / count
@@ -241,6 +252,6 @@ def versions(data: forms.Versions) -> Block:
 BLOCKS: dict[str, Callable[[Any], Block]] = {
     "settings": settings, "methods": methods, "errors_by_kind": errors_by_kind, "uncertainty": uncertainty,
     "distributions": distributions, "vibrations": vibrations, "nve": nve, "nvt": nvt, "rounds": rounds,
-    "exploration": exploration, "training": training, "label_cost": label_cost, "data_gate": data_gate,
+    "exploration": exploration, "training": training, "time_budget": time_budget, "label_cost": label_cost, "data_gate": data_gate,
     "model_gate": model_gate, "versions": versions,
 }  # fmt: skip

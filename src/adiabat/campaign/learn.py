@@ -7,6 +7,7 @@ folder, labels from the ledger. So it may be killed anywhere and run again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -170,24 +171,52 @@ class _Learning:
                     labels=len(labels) + len(lone),
                     rounds=number,
                 )
-                chosen: list[Candidate] = []
+                fresh: list[Atoms] = []
+                chosen = 0
                 if decision.action == "label":
-                    chosen = self.c.select.choose(candidates, labels, self.c.stop.labels - len(labels) - len(lone))
-                    if not chosen:
-                        decision = Decision("stop", f"{decision.why.partition(': label')[0]}, but none of them is new")
-                row = self._row(number, T, product, len(chosen), len(labels) + len(lone), decision)
+                    fresh, chosen, decision = self.telling(candidates, labels, lone, T, number, decision)
+                else:
+                    self.shop.say("explore", f"round {number}, {decision.why}")
+                row = self._row(number, T, product, chosen, len(labels) + len(lone), decision)
                 told.append(row)
                 self.story.round(row, product, decision)
-                self.shop.say("explore", f"round {number}, {decision.why}")
                 if decision.action != "heat":
                     break
                 stage += 1
             if decision.action == "stop":
                 return told, labels
-            fresh = self.shop.label([c.atoms for c in chosen], f"explored {T:g} K")
             self.judge(committee, fresh)
             labels = labels + fresh
             number += 1
+
+    def telling(
+        self, candidates: list[Candidate], labels: list[Atoms], lone: list[Atoms], T: float, number: int, decision: Decision
+    ) -> tuple[list[Atoms], int, Decision]:
+        """The most telling candidates, labeled; how many were asked for; what is decided now.
+
+        Where the engine refuses every one of them, the next candidates are asked for, far from those, until none is left.
+        """
+        fresh: list[Atoms] = []
+        refused: list[Atoms] = []
+        self.shop.say("explore", f"round {number}, {decision.why}")
+        seen = decision.why.partition(": label")[0]
+        while not fresh:
+            rest = [c for c in candidates if all(c.atoms is not a for a in refused)]
+            chosen = self.c.select.choose(rest, [*labels, *refused], self.c.stop.labels - len(labels) - len(lone))
+            if not chosen:
+                why = f"none of {len(refused)} could be labeled" if refused else "none of them is new"
+                decision = Decision("stop", f"{seen}, but {why}")
+                self.shop.say("explore", f"round {number}, {decision.why}")
+                return [], len(refused), decision
+            fresh = self.shop.label([c.atoms for c in chosen], f"explored {T:g} K", needed=False)
+            if not fresh:
+                self.shop.say(
+                    "label", f"round {number}, {T:g} K: none of {len(chosen)} frames could be labeled; on with the next"
+                )
+                refused += [c.atoms for c in chosen]
+        if refused:
+            decision = replace(decision, why=f"{decision.why} ({len(refused)} others could not be labeled)")
+        return fresh, len(refused) + len(chosen), decision
 
     def explored(self, committee: Committee, atoms: Atoms, labels: Sequence[Atoms], T: float, number: int) -> dict[str, Any]:
         """One exploration as a product: the uncertain frames, and the series the report shows."""

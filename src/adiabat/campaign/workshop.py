@@ -96,10 +96,11 @@ class Workshop:
         spent["other"] = max(0.0, total - sum(spent.values()))
         return {**spent, "in all": total}
 
-    def label(self, frames: Sequence[Atoms], kind: str, *, keep: bool = True) -> list[Atoms]:
-        """Labeled copies in order; frames no engine could label are left out, told and kept in `failures`.
+    def label(self, frames: Sequence[Atoms], kind: str, *, keep: bool = True, needed: bool = True) -> list[Atoms]:
+        """Labeled copies in order; frames the engine could not label are left out, told and kept in `failures`.
 
-        `keep` puts them into the store of training labels. Each carries `kind` as its config_type.
+        `keep` puts them into the store of training labels; `needed` makes it an error if none could be labeled. Each carries
+        `kind` as its config_type.
         """
         frames = [_of_kind(a, kind) for a in frames]
         tasks = [self._task(a) for a in frames]
@@ -128,7 +129,7 @@ class Workshop:
             atoms = from_json(outcome.result["atoms"])
             atoms.info.update(frame.info)
             labeled.append(atoms)
-        if not labeled:
+        if not labeled and needed:
             last = self.failures[-1][1].failure
             why = last.message if last else "no reason given"
             raise LabelError(
@@ -136,7 +137,7 @@ class Workshop:
                 last.kind if last and last.kind in ("not_converged", "bad_input", "engine_missing", "resources") else "crashed",
                 last.cure if last else "look at the ledger",
             )
-        if keep:
+        if keep and labeled:
             self.store.add(labeled)
         return labeled
 

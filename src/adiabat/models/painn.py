@@ -10,10 +10,12 @@ from torch import nn
 
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
-from adiabat.kernels import Convolution, bessel, cosine_cutoff, distance, edge_conv, edge_geometry
+from adiabat.kernels import Convolution, bessel, cosine_cutoff, edge_conv, edge_geometry, gaussians
 from adiabat.nn import RadialTable, WithLoneAtoms
 from adiabat.potential import Model
 from adiabat.typing import Tensor
+
+BASES = {"bessel": bessel, "gaussians": gaussians}
 
 
 class PaiNN(Model):
@@ -26,25 +28,54 @@ class PaiNN(Model):
     | Δv_i = Σ_j v_j ∘ φ_vv(s_j) ∘ W_vv(d_ij) + φ_vs(s_j) ∘ W_vs(d_ij) r̂_ij | `Message`, paths 1o → 1o and 0e → 1o |
     | Δs_i = a_ss + a_sv ⟨U v_i, V v_i⟩, Δv_i = a_vv U v_i, all a of (s_i, ‖V v_i‖) | `Update` |
 
-    `cutoff` in Å; `channels` is F; `radial` the number of Bessel functions; `elements` may be left to the training data.
+    Three things the paper leaves open are as in schnetpack 2: W has a bias, faded by the cutoff like the rest; ‖V v‖ is
+    √(|V v|² + ε), which has no kink at v = 0, where every centrosymmetric site lies; `basis` may be "gaussians" instead of the
+    paper's "bessel". The last update moves no vectors, for nobody reads them, and the readout ends without a bias, for the lone
+    atom's energy takes it away again.
+
+    `cutoff` in Å; `channels` is F; `radial` the number of basis functions; `intervals` those of the splines that W_s, W_vv and
+    W_vs are kept as; `epsilon` is ε; `elements` may be left to the training data.
     """
 
     name = "painn"
 
     def __init__(
-        self, cutoff: float = 5.0, channels: int = 128, layers: int = 3, radial: int = 20, elements: list[str] | None = None
+        self,
+        cutoff: float = 5.0,
+        channels: int = 128,
+        layers: int = 3,
+        radial: int = 20,
+        elements: list[str] | None = None,
+        basis: str = "bessel",
+        epsilon: float = 1e-8,
+        intervals: int = 256,
     ) -> None:
         super().__init__()
+        if basis not in BASES:
+            raise ValueError(f"painn.basis: {basis!r} came; wanted {' or '.join(BASES)}")
+        if not epsilon > 0:
+            raise ValueError(f"painn.epsilon: {epsilon} came; wanted a small positive number, it rounds the kink of a norm")
         self.cutoff = float(cutoff)
         if elements is None:
             return
         self.elements = periodic_table.numbers(elements)
         self.embedding = nn.Parameter(torch.randn(len(self.elements), channels))
-        self.messages = nn.ModuleList(Message(self.cutoff, channels, radial, first=t == 0) for t in range(layers))
-        self.updates = nn.ModuleList(Update(channels) for _ in range(layers))
-        self.readout = dense(channels, channels // 2, 1)
+
+        def functions(d: Tensor) -> Tensor:  # the 1 is the bias of W
+            known = torch.cat([BASES[basis](d, cutoff, radial), torch.ones_like(d)[:, None]], 1)
+            return known * cosine_cutoff(d, cutoff)[:, None]
+
+        filters = (RadialTable(self.cutoff, functions, 2 + (t > 0), channels, intervals=intervals) for t in range(layers))
+        self.messages = nn.ModuleList(Message(self.cutoff, channels, table) for table in filters)
+        self.updates = nn.ModuleList(Update(channels, epsilon, last=t == layers - 1) for t in range(layers))
+        self.readout = dense(channels, channels // 2, 1, bias=False)
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
+        surroundings, energies = self.outright(graph)
+        return {"energies": surroundings.relative(energies)}
+
+    def outright(self, graph: Graph) -> tuple[WithLoneAtoms, Tensor]:
+        """The edges with a lone atom of each species appended, and all their energies as the network tells them, eV."""
         if self.elements is None:
             raise ValueError("painn: its elements are not known yet; give them, or let `fit` take them from the training data")
         surroundings = graph.once(("lone atoms too", self.elements), lambda: WithLoneAtoms(graph, self.elements))
@@ -53,22 +84,17 @@ class PaiNN(Model):
         v = torch.zeros_like(s)[:, None].expand(-1, 3, -1)  # N 3 F
         for message, update in zip(self.messages, self.updates, strict=True):
             s, v = update(*message(s, v, Y, d, surroundings))
-        return {"energies": surroundings.relative(self.readout(s)[:, 0])}
+        return surroundings, self.readout(s)[:, 0]
 
 
 class Message(nn.Module):
     """What the neighbors say; in the first layer all v_j are zero, and so is their path."""
 
-    def __init__(self, cutoff: float, channels: int, radial: int, first: bool) -> None:
+    def __init__(self, cutoff: float, channels: int, table: RadialTable) -> None:
         super().__init__()
-        self.cutoff = cutoff
-        self.conv = Convolution.of("0e+0e|0.0.0e,1.1.1o" if first else "0e+0e+1o|0.0.0e,1.1.1o,2.0.1o")
+        self.cutoff, self.filter = cutoff, table
+        self.conv = Convolution.of("0e+0e|0.0.0e,1.1.1o" if table.shape[0] == 2 else "0e+0e+1o|0.0.0e,1.1.1o,2.0.1o")
         self.phi = dense(channels, channels, len(self.conv.paths) * channels)
-
-        def basis(d: Tensor) -> Tensor:  # the 1 is the bias of W, faded like the rest
-            return torch.cat([bessel(d, cutoff, radial), torch.ones_like(d)[:, None]], 1) * cosine_cutoff(d, cutoff)[:, None]
-
-        self.filter = RadialTable(cutoff, basis, len(self.conv.paths), channels)
 
     def forward(self, s: Tensor, v: Tensor, Y: Tensor, d: Tensor, at: WithLoneAtoms) -> tuple[Tensor, Tensor]:
         phi = self.phi(s).unflatten(-1, (len(self.conv.paths), -1))  # φ_s, φ_vs, φ_vv
@@ -80,22 +106,26 @@ class Message(nn.Module):
 class Update(nn.Module):
     """What an atom makes of it: scalars and vectors mix through norms and scalar products."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, epsilon: float, last: bool) -> None:
         super().__init__()
+        self.epsilon, self.last = epsilon, last
         self.U = nn.Parameter(torch.randn(channels, channels) / channels**0.5)
         self.V = nn.Parameter(torch.randn(channels, channels) / channels**0.5)
-        self.a = dense(2 * channels, channels, 3 * channels)
+        self.a = dense(2 * channels, channels, (2 if last else 3) * channels)
 
     def forward(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         Uv, Vv = v @ self.U, v @ self.V  # N 3 F
-        a_ss, a_sv, a_vv = self.a(torch.cat([s, distance(Vv.transpose(1, 2))], 1)).chunk(3, 1)
-        return s + a_ss + a_sv * (Uv * Vv).sum(1), v + a_vv[:, None] * Uv
+        norm = (Vv.square().sum(1) + self.epsilon).sqrt()  # N F
+        a_ss, a_sv, *a_vv = self.a(torch.cat([s, norm], 1)).chunk(2 if self.last else 3, 1)
+        s = s + a_ss + a_sv * (Uv * Vv).sum(1)
+        return s, v if self.last else v + a_vv[0][:, None] * Uv
 
 
-def dense(a: int, hidden: int, b: int) -> nn.Sequential:
+def dense(a: int, hidden: int, b: int, bias: bool = True) -> nn.Sequential:
     """Two layers with silu between them; weights by Glorot and Bengio (AISTATS 2010), as in the paper's code."""
-    layers = nn.Sequential(nn.Linear(a, hidden), nn.SiLU(), nn.Linear(hidden, b))
+    layers = nn.Sequential(nn.Linear(a, hidden), nn.SiLU(), nn.Linear(hidden, b, bias=bias))
     for layer in (layers[0], layers[2]):
         nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     return layers

@@ -1,0 +1,73 @@
+"""PaiNN from schnetpack: the golden numbers are its own, of version 2.2.0 in float64 (radial buffers too), with random weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+from adiabat.deploy.importers.schnetpack import painn, read
+from adiabat.graph import Graph
+
+FILE = Path(__file__).parents[1] / "golden/painn-schnetpack-2.2.0.npz"
+
+
+@pytest.fixture(params=["gaussians", "bessel"])
+def golden(request):
+    known = read(FILE)
+    return {k.removeprefix(request.param + "/"): v for k, v in known.items() if k.startswith(request.param) or "/" not in k}
+
+
+def parts(golden):
+    answers = {"positions", "numbers", "energy", "forces"}
+    atoms = Atoms(golden["numbers"].numpy(), golden["positions"].numpy())
+    return {k: v for k, v in golden.items() if k not in answers}, atoms
+
+
+def test_it_is_the_same_function(golden):
+    numbers, atoms = parts(golden)
+    potential = painn(numbers, ["H", "C", "O"], intervals=2048)
+    mine = potential(Graph.of(atoms, potential.cutoff))
+    # what is left is the splines': 1e-3 Å between knots, errors of h⁴ and h³
+    assert abs(mine.energy - golden["energy"]).max() / len(atoms) < 1e-9
+    assert abs(mine.forces - golden["forces"]).max() < 1e-8
+
+
+def test_the_splines_error_falls_with_their_intervals(golden):
+    numbers, atoms = parts(golden)
+    errors = []
+    for intervals in (64, 512):
+        potential = painn(numbers, ["H", "C", "O"], intervals=intervals)
+        errors.append(float(abs(potential(Graph.of(atoms, potential.cutoff)).forces - golden["forces"]).max()))
+    assert errors[1] < errors[0] / 100  # a derivative loses one power: 8³, less where a pair sits well between knots
+
+
+def test_a_lone_atom_keeps_its_energy(golden):
+    """schnetpack leaves it in the network: far atoms must add to what it says of the molecule."""
+    numbers, _ = parts(golden)
+    potential = painn(numbers, ["H", "C", "O"])
+    alone = [float(potential(Graph.of(Atoms(s), potential.cutoff)).energy) for s in ("H", "O")]
+    far = float(potential(Graph.of(Atoms("HO", [[0, 0, 0], [0, 0, 9]]), potential.cutoff)).energy)
+    assert abs(far - sum(alone)) < 1e-12 and min(map(abs, alone)) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"representation.cutoff_fn.cutoff": None}, "not the numbers of a schnetpack PaiNN"),
+        ({"representation.electronic_embeddings.0.weight": torch.ones(3)}, "no counterpart"),
+        ({"output_modules.0.outnet.1.bias": None}, "readout of two layers"),
+    ],
+)
+def test_what_is_not_known_is_refused(golden, change, words):
+    numbers, _ = parts(golden)
+    numbers = {k: v for k, v in {**numbers, **change}.items() if v is not None}
+    with pytest.raises(ValueError, match=words):
+        painn(numbers, ["H", "C", "O"])
+
+
+def test_pickles_are_refused(tmp_path):
+    np.savez(tmp_path / "model.npz", x=np.array([object()], dtype=object))
+    with pytest.raises(ValueError, match="pickle"):
+        read(tmp_path / "model.npz")

@@ -74,6 +74,25 @@ def test_a_group_stays_whole(molecules):
         assert {k % 8 for k in side} & {k % 8 for k in set(range(40)) - set(side)} == set()
 
 
+def test_a_side_is_a_sample_of_the_whole(molecules):
+    """Frames in groups come to the validation side as often as those that stand alone."""
+    for k, atoms in enumerate(molecules[:20]):
+        atoms.info["group"] = k // 4
+    together = groups(molecules)
+    assert len(set(together)) == 25
+    grouped = [sum(k < 20 for k in split(molecules, (0.8, 0.2, 0.0), seed=s).validation) for s in range(200)]
+    # Half of 8 frames; a standard deviation below 3 in each of 200 draws puts the mean's at 0.2. The smallest first would give 0.
+    assert np.mean(grouped) == pytest.approx(4, abs=1)
+
+
+def test_isolated_atoms_are_not_held_out(molecules):
+    lone = [Atoms(s, info={"config_type": "isolated_atom"}) for s in "CHO"]
+    for seed in range(20):
+        sides = split([*lone, *molecules], (0.4, 0.3, 0.3), seed=seed)
+        assert {0, 1, 2} <= set(sides.train)
+        assert [len(side) for side in sides] == [16 + 3, 12, 12]
+
+
 def test_what_cannot_be_split_says_why(molecules):
     with pytest.raises(ValueError, match="5 frames form 1 groups.*wanted at least 3; add other structures"):
         split([molecules[0]] * 5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,9 @@ from adiabat.data.structure import labels
 from adiabat.graph import Graph
 from adiabat.models import BPNN, LennardJones
 from adiabat.potential import Potential
-from adiabat.training import fit
+from adiabat.training import Uncalibrated, fit
+from adiabat.training.loss import Loss
+from adiabat.training.problem import pose
 from training.sets import copper, emt, water, without
 
 
@@ -67,7 +71,7 @@ def test_a_model_tells_where_it_comes_from(tmp_path):
     meta = told["metadata"]
     assert meta["level_of_theory"] == "EMT"
     assert meta["training"] | {"data_hash": None} == {
-        "n_train": 8, "n_validation": 3, "members": 2, "seed": 0, "epochs": 5, "data_hash": None,
+        "n_train": 8, "n_validation": 3, "members": 2, "seed": 0, "epochs": 5, "data_hash": None, "optimizer": "lbfgs", "kept": "last",
     }  # fmt: skip
     assert len(meta["training"]["data_hash"]) == 64
     assert set(meta["calibration"]["scale"]) == {"forces", "energy"}
@@ -203,14 +207,83 @@ def test_patience_ends_a_training_that_no_longer_improves():
     assert potential.metadata["training"]["epochs"] == 4
 
 
-def test_the_best_parameters_are_kept_not_the_last():
-    """Too long a step: the errors go up and down, and what comes back is from the best of the checks."""
+UP_AND_DOWN = {
+    "optimizer": {"sgd": {"lr": 0.05, "momentum": 0.97}},
+    "schedule": "constant",
+    "loss": {"energy": 0.0},
+    "epochs": 30,
+}
+
+
+@pytest.mark.parametrize("keep", ["auto", "best", "last"])
+def test_the_parameters_that_were_asked_for_are_kept(keep):
+    """Too long a step: the errors go up and down, so the best check is not the last."""
     train, held, seen = list(water(10)), list(water(4, seed=9)), []
-    options = {"optimizer": {"sgd": {"lr": 0.05, "momentum": 0.97}}, "schedule": "constant", "loss": {"energy": 0.0}}
-    potential = fit(BPNN(cutoff=3.0, hidden=[4]), train, held, epochs=30, progress=seen.append, **options)
-    assert seen[-1]["validation"] != min((m["validation"] for m in seen), key=lambda v: v["force_rmse_meV_per_A"])
-    best = min(m["validation"]["force_rmse_meV_per_A"] for m in seen)
-    assert potential.metadata["metrics"]["validation"]["force_rmse_meV_per_A"] == pytest.approx(best, rel=1e-9)
+    potential = fit(BPNN(cutoff=3.0, hidden=[4]), train, held, keep=keep, progress=seen.append, **UP_AND_DOWN)
+    errors = [m["validation"]["force_rmse_meV_per_A"] for m in seen]
+    assert errors[-1] > 1.01 * min(errors)
+    wanted = errors[-1] if keep == "last" else min(errors)
+    assert potential.metadata["metrics"]["validation"]["force_rmse_meV_per_A"] == pytest.approx(wanted, rel=1e-9)
+
+
+def test_a_committee_that_keeps_its_last_epoch_is_not_chosen_by_its_held_out_frames():
+    """Held-out frames that lie change the calibration, and no weight."""
+    train, held = list(water(10)), list(water(4, seed=9))
+    liars = [emt(a) for a in held]
+    for a in liars:
+        a.calc.results["forces"] = a.calc.results["forces"] + np.random.default_rng(1).normal(0, 3, (3, 3))
+    options = {"members": 2, "optimizer": "lbfgs", "epochs": 30}
+    a, b = (fit(BPNN(cutoff=3.0, **SMALL), train, part, **options) for part in (held, liars))
+    assert all(torch.equal(value, b.state_dict()[name]) for name, value in a.state_dict().items())
+    assert b.calibration["forces"] > a.calibration["forces"]
+
+
+def test_patience_asks_for_the_best():
+    frames = list(water(6))
+    kept = [
+        fit(BPNN(cutoff=3.0, hidden=[2]), frames, frames[:2], epochs=2, optimizer=o, patience=p).metadata["training"]["kept"]
+        for o, p in (("lbfgs", None), ("lbfgs", 5), ("adamw", None))
+    ]
+    assert kept == ["last", "best", "best"]
+    with pytest.raises(ValueError, match=r"fit.keep: 'first' came; wanted 'auto', 'best'"):
+        fit(BPNN(cutoff=3.0, hidden=[2]), frames, frames[:2], epochs=1, keep="first")
+
+
+def test_a_committee_that_held_nothing_out_says_that_it_is_not_calibrated():
+    few, enough = list(water(6)), list(water(14))
+    for frames, held in ((few, None), (enough, [])):
+        with pytest.warns(Uncalibrated, match="no frame was held out"):
+            potential = fit(BPNN(cutoff=3.0, hidden=[2]), frames, held, members=2, epochs=1)
+        assert potential.calibration == {"forces": 1.0, "energy": 1.0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Uncalibrated)
+        potential = fit(BPNN(cutoff=3.0, hidden=[2]), enough, members=2, epochs=1)
+        fit(BPNN(cutoff=3.0, hidden=[2]), few, epochs=1)  # one potential has no spread to calibrate
+    assert potential.metadata["training"]["n_validation"] == 1 and potential.calibration["forces"] != 1.0
+
+
+def test_a_member_leaves_neighbors_in_time_out_together():
+    frames = [emt(a, trajectory=f"run {k // 5}", step=k) for k, a in enumerate(water(40))]
+    loss = Loss()
+    problem = pose(
+        BPNN(cutoff=3.0, hidden=[2]), frames, [], members=4, leave_out=0.2, seed=2, reference="auto", wall=True, loss=loss,
+        dtype=torch.float64, device="cpu", remember_MB=0.0, options={},
+    )  # fmt: skip
+    seen = torch.cat([graph.weight for graph in problem.train]).reshape(8, 5, 4)  # trajectory, frame, member
+    assert (seen == seen[:, :1]).all()
+    left_out = (seen[:, 0] == 0).sum(0)
+    # A fifth of eight trajectories is 1.6: a window of that length holds the middle of one or two.
+    assert set(left_out.tolist()) <= {1, 2} and ((seen[:, 0] == 0).sum(1) <= 1).all()
+
+
+@pytest.mark.parametrize(
+    "hidden, options, wanted",
+    [([4], {}, "lbfgs"), ([4], {"dtype": "float32"}, "adamw"), ([200, 200], {}, "adamw"), ([4], {"optimizer": "sgd"}, "sgd")],
+)
+def test_few_parameters_on_few_frames_are_trained_by_curvature(hidden, options, wanted):
+    frames = list(water(6))
+    potential = fit(BPNN(cutoff=3.0, hidden=hidden), frames, frames[:2], epochs=1, **options)
+    assert potential.metadata["training"]["optimizer"] == wanted
 
 
 def test_what_is_remembered_changes_no_training():

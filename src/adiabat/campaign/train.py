@@ -116,7 +116,7 @@ def check_fit(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of `training.fit`, checked before anything is read or written."""
     found = checked(training.fit, options, where="fit", given=GIVEN)
     for name, registry in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("average", AVERAGES)):
-        if name in found:
+        if name in found and (name, found[name]) != ("optimizer", "auto"):
             build(found[name], registry, where=f"fit.{name}")
     if found.get("loss") is not None:
         from adiabat.training.loss import Loss

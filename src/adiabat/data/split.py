@@ -2,6 +2,7 @@
 
 The same: equal content hash, or equal up to rotation, reflection, order of atoms and choice of cell, seen by a fingerprint of
 distances. Next to it: frames of one `info["trajectory"]` are cut into blocks, frames of one `info["group"]` stay whole.
+Isolated atoms are no examples but the zero of energy, so they stand on the training side.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from ase import Atoms
 
+from adiabat.data.composition import is_isolated
 from adiabat.data.geometry import pairs
 from adiabat.data.structure import content_hash
 
@@ -41,27 +43,33 @@ def split(frames: Sequence[Atoms], fractions: tuple[float, float, float] = (0.8,
     """
     if len(fractions) != 3 or min(fractions) < 0 or not math.isclose(sum(fractions), 1.0, abs_tol=1e-6):
         raise ValueError(f"split: fractions {fractions} came, wanted three numbers ≥ 0 that sum to 1, as (0.8, 0.1, 0.1)")
-    together = groups(frames)
+    lone = [k for k, atoms in enumerate(frames) if is_isolated(atoms)]
+    examples = [k for k, atoms in enumerate(frames) if not is_isolated(atoms)]
     members: dict[int, list[int]] = defaultdict(list)
-    for k, group in enumerate(together):
+    for k, group in zip(examples, groups([frames[k] for k in examples]), strict=True):
         members[group].append(k)
     wanted = [side for side in range(3) if fractions[side] > 0]
     if len(members) < len(wanted):
         raise ValueError(
-            f"split: {len(frames)} frames form {len(members)} groups of duplicates or trajectory neighbors, wanted at least "
+            f"split: {len(examples)} frames form {len(members)} groups of duplicates or trajectory neighbors, wanted at least "
             f"{len(wanted)}; add other structures, or set a fraction to 0"
         )
     blocks = list(members.values())
+    # In random order, whatever their length: a side of the smallest blocks alone would be no sample of the whole.
     np.random.default_rng(seed).shuffle(blocks)
-    blocks.sort(key=len, reverse=True)  # stable: the large first, the rest by chance
-    targets = [max(1.0, f * len(frames)) if f > 0 else 0.0 for f in fractions]
-    targets[0] += len(frames) - sum(targets)
+    targets = [max(1.0, f * len(examples)) if f > 0 else 0.0 for f in fractions]
+    targets[0] += len(examples) - sum(targets)
     sides: list[list[int]] = [[], [], []]
     for k, block in enumerate(blocks):
         empty = [side for side in wanted if not sides[side]]
-        choice = empty if len(blocks) - k <= len(empty) else wanted
-        best = max(choice, key=lambda side: targets[side] - len(sides[side]) - len(block) * (side != 0) * 0.5)
+        if len(blocks) - k <= len(empty):
+            best = empty[0]
+        else:  # the side that lacks most of its share, among those that the block brings nearer to it
+            lacks = [targets[side] - len(sides[side]) for side in range(3)]
+            near = [side for side in wanted if lacks[side] >= 0.5 * len(block)] or [max(wanted, key=lambda side: lacks[side])]
+            best = max(near, key=lambda side: lacks[side] / targets[side])
         sides[best].extend(block)
+    sides[0].extend(lone)
     return Split(*(sorted(side) for side in sides))
 
 

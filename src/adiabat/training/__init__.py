@@ -10,6 +10,6 @@
 | `checkpoint` | where a training stands, exactly |
 """
 
-from adiabat.training.fit import fit
+from adiabat.training.fit import Uncalibrated, fit
 
-__all__ = ["fit"]
+__all__ = ["Uncalibrated", "fit"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from adiabat.graph import Graph
 from adiabat.potential import Model, Potential
 from adiabat.training import checkpoint
 from adiabat.training.loss import Loss, Sum, squared_errors
-from adiabat.training.optimizers import OPTIMIZERS
+from adiabat.training.optimizers import OPTIMIZERS, automatic
 from adiabat.training.problem import Problem, pose
 from adiabat.training.schedule import AVERAGES, SCHEDULES
 from adiabat.typing import Tensor
@@ -41,9 +42,10 @@ def fit(
     leave_out: float = 0.1,
     epochs: int = 500,
     patience: int | None = None,
-    optimizer: Any = "adamw",
+    optimizer: Any = "auto",
     schedule: Any = "cosine",
     average: Any = "none",
+    keep: Literal["auto", "best", "last"] = "auto",
     loss: Any = None,
     batch_edges: int | None = None,
     reference_energies: Any = "auto",
@@ -60,17 +62,22 @@ def fit(
 
     | argument | meaning |
     |---|---|
-    | `validation` | held-out frames; without them a tenth of `train`, duplicates and trajectory neighbors kept on one side |
+    | `validation` | held-out frames; without them a tenth of `train`, duplicates and trajectory neighbors kept on one side; ``[]``: none |
     | `members`, `leave_out` | a committee of that many, each without its own share of the frames; its spread is calibrated on `validation` |
     | `epochs`, `patience` | passes through the data; stop after that many checks without a better validation loss |
-    | `optimizer`, `schedule`, `average`, `loss` | by name or ``{name: {option: value}}``; `loss` as options of `Loss` |
+    | `optimizer` | ``adamw``, ``sgd``, ``lbfgs``; ``auto``: L-BFGS for few parameters on a small set in float64, else AdamW |
+    | `schedule`, `average`, `loss` | by name or ``{name: {option: value}}``; `loss` as options of `Loss` |
+    | `keep` | parameters that are returned: ``best`` by validation loss, or ``last``; ``auto``: last with L-BFGS unless `patience` is given |
     | `batch_edges` | frames of so many edges make a batch; by default a tenth of the set, 20,000 at most; halved when memory runs out |
     | `reference_energies` | ``auto``: isolated atoms where the frames have them, else least squares; ``fit``; or eV by element |
     | `wall` | add the ZBL repulsion inside bonds |
     | `remember_MB` | memory for descriptors of the training frames, worked out once |
     | `folder` | keeps `metrics.jsonl` and a checkpoint there; the same call then goes on where it stopped |
 
-    The best parameters by validation loss are returned. On a CPU the same call gives the same bits, interrupted or not.
+    L-BFGS lowers the loss of the whole set with every step, so its last step needs no choice among noisy ones; choosing it by few held-out
+    frames costs more than it gains, and leaves these frames less honest for the calibration. Without held-out frames (fewer than ten,
+    or ``[]``) ``best`` goes by the training loss, and a committee warns that its spread is not calibrated. On a CPU the same call gives
+    the same bits, interrupted or not.
 
     >>> from adiabat.labelers import labeler
     >>> from adiabat.models import BPNN
@@ -86,19 +93,26 @@ def fit(
     wanted = loss if isinstance(loss, Loss) else build({"loss": loss or {}}, {"loss": Loss}, where="fit")
     options = {
         "members": members, "leave_out": leave_out, "epochs": epochs, "patience": patience, "optimizer": repr(optimizer),
-        "schedule": repr(schedule), "average": repr(average), "loss": repr(wanted), "batch_edges": batch_edges,
+        "schedule": repr(schedule), "average": repr(average), "keep": keep, "loss": repr(wanted), "batch_edges": batch_edges,
         "reference_energies": repr(reference_energies), "wall": wall, "seed": seed, "dtype": dtype, "check_every": check_every,
     }  # fmt: skip
     problem = pose(
         model, train, validation, members=members, leave_out=leave_out, seed=seed, reference=reference_energies, wall=wall,
         loss=wanted, dtype=DTYPES[dtype], device=device, remember_MB=remember_MB, options=options,
     )  # fmt: skip
+    if keep not in ("auto", "best", "last"):
+        raise ValueError(f"fit.keep: {keep!r} came; wanted 'auto', 'best' (by validation loss) or 'last'")
+    chosen = automatic(problem.n_parameters, problem.n_components, DTYPES[dtype]) if optimizer == "auto" else optimizer
     run = Training(
-        problem, wanted, _made(optimizer, OPTIMIZERS, "optimizer"), _made(schedule, SCHEDULES, "schedule"), _made(average, AVERAGES, "average"),
-        epochs=epochs, patience=patience, batch_edges=batch_edges, check_every=check_every, seed=seed,
+        problem, wanted, _made(chosen, OPTIMIZERS, "optimizer"), _made(schedule, SCHEDULES, "schedule"), _made(average, AVERAGES, "average"),
+        epochs=epochs, patience=patience, keep=keep, batch_edges=batch_edges, check_every=check_every, seed=seed,
         folder=None if folder is None else Path(folder), progress=progress,
     )  # fmt: skip
     return run.to_the_end()
+
+
+class Uncalibrated(UserWarning):
+    """A committee whose spread was compared with no error: it ranks, but it is no expected error."""
 
 
 class Training:
@@ -114,6 +128,7 @@ class Training:
         *,
         epochs: int,
         patience: int | None,
+        keep: Literal["auto", "best", "last"],
         batch_edges: int | None,
         check_every: int | None,
         seed: int,
@@ -127,7 +142,9 @@ class Training:
             raise ValueError(f"{problem.name}: nothing to train; its numbers are its arguments")
         self.members = self.learned.size if isinstance(self.learned, Committee) else None
         self.stepper = optimizer.start(self.parameters, self.members)
+        self.optimizer = {v: k for k, v in OPTIMIZERS.items()}.get(type(optimizer), type(optimizer).__name__)
         self.epochs, self.patience = epochs, patience
+        self.keep_last = keep == "last" or (keep == "auto" and self.stepper.full_batch and patience is None)
         self.batch_edges = batch_edges or self._usual_batch()
         self.check_every = check_every or (10 if self.stepper.full_batch else 1)
         self.rng = np.random.default_rng(seed)
@@ -146,7 +163,7 @@ class Training:
         return max(1, min(MOST_EDGES, sum(graph.n_edges for graph in self.problem.train) // 10))
 
     def to_the_end(self) -> Potential:
-        """Train until the epochs are over or patience is; then the best parameters as a potential."""
+        """Train until the epochs are over or patience is; then the best or the last parameters as a potential."""
         self.resume()
         saved = time.monotonic()
         try:
@@ -199,7 +216,7 @@ class Training:
         return cut([self.problem.train[k] for k in order], self.batch_edges)
 
     def check(self) -> None:
-        """Errors on held-out frames (on the training frames where none were held out); the best parameters by their loss."""
+        """Errors on held-out frames (on the training frames where none were held out); the best parameters so far, by their loss."""
         averaged = self.average.values(self.parameters)
         trained = [p.detach().clone() for p in self.parameters]
         _put(self.parameters, averaged)
@@ -226,15 +243,27 @@ class Training:
             self.progress(self.metrics)
 
     def finish(self) -> Potential:
-        _put(self.parameters, self.best)
+        _put(self.parameters, self.average.values(self.parameters) if self.keep_last else self.best)
         self.learned.eval()
         sides = {"train": self.problem.train, "validation": self.problem.validation}
         errors = {side: readable(self._sums(graphs)) for side, graphs in sides.items() if graphs}
         metadata = self.problem.metadata
         metadata["metrics"] = errors
-        metadata["training"]["epochs"] = self.epoch
-        if isinstance(self.learned, Committee) and self.problem.validation:
-            metadata["calibration"] = calibration(self.learned, self.problem.validation)
+        metadata["training"] |= {
+            "epochs": self.epoch,
+            "optimizer": self.optimizer,
+            "kept": "last" if self.keep_last else "best",
+        }
+        if isinstance(self.learned, Committee):
+            if self.problem.validation:
+                metadata["calibration"] = calibration(self.learned, self.problem.validation)
+            else:
+                warnings.warn(
+                    "the committee's spread is not calibrated: no frame was held out from training; give `validation` frames, "
+                    "or ten labeled frames at least, of which a tenth is held out",
+                    Uncalibrated,
+                    stacklevel=3,
+                )
         return self.problem.finish()
 
     def resume(self) -> None:

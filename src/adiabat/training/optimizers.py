@@ -86,6 +86,22 @@ class LBFGS:
 
 OPTIMIZERS: dict[str, Any] = {"adamw": AdamW, "sgd": SGD, "lbfgs": LBFGS}
 
+FEW_PARAMETERS = 20_000  # of a member: L-BFGS keeps 2 × history vectors of so many
+FEW_COMPONENTS = 60_000  # labeled numbers in the set, about what one step over all of them may cost
+
+
+def automatic(parameters: int, components: int, dtype: torch.dtype) -> str:
+    """The optimizer for a member of so many parameters, and a set of so many labeled numbers (energies, force components, stresses).
+
+    L-BFGS in float64 where both are few: it takes one step a pass, which curvature makes worth hundreds. In float32 the differences
+    of gradients that it lives from are lost to rounding; and where a pass is long, AdamW makes many steps in it.
+
+    >>> automatic(1_000, 700, torch.float64), automatic(1_000, 700, torch.float32), automatic(1_000_000, 700, torch.float64)
+    ('lbfgs', 'adamw', 'adamw')
+    """
+    few = parameters <= FEW_PARAMETERS and components <= FEW_COMPONENTS
+    return "lbfgs" if few and dtype == torch.float64 else "adamw"
+
 
 class _TorchStepper:
     full_batch = False

@@ -18,7 +18,7 @@ import torch
 
 from adiabat.data.composition import Reference, is_isolated, reference_energies
 from adiabat.data.formats import read
-from adiabat.data.split import split
+from adiabat.data.split import groups, split
 from adiabat.data.structure import Atoms, content_hash, labels, name_of
 from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
@@ -27,6 +27,8 @@ from adiabat.models import ZBL
 from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled, describe
 from adiabat.training.loss import Loss
 from adiabat.uncertainty import Committee
+
+ENOUGH = 10  # frames, from which on a tenth is held out
 
 
 @dataclass
@@ -41,6 +43,17 @@ class Problem:
     reference: Reference
     fingerprint: str
     metadata: dict[str, Any]
+
+    @property
+    def n_parameters(self) -> int:
+        """What one member learns."""
+        members = self.learned.size if isinstance(self.learned, Committee) else 1
+        return sum(p.numel() for p in self.learned.parameters() if p.requires_grad) // members
+
+    @property
+    def n_components(self) -> int:
+        """The labeled numbers it learns from: energies, force components, components of stress."""
+        return sum(int(label.mask.sum()) * label.value[0].numel() for graph in self.train for label in graph.labels.values())
 
     def finish(self) -> Potential:
         """The whole potential: given terms, then the learned one."""
@@ -78,7 +91,7 @@ def pose(
     if validation is not None:
         parts = frames, frames_of(validation)
     else:
-        sides = split(frames, (0.9, 0.1, 0.0), seed=seed) if len(frames) >= 10 else None
+        sides = split(frames, (0.9, 0.1, 0.0), seed=seed) if len(frames) >= ENOUGH else None
         parts = (frames, []) if sides is None else tuple([frames[k] for k in side] for side in (sides.train, sides.validation))
     _refuse_unlabeled(parts[0], loss)
     _refuse_unjudged(parts[1], loss)
@@ -113,7 +126,7 @@ def pose(
     learned = _learners(model, scale, graphs, members, seed, dtype).to(device)
     graphs, held_graphs = _remembered(learned, graphs, remember_MB), _remembered(learned, held_graphs, remember_MB)
     if members > 1 and leave_out > 0:
-        graphs = _folds(graphs, members, leave_out, seed)
+        graphs = _folds(graphs, groups(training), members, leave_out, seed)
     data_hash = _data_hash(training, held)
     asked = json.dumps([data_hash, describe(model), options], sort_keys=True, default=repr)
     fingerprint = hashlib.sha256(asked.encode()).hexdigest()
@@ -226,15 +239,22 @@ def _remembered(learned: Potential, graphs: list[Graph], limit_MB: float) -> lis
     return [learned.remember(g) for g in graphs]
 
 
-def _folds(graphs: Sequence[Graph], members: int, leave_out: float, seed: int) -> list[Graph]:
-    """Give each member its own weights: a share of the frames, another for each member, is left out."""
-    order = np.random.default_rng(seed).permutation(len(graphs))
-    place = np.empty(len(graphs))
-    place[order] = np.arange(len(graphs)) / len(graphs)
+def _folds(graphs: Sequence[Graph], together: Sequence[int], members: int, leave_out: float, seed: int) -> list[Graph]:
+    """Give each member its own weights: a share of the frames, another for each member, is left out.
+
+    Frames of one group (duplicates, neighbors in time) are left out together. The groups stand in random order on a line of length 1,
+    each as long as its share of the frames; member m leaves out those whose middle lies within `leave_out` behind m / members.
+    """
+    sizes = np.bincount(together)
+    if len(sizes) < 2:  # nothing can be left out without leaving out all
+        return list(graphs)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    middle = np.empty(len(sizes))
+    middle[order] = (np.cumsum(sizes[order]) - 0.5 * sizes[order] - 0.5) / len(graphs)
     folded: list[Graph] = []
-    for graph, p in zip(graphs, place, strict=True):
+    for graph, group in zip(graphs, together, strict=True):
         start = np.arange(members) / members
-        seen = torch.tensor(((p - start) % 1.0) >= min(leave_out, 1 / members), dtype=torch.float64)
+        seen = torch.tensor(((middle[group] - start) % 1.0) >= min(leave_out, 1 / members), dtype=torch.float64)
         folded.append(graph.replace(weight=weight_of(graph)[:, None] * seen))
     return folded
 

@@ -240,7 +240,7 @@ class _Learning:
             "share": found.share(self.c.stop.tolerance_eV_per_A),
             "halted": sum(h is not None for h in found.halted_fs),
             "candidates": [{k: v for k, v in vars(c).items() if k != "atoms"} for c in uncertain],
-            "frames": as_json([_positions_only(c.atoms) for c in uncertain]),
+            "frames": as_json([_placed(c, number, x.timestep_fs) for c in uncertain]),
             "looked_at": len(found.candidates),
             "median": _finite(np.median(spreads)),
             "largest": _finite(np.max(spreads)),
@@ -355,6 +355,14 @@ class _Learning:
 def _finite(value: float) -> float:
     """JSON has no infinity; a spread beyond any measure is told as 10⁶ eV/Å."""
     return float(np.nan_to_num(value, nan=1e6, posinf=1e6))
+
+
+def _placed(candidate: Candidate, number: int, timestep_fs: float) -> Atoms:
+    """A frame met in a round's exploration, with its place in it, so that a split keeps neighbors in time together."""
+    bare = _positions_only(candidate.atoms)
+    bare.info["trajectory"] = f"round {number}: {candidate.temperature_K:g} K: replica {candidate.replica}"
+    bare.info["step"] = round(candidate.time_fs / timestep_fs)
+    return bare
 
 
 def _positions_only(atoms: Atoms) -> Atoms:

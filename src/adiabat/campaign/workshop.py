@@ -196,6 +196,7 @@ class ByLabels(Calculator):
     def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
         bare = atoms.copy()
+        bare.info |= {"trajectory": self.kind, "step": len(self.labeled)}
         [found] = self.workshop.label([bare], self.kind)
         self.labeled.append(found)
         self.results = dict(found.calc.results)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import adiabat
 import adiabat as ad
 from adiabat.campaign.learn import parse
 from adiabat.config import ConfigError
@@ -72,6 +74,35 @@ def test_a_campaign_leaves_what_the_contract_names(whole: Path) -> None:
     [first, *_] = ad.Dataset(whole / "labels.db").select("config_type=rattled")
     first.calc = potential.calculator()
     assert first.get_forces().shape == (3, 3)
+
+
+def without_time(folder: Path) -> list[dict]:
+    """The log's lines, but not when they were written."""
+    return [{k: v for k, v in json.loads(line).items() if k != "time"} for line in (folder / "events.jsonl").open()]
+
+
+@pytest.mark.slow
+def test_what_another_version_made_is_made_anew_and_all_else_is_told_once(whole: Path, tmp_path: Path) -> None:
+    """Labels belong to their engine's version and stay; a stage's product belongs to Adiabat's."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    older = ["explore-1-200K", "train-round-2"]
+    for name in older:
+        path = folder / f"stages/{name}.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "adiabat": "0.0.1"}))
+    (folder / "training/round-2/made-by.json").write_text('{"adiabat": "0.0.1"}')
+    stamp = {p.stem: p.stat().st_mtime_ns for p in folder.glob("stages/*.json")}
+    labeled = {p: p.stat().st_mtime_ns for p in folder.glob("results/*/*.json")}
+    before = without_time(folder)
+    finish(start(folder))
+    made_anew = {p.stem for p in folder.glob("stages/*.json") if p.stat().st_mtime_ns != stamp[p.stem]}
+    assert made_anew == set(older)
+    assert {p: p.stat().st_mtime_ns for p in folder.glob("results/*/*.json")} == labeled
+    assert learned(folder) == learned(whole)
+    after = without_time(folder)
+    assert after[: len(before)] == before
+    said = [f"{name} was made by Adiabat 0.0.1, this is {adiabat.__version__}: made anew" for name in older]
+    assert after[len(before) :] == [{"stage": "stage", "message": message} for message in said]
 
 
 @pytest.mark.slow

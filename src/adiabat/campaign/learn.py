@@ -283,7 +283,7 @@ class _Learning:
         def work() -> str:
             self.shop.say("train", f"{name}: {self.c.members} members on {len(labels)} labels")
             model = build(self.c.model, MODELS, where="model")
-            folder = self.folder.folder / "training" / name
+            folder = self.shop.bench(f"training/{name}")
             potential = fit(
                 model, [*lone, *labels], folder=folder, progress=lambda m: self.shop.progress("train", name, m), **options
             )
@@ -333,7 +333,7 @@ class _Learning:
         self.story.verdicts(summary, results, self.c.targets)
         self.folder.write_json("summary.json", summary)
         self.story.write()
-        self.shop.say("done", f"{self.folder.folder / 'report.html'}", **summary)
+        self.shop.say("done", "report.html", **summary)
 
     def _row(
         self, number: int, T: float, product: Mapping[str, Any], chosen: int, labels: int, decision: Decision

@@ -6,7 +6,9 @@ told from the beginning each time, of which only the missing parts are computed.
 
 from __future__ import annotations
 
+import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from adiabat.campaign.run_folder import RunFolder
+from adiabat.campaign.run_folder import RunFolder, program_version
 from adiabat.data.store import Dataset
 from adiabat.data.structure import content_hash, from_json, to_json
 from adiabat.graph import Graph
@@ -36,6 +38,8 @@ class Workshop:
         self.record = labeler.record()  # asks the engine for its version: a missing one is told before any work
         self.failures: list[tuple[str, Outcome]] = []  # kind of configuration, what became of it
         self._counted = time.monotonic()
+        # The story is told from the beginning at every start; what the log of earlier starts has is not written again.
+        self._told = Counter(_event_key(e) for e in folder.events())
 
     def __enter__(self) -> Workshop:
         self.ledger = Ledger(self.folder.folder)
@@ -54,8 +58,12 @@ class Workshop:
         self.ledger.close()
 
     def say(self, stage: str, message: str, **data: Any) -> None:
-        """A line for the log and for whoever watches."""
-        self.folder.event(stage, message, **data)
+        """A line for the log, once over all starts of the campaign, and for whoever watches."""
+        key = _event_key({"stage": stage, "message": message, **data})
+        if self._told[key]:
+            self._told[key] -= 1
+        else:
+            self.folder.event(stage, message, **data)
         self._say(stage, message, data)
 
     def progress(self, stage: str, message: str, data: dict[str, Any]) -> None:
@@ -63,15 +71,32 @@ class Workshop:
         self._say(stage, message, data)
 
     def stage(self, name: str, work: Callable[[], Any]) -> Any:
-        """The product of `work()`, JSON; taken from `stages/` if an earlier start of this campaign finished it."""
+        """The product of `work()`, JSON; taken from `stages/` if an earlier start of this campaign finished it.
+
+        A product belongs to the version of Adiabat that made it: another version makes it anew, and says so.
+        """
         path = f"stages/{name}.json"
-        known = self.folder.read_json(path)
+        known, mine = self.folder.read_json(path), program_version()
+        if known is not None and known.get("adiabat") != mine:
+            self.say(
+                "stage",
+                f"{name} was made by Adiabat {known.get('adiabat', 'of an earlier version')}, this is {mine}: made anew",
+            )
+            known = None
         if known is None:
             with self.clock(name.split("-")[0]):
-                known = {"product": work()}
+                known = {"product": work(), "adiabat": mine}
             self.folder.write_json(path, known)
         # Read back even when fresh, so that a campaign sees the same numbers whether it was interrupted or not.
         return self.folder.read_json(path)["product"]
+
+    def bench(self, name: str) -> Path:
+        """A folder for half-done work that a later start goes on with; what another version of Adiabat left there goes."""
+        place, mine = self.folder.path(f"{name}/made-by.json").parent, {"adiabat": program_version()}
+        if self.folder.read_json(f"{name}/made-by.json") != mine:
+            shutil.rmtree(place)
+            self.folder.write_json(f"{name}/made-by.json", mine)
+        return place
 
     @contextmanager
     def clock(self, what: str) -> Iterator[None]:
@@ -223,6 +248,11 @@ class EnginePotential:
         return Prediction(
             torch.tensor(energies, dtype=torch.float64), torch.tensor(np.concatenate(forces)), nothing, graph, {}, _no_stress
         )
+
+
+def _event_key(event: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes two lines of the log the same event: not when it was, nor numbers that differ with the time it took."""
+    return event["stage"], event["message"], event.get("key")
 
 
 def _no_stress() -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,14 @@ from ase import Atoms
 
 from adiabat.config import ConfigError, checked
 from adiabat.data.formats import read_noted, write
-from adiabat.data.gate import Finding, check
+from adiabat.data.gate import NAMES, Finding, check
 from adiabat.data.store import Dataset, is_store
+from adiabat.data.unreadable import NAMES, Unreadable
 
 Source = str | dict[str, Any]
 
-# Names a finding may have: what `waive` may name.
-KNOWN_FAULTS = (
-    "stale labels", "not finite", "shape", "missing energy", "unconverged", "foreign record", "mixed levels of theory", "units of energy",
-    "energies against forces", "net force", "net torque", "cell", "overlapping atoms", "contradicting labels",
-)  # fmt: skip
+# What `waive` may name.
+KNOWN_FAULTS = tuple(name for name, grade in NAMES.items() if grade == "fault" and name != "no frames")
 
 
 class GateFaults(ValueError):
@@ -49,8 +47,11 @@ def read_all(
     keys: Mapping[str, str] | None = None,
     where: str = "data",
     partial: bool = False,
+    refused: dict[int, Unreadable] | None = None,
 ) -> tuple[list[Atoms], list[str]]:
     """All frames of files and stores, and notes of what was taken for what.
+
+    Without `refused` the first unreadable frame is an error; with it they are put there, by their place among all frames.
 
     A source is a path, or a mapping ``{file: path, units: {...}, keys: {...}, select: "config_type=md"}`` with its own units, names of
     labels, and, for a store, a choice of frames; `units` and `keys` are for those that have none of their own.
@@ -70,14 +71,39 @@ def read_all(
             options["file"]
         ):  # it speaks house units; what is given is for the others
             own = {k: options.get(k) for k in own}
-        more, said = read_noted(options["file"], units=own["units"], keys=own["keys"], partial=partial)
+        bad: dict[int, Unreadable] | None = None if refused is None else {}
+        more, said = read_noted(options["file"], units=own["units"], keys=own["keys"], partial=partial, refused=bad)
+        if refused is not None:
+            before = len(frames) + len(refused)
+            refused |= {before + k: error for k, error in (bad or {}).items()}
         frames += more
         if not own["units"] and any(a.calc is not None for a in more) and not is_store(options["file"]):
             said = [*said, "no units given: its labels are taken as eV and Å"]
         notes += [f"{options['file']}: {note}" for note in said]
-    if not frames:
+    if not frames and not refused:
         raise ConfigError(f"{where}: no frame came; name at least one file with structures")
     return frames, notes
+
+
+def examine(frames: Sequence[Atoms], refused: Mapping[int, Unreadable]) -> list[Finding]:
+    """The gate's findings on the readable frames and those on the others, all numbered by their places among both."""
+    places = [k for k in range(len(frames) + len(refused)) if k not in refused]
+    found = check(frames) if frames else []
+    return unreadable(refused) + [replace(f, frames=[places[k] for k in f.frames]) for f in found]
+
+
+def unreadable(refused: Mapping[int, Unreadable]) -> list[Finding]:
+    """One finding a kind of unreadable frame, with all of its frames and the words of the first."""
+    found = []
+    for name, what in NAMES.items():
+        mine = {k: error for k, error in sorted(refused.items()) if error.name == name}
+        if mine:
+            n = f"{len(mine)} frame{'s have' if len(mine) > 1 else ' has'}"
+            first = f"{'the first: ' if len(mine) > 1 else ''}{next(iter(mine.values()))}"
+            found.append(
+                Finding(name, "fault", list(mine), f"{n} {what}; {first}", "correct them, or `adiabat convert` leaves them out")
+            )
+    return found
 
 
 def gate(frames: Sequence[Atoms], *, waive: Sequence[str] = (), where: str = "data") -> list[Finding]:
@@ -93,7 +119,7 @@ def gate(frames: Sequence[Atoms], *, waive: Sequence[str] = (), where: str = "da
 
 def gate_json(findings: Sequence[Finding], n: int) -> dict[str, Any]:
     """The object of `adiabat check --json`."""
-    rows = [{k: v for k, v in asdict(f).items() if k != "value"} for f in findings]
+    rows = [{k: v for k, v in asdict(f).items() if k not in ("value", "remedy")} for f in findings]
     return {"n_structures": n, "findings": rows}
 
 
@@ -104,10 +130,15 @@ def convert(
     to = Path(to)
     if to.exists() and to.suffix != ".db" and not overwrite:
         raise FileExistsError(f"{to}: exists already; choose another name, or --overwrite")
-    frames, notes = read_all(given, units=units, keys=keys, partial=partial, where="convert")
-    findings = [f for f in check(frames) if f.grade == "fault" and not f.name.startswith("missing")]
+    refused: dict[int, Unreadable] = {}
+    frames, notes = read_all(given, units=units, keys=keys, partial=partial, where="convert", refused=refused)
+    for error in refused.values():
+        if error.name == "truncated" or error.frame:  # whole frames may be missing behind it: only asked for (--partial)
+            raise error
+    findings = [f for f in examine(frames, refused) if f.grade == "fault" and not f.name.startswith("missing")]
     left_out = sorted({k for f in findings for k in f.frames})
-    kept = [a for k, a in enumerate(frames) if k not in set(left_out)]
+    places = [k for k in range(len(frames) + len(refused)) if k not in refused]
+    kept = [a for k, a in zip(places, frames, strict=True) if k not in set(left_out)]
     if not kept:
         raise GateFaults(f"{to}: nothing to write, every frame has a fault", findings)
     if to.suffix == ".db":
@@ -115,7 +146,7 @@ def convert(
             store.add(kept)
     else:
         write(to, kept, overwrite=overwrite)
-    return {"written": len(kept), "left_out": left_out, "notes": notes, **gate_json(findings, len(frames))}
+    return {"written": len(kept), "left_out": left_out, "notes": notes, **gate_json(findings, len(places) + len(refused))}
 
 
 def _source(

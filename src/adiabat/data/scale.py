@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -27,16 +27,37 @@ ALL_ELECTRON = {
 OTHER_UNITS = {"hartree": hartree, "rydberg": rydberg, "kcal/mol": kcal_per_mol, "kJ/mol": kJ_per_mol}
 STEP = 0.3  # Å, the rms displacement over which the work is trusted
 PAIRS = 300
-Told = tuple[str, Literal["fault", "warning", "note"], list[int], str, str, float]
+Told = tuple[str, Literal["fault", "warning", "note"], list[int], str, str, float, tuple[str, Any] | None]
+
+
+class Works(NamedTuple):
+    """Over pairs of near frames: −½ Σ (F₁+F₂)·ΔR and ΔE in eV, the stiffness −ΔF·ΔR/|ΔR|² in eV/Å², atoms, the pair."""
+
+    work: np.ndarray
+    change: np.ndarray
+    stiffness: np.ndarray
+    atoms: np.ndarray
+    pairs: np.ndarray
+
+    @property
+    def slope(self) -> float | None:
+        """ΔE over work, 1 where units and sign are right; None where the pairs are too few or too far to tell."""
+        if len(self.work) < 8 or not np.ptp(self.work) > 0 or not np.ptp(self.change) > 0:
+            return None
+        together = float(np.corrcoef(self.work, self.change)[0, 1])
+        return float(self.work @ self.change / (self.work @ self.work)) if abs(together) >= 0.6 else None
+
 
 assert set(OTHER_UNITS) <= set(ENERGY)
 
 
-def scale_checks(frames: Sequence[Atoms], labels: Sequence[Mapping[str, Any]], isolated: Mapping[int, float]) -> list[Told]:
-    """Findings as (name, grade, frames, message, cure, value)."""
+def scale_checks(
+    frames: Sequence[Atoms], labels: Sequence[Mapping[str, Any]], isolated: Mapping[int, float], found: Works | None = None
+) -> list[Told]:
+    """Findings as (name, grade, frames, message, cure, value, remedy)."""
     told = _against_atoms(frames, labels)
     told += _against_isolated(frames, labels, isolated)
-    told += _against_work(frames, labels)
+    told += _against_work(works(frames, labels) if found is None else found)
     return told
 
 
@@ -61,7 +82,7 @@ def _against_atoms(frames, labels) -> list[Told]:
                 (
                     "units of energy", "fault" if sure else "warning", [],
                     f"energies are {ratio:.4g} of the sum of all-electron atoms in eV: they look like {unit}, wanted eV",
-                    f"read the file again with units={{'energy': '{unit}', ...}}", ratio,
+                    f"read the file again with units={{'energy': '{unit}', ...}}", ratio, ("scale", {"energy": size}) if sure else None,
                 )
             ]  # fmt: skip
     return []
@@ -89,26 +110,22 @@ def _against_isolated(frames, labels, isolated) -> list[Told]:
         (
             "units of energy", "fault", [],
             f"the energies lie {middle:.3g} eV an atom from the isolated atoms, wanted −15 to 10",
-            "see whether both are in eV and of one level of theory", middle,
+            "see whether both are in eV and of one level of theory", middle, None,
         )
     ]  # fmt: skip
 
 
-def _against_work(frames, labels) -> list[Told]:
-    work, change = _works(frames, labels)
-    if len(work) < 8:
-        return []
-    slope = float(work @ change / (work @ work)) if work @ work > 0 else 0.0
-    together = float(np.corrcoef(work, change)[0, 1]) if np.ptp(work) > 0 and np.ptp(change) > 0 else 0.0
+def _against_work(found: Works) -> list[Told]:
+    slope = found.slope
     # the trapezoid over thermal displacements of hydrogen alone is off by a factor of 2; units are off by 13 or more
-    if abs(together) < 0.6 or 0.25 < slope < 4:
+    if slope is None or 0.25 < slope < 4:
         return []
     guess = _reading(slope)
     return [
         (
             "energies against forces", "fault", [],
-            f"over {len(work)} pairs of near frames the energy changes by {slope:.3g} times the work of the forces, wanted 1: {guess}",
-            "correct units or sign of one of them", slope,
+            f"over {len(found.work)} pairs of near frames the energy changes by {slope:.3g} times the work of the forces, wanted 1: {guess}",
+            "correct units or sign of one of them", slope, ("scale", {"forces": -1.0}) if -1.5 < slope < -0.67 else None,
         )
     ]  # fmt: skip
 
@@ -126,23 +143,28 @@ def _reading(slope: float) -> str:
     return f"it looks as if {' or '.join(likely)}{sign}" if likely else "units or order of atoms differ"
 
 
-def _works(frames, labels) -> tuple[np.ndarray, np.ndarray]:
-    """−½ Σ (F₁+F₂)·ΔR and ΔE of pairs of near frames with the same atoms in the same order and the same cell."""
+def works(frames: Sequence[Atoms], labels: Sequence[Mapping[str, Any]]) -> Works:
+    """Energy change, work and stiffness of pairs of near frames with the same atoms in the same order and the same cell."""
     kinds: dict[tuple, list[int]] = defaultdict(list)
     for k, (atoms, known) in enumerate(zip(frames, labels)):
         if "energy" in known and "forces" in known and len(atoms) > 1:
             kinds[(atoms.numbers.tobytes(), atoms.cell.array.round(6).tobytes(), tuple(atoms.pbc))].append(k)
-    work, change = [], []
+    rows: list[tuple[float, float, float, int, int, int]] = []
     for ks in kinds.values():
+        taken = 0
         for a, b in _near(ks):
             step, turn = _step(frames[a], frames[b])
-            if not 1e-4 < np.sqrt(np.mean(np.sum(step**2, axis=1))) < STEP:
+            square = float(np.sum(step**2))
+            if not 1e-4 < np.sqrt(square / len(step)) < STEP:
                 continue
-            work.append(-0.5 * float(np.sum((labels[a]["forces"] + labels[b]["forces"] @ turn) * step)))
-            change.append(labels[b]["energy"] - labels[a]["energy"])
-            if len(work) >= PAIRS:
+            one, other = labels[a]["forces"], labels[b]["forces"] @ turn
+            work, stiffness = -0.5 * float(np.sum((one + other) * step)), -float(np.sum((other - one) * step)) / square
+            rows.append((work, labels[b]["energy"] - labels[a]["energy"], stiffness, len(step), a, b))
+            taken += 1
+            if taken >= PAIRS or len(rows) >= 10 * PAIRS:
                 break
-    return np.array(work), np.array(change)
+    table = np.array(rows, dtype=float).reshape(-1, 6)
+    return Works(table[:, 0], table[:, 1], table[:, 2], table[:, 3], table[:, 4:].astype(int))
 
 
 def _near(ks: list[int]) -> list[tuple[int, int]]:

@@ -1,32 +1,39 @@
 """The data store: one SQLite file, one row a labeled configuration, known by what was computed and at which level of theory.
 
 Everything that `add` has returned for is on the disk (WAL, synchronous=FULL): a process killed at any moment leaves a file
-that opens, without half an `add` in it. Numbers are float64 blobs, provenance is JSON. SQLite's WAL is unsafe on network
-file systems, and one process at a time should add.
+that opens, without half an `add` in it. One process writes at a time; another one that wants to waits, says for whom, and is
+refused in words when that takes too long; readers never wait. Every row has a seal, checked when it is read. SQLite's WAL is
+unsafe on network file systems.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 
-from adiabat.data import structure
-from adiabat.data.query import clauses
+from adiabat.data import damage, query
+from adiabat.data.row import DERIVED, GIVEN, UNSPECIFIED, atoms_of, derived, floats, row_of, seal
+from adiabat.data.structure import LABELS
+from adiabat.data.writer import keep_a_log, writing
 
-FORMAT = 1
+FORMAT = 2
 APPLICATION = 0x41444942  # "ADIB", where SQLite keeps an application's mark
+PAGE = 8192  # bytes: two configurations of 50 atoms
 ENERGY_TOLERANCE = 1e-4  # eV/atom; two runs of one converged calculation differ by less
 FORCE_TOLERANCE = 5e-3  # eV/Å
 STRESS_TOLERANCE = 1e-3  # eV/Å³
-UNSPECIFIED = "unspecified"  # the level of theory of files that do not say
+BLOCK = 512  # rows made at a time
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -36,14 +43,21 @@ CREATE TABLE configurations (
     config_type TEXT, formula TEXT NOT NULL, natoms INTEGER NOT NULL, engine TEXT,
     energy REAL, energy_per_atom REAL, max_force REAL, volume REAL,
     numbers BLOB NOT NULL, positions BLOB NOT NULL, cell BLOB NOT NULL, forces BLOB, stress BLOB,
-    rest TEXT NOT NULL, info TEXT NOT NULL, added TEXT NOT NULL,
+    rest TEXT NOT NULL, info TEXT NOT NULL, added TEXT NOT NULL, seal INTEGER,
     UNIQUE (hash, level)
 );
 """
-_COLUMNS = (
-    "hash level config_type formula natoms engine energy energy_per_atom max_force volume "
-    "numbers positions cell forces stress rest info added"
-).split()
+# The catalogue: what is chosen and counted by, beside the rows, so that neither reads them.
+CATALOG = """
+CREATE INDEX catalog ON configurations (config_type, formula, natoms, level, engine, energy, energy_per_atom, max_force, volume);
+CREATE TABLE info_keys (name TEXT PRIMARY KEY) WITHOUT ROWID
+"""
+COLUMNS = (*GIVEN, *DERIVED, "seal", "added")
+TEXTS = ("config_type", "formula", "level", "engine", "hash", "added")
+NUMBERS = ("natoms", "energy", "energy_per_atom", "max_force", "volume")
+BLOBS = ("forces", "stress")
+
+__all__ = ["UNSPECIFIED", "Added", "Dataset", "is_store"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,7 @@ def is_store(path: str | Path) -> bool:
 
 
 class Dataset:
-    """`Dataset("water.db")` opens a store, or makes one.
+    """`Dataset("water.db")` opens a store, or makes one. `patience_s`: how long to wait for another process that is writing.
 
     >>> from adiabat.data.structure import labeled
     >>> dataset = Dataset(":memory:")
@@ -76,41 +90,52 @@ class Dataset:
     (None, None, 1)
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, *, patience_s: float = 60.0):
         self.path = path if str(path) == ":memory:" else Path(path)
+        self.patience_s = patience_s
+        self._known_keys: set[str] | None = None
         fresh = self.path == ":memory:" or not Path(path).exists() or Path(path).stat().st_size == 0
         if not fresh and not is_store(path):
             raise ValueError(
                 f"{path}: this is no Adiabat store; wanted one, or a new name; read other files with adiabat.read()"
             )
         try:
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=1)
+            if fresh:
+                self._db.execute(f"PRAGMA page_size = {PAGE}")
         except sqlite3.OperationalError as error:
             raise OSError(f"{path}: cannot be opened or made: {error}; see that its folder exists and can be written") from None
         self._db.execute("PRAGMA synchronous = FULL")
-        with self._transaction():
-            if self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0] == 0:
-                for statement in SCHEMA.split(";"):
-                    self._db.execute(statement)
-                self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-                self._db.execute(f"PRAGMA application_id = {APPLICATION}")
-        self._db.execute("PRAGMA journal_mode = WAL")  # after the mark, which must stand in the file itself, not in its log
-        (version,) = self._db.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
-        if int(version) > FORMAT:
-            raise ValueError(f"{path}: store of format {version}, this Adiabat reads up to {FORMAT}; update Adiabat")
+        self._db.execute("PRAGMA cache_size = -65536")  # KiB; the hashes come in no order, and their index is written all over
+        try:
+            if not self._has("meta"):
+                self._make()
+            keep_a_log(self._db, patience_s)
+            (version,) = self._db.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
+            if int(version) > FORMAT:
+                raise ValueError(f"{path}: store of format {version}, this Adiabat reads up to {FORMAT}; update Adiabat")
+            if int(version) < FORMAT:
+                self._migrate()
+        except sqlite3.OperationalError as error:
+            raise OSError(f"{path}: {error}; see whether another process holds it, and its folder can be written") from error
+        except sqlite3.DatabaseError as error:
+            raise damage.malformed(path, error) from error
 
     def __len__(self) -> int:
         return self._db.execute("SELECT count(*) FROM configurations").fetchone()[0]
 
     def __iter__(self) -> Iterator[Atoms]:
-        """In the order they were added."""
-        return self._frames("", ())
+        """In the order they were added; what is added meanwhile is not among them."""
+        return self.frames()
 
     def __getitem__(self, k: int) -> Atoms:
         n = len(self)
         if not -n <= k < n:
             raise IndexError(f"{self.path}: configuration {k} was asked for, there are {n}")
-        return next(self._frames("", (), f"LIMIT 1 OFFSET {k % n}"))
+        (number,) = self._db.execute(
+            "SELECT id FROM configurations NOT INDEXED ORDER BY id LIMIT 1 OFFSET ?", (k % n,)
+        ).fetchone()
+        return atoms_of(next(self.rows([number])))
 
     def __repr__(self) -> str:
         return f"Dataset({str(self.path)!r}): {len(self)} configurations"
@@ -128,49 +153,64 @@ class Dataset:
         """Add labeled configurations, all or none; those already there are left as they are.
 
         Unlabeled or unconverged ones are refused, and so is a configuration that is there with other numbers. One that is
-        there with fewer labels gets the missing ones.
+        there with fewer labels gets the missing ones. Frames may come from an iterator: they are not held in memory.
         """
-        frames = [atoms] if isinstance(atoms, Atoms) else list(atoms)
-        rows = [_row(frame, f"{self.path}: add, frame {k}") for k, frame in enumerate(frames)]
-        new = 0
-        with self._transaction():
-            for k, row in enumerate(rows):
-                old = self._db.execute(
-                    "SELECT id, energy, forces, stress FROM configurations WHERE hash = ? AND level = ?",
-                    (row["hash"], row["level"]),
-                ).fetchone()
-                if old is None:
-                    marks = ", ".join("?" * len(_COLUMNS))
-                    self._db.execute(
-                        f"INSERT INTO configurations ({', '.join(_COLUMNS)}) VALUES ({marks})", [row[c] for c in _COLUMNS]
-                    )
-                    new += 1
+        frames = [atoms] if isinstance(atoms, Atoms) else atoms
+        return self._add(row_of(frame, f"{self.path}: add, frame {k}") for k, frame in enumerate(frames))
+
+    def merge(self, *others: str | Path | Dataset, select: str = "") -> Added:
+        """Add what other stores hold, or a choice of it; all or none, as in `add`.
+
+        >>> a, b = Dataset(":memory:"), Dataset(":memory:")
+        >>> from adiabat.data.structure import labeled
+        >>> print(b.add([labeled(Atoms("H"), energy=-13.6), labeled(Atoms("He"), energy=-79.0)]))
+        2 new, 0 known already
+        >>> print(a.merge(b, select="formula=He"))
+        1 new, 0 known already
+        """
+
+        def rows() -> Iterator[dict[str, Any]]:
+            for other in others:
+                if not isinstance(other, Dataset):
+                    if not Path(other).exists():
+                        raise FileNotFoundError(f"{other}: there is no such store; look at the path, relative to {Path.cwd()}")
+                    with Dataset(other) as opened:
+                        yield from opened.rows(opened.ids(select))
                 else:
-                    self._merge(old, row, k)
-        return Added(new, len(rows) - new)
+                    yield from other.rows(other.ids(select))
+
+        return self._add(rows())
 
     def select(self, expression: str) -> list[Atoms]:
-        """Those for which all clauses hold, as in "config_type=rattled and natoms<100".
+        """Those for which an expression holds, as in "config_type=surface and natoms<100"; see `adiabat.data.query`.
 
-        Names are config_type, formula, natoms, engine, level, hash, energy, energy_per_atom, max_force, volume, or a key of
-        `info`; operators are = != < <= > >=. Quote a value that has spaces.
+        Names are config_type, formula, natoms, engine, level, hash, added, energy, energy_per_atom, max_force, volume, contains
+        (an element), or a key of `info`. Quote a value that has spaces.
         """
-        where: list[str] = []
-        values: list[str | int | float] = []
-        columns = set(_COLUMNS) - {"numbers", "positions", "cell", "forces", "stress", "rest", "info"}
-        for name, operator, value in clauses(expression):
-            if name not in columns and name not in self._info_keys():
-                raise ValueError(
-                    f"select: no configuration knows {name!r}; wanted one of {', '.join(sorted(columns))}, "
-                    f"or of info: {', '.join(sorted(self._info_keys())) or 'none'}"
-                )
-            if name in columns:
-                where.append(f"{name} {operator} ?")
-            else:
-                where.append(f"json_extract(info, ?) {operator} ?")
-                values.append(f'$."{name}"')
-            values.append(value)
-        return list(self._frames("WHERE " + " AND ".join(where), values))
+        return list(self.frames(expression))
+
+    def frames(self, expression: str = "") -> Iterator[Atoms]:
+        """As `select`, one at a time."""
+        return map(atoms_of, self.rows(self.ids(expression)))
+
+    def ids(self, expression: str = "") -> list[int]:
+        """The row numbers of those for which an expression holds, in the order they were added."""
+        where, values = self._where(expression)
+        return [number for (number,) in self._ask(f"SELECT id FROM configurations {where} ORDER BY id", values)]
+
+    def rows(self, ids: Iterable[int]) -> Iterator[dict[str, Any]]:
+        """What was given for each row number, as it stands in the file; seals are checked."""
+        names, wanted = ("id", "seal", *GIVEN), iter(ids)
+        while some := list(islice(wanted, BLOCK)):
+            marks = ", ".join("?" * len(some))
+            found = self._ask(f"SELECT {', '.join(names)} FROM configurations WHERE id IN ({marks})", some)
+            by_id = {values[0]: dict(zip(names, values)) for values in found}
+            for number in some:
+                if number not in by_id:
+                    raise damage.Damaged(f"{self.path}: row {number} was there and is gone; verify the store")
+                row = by_id[number]
+                damage.checked(self.path, number, row, row["seal"])
+                yield row
 
     def split(self, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0) -> tuple[list[Atoms], ...]:
         """Train, validation and test frames; duplicates and trajectory neighbors stay on one side (see `adiabat.data.split`)."""
@@ -187,113 +227,162 @@ class Dataset:
 
     def levels(self) -> dict[str, int]:
         """How many configurations there are at each level of theory."""
-        return dict(self._db.execute("SELECT level, count(*) FROM configurations GROUP BY level ORDER BY min(id)"))
+        return dict(self._ask("SELECT level, count(*) FROM configurations GROUP BY level ORDER BY min(id)"))
 
-    def _merge(self, old, row: dict, k: int) -> None:
-        id_, *known = old
-        for what, before, limit in zip(
-            ("energy", "forces", "stress"), known, (ENERGY_TOLERANCE * row["natoms"], FORCE_TOLERANCE, STRESS_TOLERANCE)
-        ):
+    def data_hash(self, expression: str = "") -> str:
+        """A name for what is in a store or a choice of it, whatever the order it was added in; 64 characters.
+
+        The sum of the sha256 of each row's hash, level and seal, modulo 2²⁵⁶.
+        """
+        where, values = self._where(expression)
+        total = 0
+        for row in self._ask(f"SELECT hash, level, seal FROM configurations {where}", values):
+            total += int.from_bytes(hashlib.sha256("\n".join(map(str, row)).encode()).digest(), "big")
+        return f"{total % 2**256:064x}"
+
+    def verify(self) -> list[damage.Damage]:
+        """What is damaged, row by row; an empty list, as a rule."""
+        return list(damage.examine(self._db))
+
+    def rescue(self, to: str | Path) -> list[damage.Damage]:
+        """Write the undamaged configurations into a new store; what was left out is returned."""
+        if Path(to).exists():
+            raise FileExistsError(f"{to}: exists already; choose another name")
+        with Dataset(to) as fresh, fresh._writing():
+            return list(damage.examine(self._db, lambda row: fresh._put(row, row["id"], row["added"])))
+
+    def distinct(self, to: str | Path) -> tuple[Added, list[tuple[int, int]]]:
+        """Write a new store without equivalent configurations (see `adiabat.data.split.equivalent`): of each, the first is kept.
+
+        Only frames of one level of theory are compared. Also returned are pairs of row numbers: left out, and equivalent to it.
+        All structures are held in memory meanwhile.
+        """
+        from adiabat.data.split import equivalent
+
+        if Path(to).exists():
+            raise FileExistsError(f"{to}: exists already; choose another name")
+        pairs: list[tuple[int, int]] = []
+        for level in self.levels():
+            ids = [n for (n,) in self._ask("SELECT id FROM configurations WHERE level = ? ORDER BY id", (level,))]
+            pairs += [(ids[b], ids[a]) for a, b in equivalent([atoms_of(row) for row in self.rows(ids)])]
+        left_out = {later for later, _ in pairs}
+        with Dataset(to) as fresh:
+            return fresh._add(self.rows(n for n in self.ids() if n not in left_out)), pairs
+
+    def _add(self, rows: Iterator[dict[str, Any]]) -> Added:
+        new = count = 0
+        begun = list(islice(rows, BLOCK))  # made before anybody has to wait for us
+        if not begun:
+            return Added(0, 0)
+        with self._writing():
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            while begun:
+                for row in begun:
+                    new += self._put(row, count, now)
+                    count += 1
+                begun = list(islice(rows, BLOCK))
+        return Added(new, count - new)
+
+    def _put(self, row: dict[str, Any], k: int, now: str) -> bool:
+        """Whether the row was new."""
+        old = self._db.execute(
+            "SELECT id, energy, forces, stress FROM configurations WHERE hash = ? AND level = ?", (row["hash"], row["level"])
+        ).fetchone()
+        if old is not None:
+            self._fill(old, row | derived(row), k)
+            return False
+        whole = row if "formula" in row else row | derived(row)
+        marks = ", ".join("?" * len(COLUMNS))
+        values = [*(whole[name] for name in COLUMNS[:-1]), now]
+        self._db.execute(f"INSERT INTO configurations ({', '.join(COLUMNS)}) VALUES ({marks})", values)
+        self._know(json.loads(row["info"]))
+        return True
+
+    def _fill(self, old: tuple, row: dict[str, Any], k: int) -> None:
+        """Labels that are there must agree; missing ones are filled in."""
+        number, *known = old
+        limits = (ENERGY_TOLERANCE * row["natoms"], FORCE_TOLERANCE, STRESS_TOLERANCE)
+        for what, before, limit in zip(LABELS, known, limits):
             after = row[what]
             if before is None or after is None:
                 continue
-            difference = np.abs(_floats(after) - _floats(before)).max(initial=0.0)
+            difference = np.abs(floats(after) - floats(before)).max(initial=0.0)
             if difference > limit:
                 raise ValueError(
-                    f"{self.path}: frame {k}, {row['formula']} ({row['hash'][:8]}) is there as row {id_} at the same level of theory "
+                    f"{self.path}: frame {k}, {row['formula']} ({row['hash'][:8]}) is there as row {number} at the same level of theory "
                     f"({row['level']}) with another {what}: they differ by {difference:.3g}, wanted below {limit:.3g}; "
                     "nothing was added; find out which is right, and leave the other out"
                 )
-        missing = [w for w, before in zip(("energy", "forces", "stress"), known) if before is None and row[w] is not None]
-        derived = {"energy": ["energy_per_atom"], "forces": ["max_force"], "stress": []}
-        for what in [column for name in missing for column in (name, *derived[name])]:
-            self._db.execute(f"UPDATE configurations SET {what} = ? WHERE id = ?", (row[what], id_))
+        missing = [w for w, before in zip(LABELS, known) if before is None and row[w] is not None]
+        if not missing:
+            return
+        (there,) = self.rows([number])
+        there |= {what: row[what] for what in missing}
+        follows = {"energy": ["energy_per_atom"], "forces": ["max_force"], "stress": []}
+        changed = {column: row[column] for what in missing for column in (what, *follows[what])} | {"seal": seal(there)}
+        assignments = ", ".join(f"{column} = ?" for column in changed)
+        self._db.execute(f"UPDATE configurations SET {assignments} WHERE id = ?", (*changed.values(), number))
+
+    def _know(self, info: dict[str, Any]) -> None:
+        """Keep the names of `info`'s entries, for `select`."""
+        for name in info.keys() - self._info_keys():
+            self._db.execute("INSERT OR IGNORE INTO info_keys VALUES (?)", (name,))
+            self._known_keys = None
 
     def _info_keys(self) -> set[str]:
-        return {key for (key,) in self._db.execute("SELECT DISTINCT j.key FROM configurations, json_each(info) AS j")}
+        if self._known_keys is None or not self._db.in_transaction:
+            self._known_keys = {name for (name,) in self._ask("SELECT name FROM info_keys")}
+        return self._known_keys
 
-    def _frames(self, where: str, values, limit: str = "") -> Iterator[Atoms]:
-        wanted = "numbers, positions, cell, energy, forces, stress, rest, info"
-        for row in self._db.execute(f"SELECT {wanted} FROM configurations {where} ORDER BY id {limit}", values):
-            yield _atoms(*row)
+    def _where(self, expression: str) -> tuple[str, list]:
+        if not expression.strip():
+            return "", []
+        condition, values = query.sql(query.parse(expression), NUMBERS, TEXTS, BLOBS, self._info_keys)
+        return f"WHERE {condition}", values
+
+    def _ask(self, question: str, values: Iterable = ()) -> Iterator[tuple]:
+        """Rows of an answer; damage in words."""
+        try:
+            yield from self._db.execute(question, tuple(values))
+        except sqlite3.OperationalError as error:
+            raise OSError(f"{self.path}: {error}; see whether the disk is there, and try again") from error
+        except sqlite3.DatabaseError as error:
+            raise damage.malformed(self.path, error) from error
+
+    def _has(self, table: str) -> bool:
+        return self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0] > 0
+
+    def _make(self) -> None:
+        with self._writing():
+            if self._has("meta"):  # another process was faster
+                return
+            for statement in (SCHEMA + CATALOG).split(";"):
+                self._db.execute(statement)
+            self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+            self._db.execute(f"PRAGMA application_id = {APPLICATION}")
+
+    def _migrate(self) -> None:
+        """From format 1: seals, the catalogue, and the names of `info`'s entries."""
+        with self._writing():
+            if self._db.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()[0] != "1":
+                return
+            self._db.execute("ALTER TABLE configurations ADD COLUMN seal INTEGER")
+            for statement in CATALOG.split(";"):
+                self._db.execute(statement)
+            self._known_keys = None
+            for (number,) in self._db.execute("SELECT id FROM configurations ORDER BY id").fetchall():
+                values = self._db.execute(f"SELECT {', '.join(GIVEN)} FROM configurations WHERE id = ?", (number,)).fetchone()
+                given = dict(zip(GIVEN, values))
+                self._db.execute("UPDATE configurations SET seal = ? WHERE id = ?", (seal(given), number))
+                self._know(json.loads(given["info"]))
+            self._db.execute("UPDATE meta SET value = ? WHERE name = 'format'", (str(FORMAT),))
 
     @contextmanager
-    def _transaction(self):
+    def _writing(self):
+        """A transaction of the one writer."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
-            self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            cure = (
-                "free some space"
-                if "full" in str(error)
-                else "see whether another process holds it, and its folder can be written"
-            )
-            raise OSError(f"{self.path}: {error}; nothing of this was kept; {cure} and try again") from error
+            with writing(self._db, self.path, self.patience_s):
+                yield
         except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            self._known_keys = None
             raise
-
-
-def _row(atoms: Atoms, where: str) -> dict:
-    record = structure.to_json(atoms)  # refuses what is not finite
-    labels = structure.labels(atoms)
-    if "energy" not in labels and "forces" not in labels:
-        raise ValueError(
-            f"{where}: {structure.name_of(atoms)} has neither energy nor forces; wanted a labeled copy; label it first"
-        )
-    provenance = atoms.info.get("adiabat") or {}
-    if provenance.get("converged") is False:
-        raise ValueError(f"{where}: {structure.name_of(atoms)} says it is not converged; wanted converged labels; leave it out")
-    n = len(atoms)
-    energy, forces, stress = (labels.get(name) for name in structure.LABELS)
-    for what, value, shape in (("forces", forces, (n, 3)), ("stress", stress, (6,))):
-        if value is not None and value.shape != shape:
-            raise ValueError(f"{where}: {what} have shape {value.shape}, wanted {shape}; correct or leave out this frame")
-    for what, value in labels.items():
-        if not np.isfinite(value).all():
-            raise ValueError(f"{where}: {what} of {structure.name_of(atoms)} is not finite; correct or leave out this frame")
-    volume = atoms.cell.volume
-    config_type = atoms.info.get("config_type")
-    return {
-        "hash": structure.content_hash(atoms),
-        "level": str(provenance.get("level_of_theory") or UNSPECIFIED),
-        "config_type": None if config_type is None else str(config_type),
-        "formula": atoms.get_chemical_formula(),
-        "natoms": n,
-        "engine": provenance.get("engine"),
-        "energy": energy,
-        "energy_per_atom": None if energy is None else energy / n,
-        "max_force": None if forces is None else float(np.linalg.norm(forces, axis=1).max()),
-        "volume": float(volume) if volume > 0 else None,
-        "numbers": atoms.numbers.astype("<i4").tobytes(),
-        "positions": _blob(atoms.positions),
-        "cell": _blob(atoms.cell.array),
-        "forces": None if forces is None else _blob(forces),
-        "stress": None if stress is None else _blob(stress),
-        "rest": json.dumps({k: record[k] for k in ("pbc", "charge", "multiplicity", "fixed", "arrays") if k in record}),
-        "info": json.dumps(record.get("info", {})),
-        "added": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _atoms(numbers, positions, cell, energy, forces, stress, rest, info) -> Atoms:
-    record = json.loads(rest) | {"info": json.loads(info)}
-    record |= {"numbers": np.frombuffer(numbers, "<i4"), "positions": _floats(positions), "cell": _floats(cell).reshape(3, 3)}
-    labels = {
-        "energy": energy,
-        "forces": None if forces is None else _floats(forces).reshape(-1, 3),
-        "stress": None if stress is None else _floats(stress),
-    }
-    return structure.labeled(structure.from_json(record), **labels)
-
-
-def _blob(values: np.ndarray) -> bytes:
-    return np.ascontiguousarray(values, dtype="<f8").tobytes()
-
-
-def _floats(value) -> np.ndarray:
-    return np.frombuffer(value, "<f8") if isinstance(value, bytes) else np.array([value], dtype=float)

@@ -201,7 +201,14 @@ def test_files_that_hold_no_frames(place):
 def test_a_truncated_file_names_its_readable_part(place):
     lines = (place / "set.xyz").read_text().splitlines(keepends=True)
     (place / "cut.xyz").write_text("".join(lines[: 5 * 10 + 3]))  # ten frames of five lines, and a part
-    says(adiabat_(place, "check", "cut.xyz"), 2, "cut.xyz", "10")
+    says(adiabat_(place, "check", "cut.xyz", "--json", "cut.json"), 1)
+    told = json.loads((place / "cut.json").read_text())
+    [fault] = [f for f in told["findings"] if f["grade"] == "fault"]
+    assert fault["name"] == "truncated" and fault["frames"] == [10]
+    assert "ends inside frame 10: it has 1 of 3 atoms; 10 whole frames (0 to 9) can be read" in fault["message"]
+    assert told["n_structures"] == 11
+    says(adiabat_(place, "convert", "cut.xyz", "--to", "whole.xyz"), 2, "cut.xyz: the file ends inside frame 10")
+    assert not (place / "whole.xyz").exists()
     says(
         adiabat_(place, "convert", "cut.xyz", "--to", "whole.xyz", "--partial"),
         0,
@@ -211,18 +218,41 @@ def test_a_truncated_file_names_its_readable_part(place):
 
 
 @pytest.mark.parametrize(
-    "what, was, becomes, told",
+    "name, was, becomes, told",
     [
-        ("an unknown element", r"^O ", "Qq ", "Qq"),
-        ("a force that is no number", r"(?m)^(O .*) \S+$", r"\1 nan", r"frame 0: forces\[0\] .* wanted finite numbers"),
-        ("a position without end", r"(?m)^O \S+", "O inf", r"frame 0: positions\[0\] .* wanted finite numbers"),
-        ("a stress of wrong shape", r"energy=", 'stress="1 2 3 4" energy=', "frame 0: stress has shape .*wanted 6 numbers"),
+        ("unknown element", r"^O ", "Qq ", "frame 0, atom 0: 'Qq' is not a chemical symbol"),
+        ("not finite", r"^(O .*) \S+$", r"\1 nan", r"frame 0: forces\[0\] .* wanted finite numbers"),
+        ("not finite", r"^O \S+", "O inf", r"frame 0: positions\[0\] .* wanted finite numbers"),
+        ("not finite", r"energy=\S+", "energy=nan", r"frame 0: energy is nan, wanted a finite number"),
+        ("shape", r"energy=", 'stress="1 2 3 4" energy=', "frame 0: stress has shape .*wanted 6 numbers"),
+        ("shape", r"forces:R:3", "forces:R:2:rest:R:1", r"frame 0: forces have shape \(3, 2\), wanted \(3, 3\)"),
+        ("unreadable", r"^(O .*) \S+$", r"\1", r"frame 0, line 3: 6 columns came, wanted 7"),
+        ("unreadable", r"^(O .*) \S+$", r"\1 ***", r"frame 0: column 'forces' holds what is no float"),
     ],
 )  # fmt: skip
-def test_bad_numbers_are_named_by_frame(place, what, was, becomes, told):
-    text = (place / "set.xyz").read_text()
-    (place / "bad.xyz").write_text(re.sub(was, becomes, text, count=1, flags=re.MULTILINE))
-    says(adiabat_(place, "check", "bad.xyz"), 2, "bad.xyz", told)
+def test_all_unreadable_frames_are_found_and_the_others_examined(place, name, was, becomes, told):
+    """Frames 0 and 12 are spoiled, frame 5 has another fault; none hides another, and training does not begin."""
+    frames = read(place / "set.xyz")
+    frames[5].positions[1] = frames[5].positions[0] + 0.01
+    frames[5].calc.atoms = frames[5].copy()
+    write(place / "set.xyz", frames, overwrite=True)
+    lines = (place / "set.xyz").read_text().splitlines(keepends=True)
+    for k in (0, 12):
+        spoiled = re.sub(was, becomes, "".join(lines[5 * k : 5 * k + 5]), count=1, flags=re.MULTILINE)
+        lines[5 * k : 5 * k + 5] = spoiled.splitlines(keepends=True)
+    (place / "bad.xyz").write_text("".join(lines))
+    says(adiabat_(place, "check", "bad.xyz", "--json", "found.json"), 1)
+    found = json.loads((place / "found.json").read_text())
+    faults = {f["name"]: f for f in found["findings"] if f["grade"] == "fault"}
+    assert found["n_structures"] == 24 and faults[name]["frames"] == [0, 12]
+    assert faults["overlapping atoms"]["frames"] == [5]
+    assert re.search(f"2 frames have .*bad.xyz, {told}", faults[name]["message"]), faults[name]["message"]
+    if name != "unknown element":
+        return  # what follows is the same for all
+    says(adiabat_(place, "convert", "bad.xyz", "--to", "good.xyz"), 1, "of 24 structures in good.xyz", name)
+    assert len(read(place / "good.xyz")) <= 21
+    says(adiabat_(place, "train", "train.yaml", "data=bad.xyz"), 2, "bad.xyz", told)
+    assert not (place / "run").exists()
 
 
 def test_hartree_energies_stop_before_any_training(place, water):

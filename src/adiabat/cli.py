@@ -94,15 +94,15 @@ def check(
     data: list[str] = typer.Argument(help="files or stores"), to_json: str = JSON, units: str = UNITS, keys: str = KEYS
 ) -> int:
     """The data gate: what is wrong with a set, before anything is trained on it. Exit code 1 on a fault."""
-    from adiabat.campaign.frames import gate_json, read_all
-    from adiabat.data.gate import check as findings_of
+    from adiabat.campaign.frames import examine, gate_json, read_all
 
-    frames, notes = read_all(data, units=pairs(units), keys=pairs(keys))
-    findings = findings_of(frames)
-    told = gate_json(findings, len(frames))
+    refused: dict[int, Any] = {}
+    frames, notes = read_all(data, units=pairs(units), keys=pairs(keys), refused=refused)
+    findings = examine(frames, refused)
+    told = gate_json(findings, len(frames) + len(refused))
     if put_json(told, to_json):
         rows = [[f["grade"], f["name"], f["message"], f["cure"]] for f in told["findings"]]
-        table(f"{len(frames)} structures", ["grade", "finding", "what", "what to do"], rows)
+        table(f"{told['n_structures']} structures", ["grade", "finding", "what", "what to do"], rows)
         for note in notes:
             console.print(Text(f"note: {note}"), soft_wrap=True)
     return terminal.FINDING if any(f.grade == "fault" for f in findings) else terminal.FINE

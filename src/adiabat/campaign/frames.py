@@ -13,7 +13,8 @@ from adiabat.config import ConfigError, checked
 from adiabat.data.formats import read_noted, write
 from adiabat.data.gate import NAMES, Finding, check
 from adiabat.data.store import Dataset, is_store
-from adiabat.data.unreadable import NAMES, Unreadable
+from adiabat.data.unreadable import NAMES as UNREADABLE
+from adiabat.data.unreadable import Unreadable
 
 Source = str | dict[str, Any]
 
@@ -95,7 +96,7 @@ def examine(frames: Sequence[Atoms], refused: Mapping[int, Unreadable]) -> list[
 def unreadable(refused: Mapping[int, Unreadable]) -> list[Finding]:
     """One finding a kind of unreadable frame, with all of its frames and the words of the first."""
     found = []
-    for name, what in NAMES.items():
+    for name, what in UNREADABLE.items():
         mine = {k: error for k, error in sorted(refused.items()) if error.name == name}
         if mine:
             n = f"{len(mine)} frame{'s have' if len(mine) > 1 else ' has'}"

@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from adiabat import elements
+from adiabat.data.unreadable import Truncated, Unreadable
 
 OPENERS = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
 _KINDS = {"S": str, "R": float, "I": int, "L": bool}
@@ -39,21 +40,25 @@ class Frame:
     open_end: bool = False  # its last row has no line end: the file may have been cut inside the last number
 
 
-class Truncated(ValueError):
-    """The file ends inside a frame; `readable` frames before it are whole."""
-
-    def __init__(self, message: str, readable: int):
-        super().__init__(message)
-        self.readable = readable
-
-
 def opened(path: Path, mode: str) -> IO[str]:
     """Open text, through the decompressor its name asks for."""
     return OPENERS.get(path.suffix.lower(), open)(path, mode, encoding="utf-8")  # type: ignore[operator]
 
 
-def frames(path: Path) -> Iterator[Frame]:
-    """Frames one by one; raises Truncated at a broken end, ValueError at a broken row."""
+def frames(path: Path, refused: dict[int, Unreadable] | None = None) -> Iterator[Frame]:
+    """Frames one by one; raises Truncated at a broken end, Unreadable at a broken row.
+
+    With `refused` the errors are put there by the number of their frame, and reading goes on; Truncated is raised still.
+    """
+    try:
+        yield from _frames(path, refused)
+    except Unreadable as error:
+        if refused is None or isinstance(error, Truncated):
+            raise
+        refused[error.frame] = error  # nobody knows where the next frame begins: the end
+
+
+def _frames(path: Path, refused: dict[int, Unreadable] | None) -> Iterator[Frame]:
     number, line = 0, 0
     with opened(path, "rt") as file:
         while True:
@@ -73,8 +78,14 @@ def frames(path: Path) -> Iterator[Frame]:
             if not comment or have < n:
                 raise _truncated(path, number, f"it has {have} of {n} atoms")
             info = parse_comment(comment) if "=" in comment else {"comment": comment.strip()} if comment.strip() else {}
-            columns = _columns(rows, info.pop("Properties", None), path, number, line)
-            yield Frame(number, line, info, columns, open_end=n > 0 and not rows[-1].endswith("\n"))
+            try:
+                columns = _columns(rows, info.pop("Properties", None), path, number, line)
+            except Unreadable as error:
+                if refused is None:
+                    raise
+                refused[number] = error
+            else:
+                yield Frame(number, line, info, columns, open_end=n > 0 and not rows[-1].endswith("\n"))
             number, line = number + 1, line + 1 + n
 
 
@@ -153,9 +164,10 @@ def _count(head: str, path: Path, number: int, line: int) -> int:
     except ValueError:
         n = -1
     if n < 0:
-        raise ValueError(
+        raise Unreadable(
             f"{path}, line {line}: {head.strip()[:40]!r} came where frame {number} should begin with its number of atoms; "
-            "the frame before it has more rows than it announced, or this is no extended XYZ"
+            "the frame before it has more rows than it announced, or this is no extended XYZ",
+            frame=number,
         )
     return n
 
@@ -175,13 +187,13 @@ def _columns(rows: list[str], announced: str | None, path: Path, number: int, li
     parts = properties.split(":")
     where = f"{path}, frame {number}"
     if len(parts) % 3 or any(kind not in _KINDS for kind in parts[1::3]) or not all(w.isdigit() for w in parts[2::3]):
-        raise ValueError(f"{where}: Properties={properties} came, wanted name:kind:width triples with kind S, R, I or L")
+        raise Unreadable(f"{where}: Properties={properties} came, wanted name:kind:width triples with kind S, R, I or L")
     layout = [(parts[k], parts[k + 1], int(parts[k + 2])) for k in range(0, len(parts), 3)]
     width = sum(w for _, _, w in layout)
     cells = [row.split() for row in rows]
     for k, row in enumerate(cells):
         if len(row) != width and (len(row) < width or announced):
-            raise ValueError(
+            raise Unreadable(
                 f"{where}, line {line + 2 + k}: {len(row)} columns came, wanted {width} ({properties}); correct or leave out the frame"
             )
     columns: dict[str, np.ndarray] = {}
@@ -195,7 +207,7 @@ def _columns(rows: list[str], announced: str | None, path: Path, number: int, li
             else:
                 values = np.array([[_KINDS[kind](x) for x in row] for row in raw], dtype=_KINDS[kind])
         except (ValueError, KeyError) as error:
-            raise ValueError(
+            raise Unreadable(
                 f"{where}: column {name!r} holds what is no {_KINDS[kind].__name__}: {error}; correct it"
             ) from None
         columns[name] = values.reshape(len(rows)) if w == 1 else values.reshape(len(rows), w)
@@ -207,7 +219,7 @@ def _with_numbers(columns: dict[str, np.ndarray], where: str) -> dict[str, np.nd
     names = {name.lower(): name for name in columns}
     key = next((names[k] for k in ("species", "symbols", "element", "z", "numbers") if k in names), None)
     if key is None:
-        raise ValueError(f"{where}: no column names the elements; wanted species:S:1 or Z:I:1, came {', '.join(columns)}")
+        raise Unreadable(f"{where}: no column names the elements; wanted species:S:1 or Z:I:1, came {', '.join(columns)}")
     values = columns.pop(key)
     numbers = []
     for k, value in enumerate(values.tolist()):
@@ -216,7 +228,9 @@ def _with_numbers(columns: dict[str, np.ndarray], where: str) -> dict[str, np.nd
                 elements.number(str(value)) if not str(value).isdigit() else elements.number(elements.symbol(int(value)))
             )
         except ValueError as error:
-            raise ValueError(f"{where}, atom {k}: {error}; wanted an element; correct or leave out the frame") from None
+            raise Unreadable(
+                f"{where}, atom {k}: {error}; wanted an element; correct or leave out the frame", "unknown element"
+            ) from None
     return {"numbers": np.array(numbers, dtype=int), **columns}
 
 

@@ -20,6 +20,7 @@ from adiabat.data import extxyz, structure
 from adiabat.data import keys as names
 from adiabat.data.labels import UNITS, Factors, attach, factors
 from adiabat.data.store import Dataset, is_store
+from adiabat.data.unreadable import Truncated, Unreadable
 
 log = logging.getLogger("adiabat.data")
 
@@ -52,8 +53,14 @@ def read(
     return frames
 
 
-def read_noted(path, units=None, keys=None, partial=False) -> tuple[list[Atoms], list[str]]:
-    """The frames, and in words what was decided while reading them."""
+def read_noted(
+    path, units=None, keys=None, partial=False, refused: dict[int, Unreadable] | None = None
+) -> tuple[list[Atoms], list[str]]:
+    """The frames, and in words what was decided while reading them.
+
+    Without `refused` the first frame that cannot be taken is an error. With it such frames are left out and put there, the error by
+    the frame's number in the file; the others are read as far as the file goes.
+    """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file; look at the path, relative to {Path.cwd()}")
@@ -69,17 +76,17 @@ def read_noted(path, units=None, keys=None, partial=False) -> tuple[list[Atoms],
             return list(dataset), []
     suffix = next((s for s in reversed(path.suffixes) if s.lower() not in extxyz.OPENERS), "").lower()
     if suffix in (".xyz", ".extxyz", ".exyz"):
-        frames, notes = _read_extxyz(path, scale, keys, partial)
+        frames, notes = _read_extxyz(path, scale, keys, partial, refused)
     elif suffix in (".traj", ".db") or suffix in STRUCTURES or path.name in STRUCTURES:
         if keys:
             raise ValueError(f"{path}: keys are for extended XYZ; ASE's own files name their labels themselves; leave keys out")
-        frames, notes = _read_ase(path, suffix, scale)
+        frames, notes = _read_ase(path, suffix, scale, refused)
     else:
         known = [".xyz", ".extxyz", ".traj", ".db", *STRUCTURES]
         raise ValueError(
             f"{path}: format unknown by its name; wanted one of {', '.join(known)} (XYZ also .xz, .gz, .bz2); rename it"
         )
-    if not frames:
+    if not frames and not refused:
         raise ValueError(f"{path}: no frame in it; wanted at least one; fetch or write it again")
     return frames, notes
 
@@ -107,16 +114,19 @@ def write(path: str | Path, frames: Atoms | Iterable[Atoms], overwrite: bool = F
     return path
 
 
-def _read_extxyz(path: Path, scale: Factors, keys, partial: bool) -> tuple[list[Atoms], list[str]]:
+def _read_extxyz(path: Path, scale: Factors, keys, partial: bool, refused) -> tuple[list[Atoms], list[str]]:
     raw: list[extxyz.Frame] = []
     notes: list[str] = []
     try:
-        for frame in extxyz.frames(path):
+        for frame in extxyz.frames(path, refused):
             raw.append(frame)
-    except extxyz.Truncated as broken:
-        if not (partial and broken.readable):
+    except Truncated as broken:
+        if partial and broken.readable:
+            notes.append(f"the file ends inside frame {broken.readable}; only frames 0 to {broken.readable - 1} were read")
+        elif refused is not None:
+            refused[broken.readable] = broken
+        else:
             raise
-        notes.append(f"the file ends inside frame {broken.readable}; only frames 0 to {broken.readable - 1} were read")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: this is no text ({error}); wanted extended XYZ; look at the file's name") from None
     if raw and raw[-1].open_end:
@@ -126,7 +136,18 @@ def _read_extxyz(path: Path, scale: Factors, keys, partial: bool) -> tuple[list[
         # A column of energies or stresses is an atom's share, as ASE writes what a calculator tells; no frame's label.
         seen.update([*frame.info, *(name for name in frame.columns if names.kind_of(name) in (None, "forces"))])
     taken, said = names.chosen(dict(seen), path, keys)
-    return [_atoms(frame, taken, scale, path) for frame in raw], notes + said
+    frames = [_or_refused(_atoms, frame, taken, scale, path, number=frame.number, refused=refused) for frame in raw]
+    return [a for a in frames if a is not None], notes + said
+
+
+def _or_refused(make, *arguments, number: int, refused: dict[int, Unreadable] | None) -> Atoms | None:
+    try:
+        return make(*arguments)
+    except Unreadable as error:
+        if refused is None:
+            raise
+        refused[number] = error
+        return None
 
 
 def _atoms(frame: extxyz.Frame, taken: dict[str, str], scale: Factors, path: Path) -> Atoms:
@@ -140,7 +161,7 @@ def _atoms(frame: extxyz.Frame, taken: dict[str, str], scale: Factors, path: Pat
         elif label != "forces" and name in info:
             found[label] = info.pop(name)
         elif label == "forces" and name in info:
-            raise ValueError(
+            raise Unreadable(
                 f"{where}: forces {name!r} stand in the comment line, wanted a column of 3 numbers an atom in Properties"
             )
     lattice = info.pop("Lattice", None)
@@ -148,9 +169,9 @@ def _atoms(frame: extxyz.Frame, taken: dict[str, str], scale: Factors, path: Pat
     positions = columns.pop("pos", columns.pop("positions", None))
     numbers = columns.pop("numbers")
     if positions is None or positions.shape != (len(numbers), 3):
-        raise ValueError(f"{where}: no positions; wanted a column pos:R:3, came {', '.join(columns) or 'none'}")
+        raise Unreadable(f"{where}: no positions; wanted a column pos:R:3, came {', '.join(columns) or 'none'}")
     if lattice is not None and np.shape(lattice) not in ((9,), (3, 3)):
-        raise ValueError(f"{where}: Lattice has shape {np.shape(lattice)}, wanted 9 numbers, vector by vector")
+        raise Unreadable(f"{where}: Lattice has shape {np.shape(lattice)}, wanted 9 numbers, vector by vector")
     atoms = Atoms(numbers=numbers, positions=positions * scale.length, info=info)
     if lattice is not None:
         atoms.set_cell(np.array(lattice, dtype=float).reshape(3, 3) * scale.length)
@@ -163,7 +184,7 @@ def _atoms(frame: extxyz.Frame, taken: dict[str, str], scale: Factors, path: Pat
     return attach(atoms, found, scale, where)
 
 
-def _read_ase(path: Path, suffix: str, scale: Factors) -> tuple[list[Atoms], list[str]]:
+def _read_ase(path: Path, suffix: str, scale: Factors, refused) -> tuple[list[Atoms], list[str]]:
     import ase.io
 
     reader = {".traj": "traj", ".db": "db"}.get(suffix) or STRUCTURES.get(suffix) or STRUCTURES[path.name]
@@ -183,7 +204,8 @@ def _read_ase(path: Path, suffix: str, scale: Factors) -> tuple[list[Atoms], lis
         atoms = image.copy()
         atoms.positions *= scale.length
         atoms.set_cell(atoms.cell.array * scale.length)
-        frames.append(attach(atoms, found, scale, where))
+        frames.append(_or_refused(attach, atoms, found, scale, where, number=number, refused=refused))
+    frames = [a for a in frames if a is not None]
     if any("energy_sigma0" in frame.info.get("adiabat", {}) for frame in frames):
         notes.append("the energy is the free energy, to which the forces belong; the other is kept as energy_sigma0")
     return frames, notes

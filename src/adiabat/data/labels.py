@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from adiabat.data.structure import labeled
+from adiabat.data.unreadable import Unreadable
 from adiabat.units import ENERGY, LENGTH, STRESS, factor
 
 UNITS = ("energy", "length", "force", "stress")
@@ -61,14 +62,14 @@ def attach(atoms: Atoms, found: dict[str, Any], scale: Factors, where: str) -> A
         stress = stress * scale.stress
     elif (virial := _stress(found, "virial", where)) is not None:
         if not abs(atoms.cell.volume) > 0:
-            raise ValueError(
-                f"{where}: a virial came without a cell; wanted a volume to divide by; give the cell or leave it out"
+            raise Unreadable(
+                f"{where}: a virial came without a cell; wanted a volume to divide by; give the cell or leave it out", "shape"
             )
         stress = -virial * scale.energy / atoms.get_volume()
     if stress is not None and atoms.cell.rank < 3:
         if np.abs(stress).max() > 0:
-            raise ValueError(
-                f"{where}: a stress came without a cell; wanted a cell with a volume; give it or leave the stress out"
+            raise Unreadable(
+                f"{where}: a stress came without a cell; wanted a cell with a volume; give it or leave the stress out", "shape"
             )
         stress = None  # zeros for "none"
     copy = labeled(
@@ -88,12 +89,15 @@ def _positions(atoms: Atoms, where: str) -> None:
     for what, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
         if not np.isfinite(values).all():
             row = int(np.argwhere(~np.isfinite(values))[0][0])
-            raise ValueError(
-                f"{where}: {what}[{row}] is {values[row].tolist()}, wanted finite numbers; correct or leave out this frame"
+            raise Unreadable(
+                f"{where}: {what}[{row}] is {values[row].tolist()}, wanted finite numbers; correct or leave out this frame",
+                "not finite",
             )
     unknown = [int(z) for z in atoms.numbers if z < 1]
     if unknown:
-        raise ValueError(f"{where}: atomic number {unknown[0]} came, wanted an element; correct or leave out this frame")
+        raise Unreadable(
+            f"{where}: atomic number {unknown[0]} came, wanted an element; correct or leave out this frame", "unknown element"
+        )
 
 
 def _number(found: dict[str, Any], name: str, where: str) -> float | None:
@@ -101,11 +105,12 @@ def _number(found: dict[str, Any], name: str, where: str) -> float | None:
         return None
     value = found[name]
     if np.ndim(value) != 0 or isinstance(value, str | bool):
-        raise ValueError(
-            f"{where}: {name} is {str(value)[:60]!r}, wanted one number for the frame; correct it or name another key with keys="
+        raise Unreadable(
+            f"{where}: {name} is {str(value)[:60]!r}, wanted one number for the frame; correct it or name another key with keys=",
+            "shape",
         )
     if not np.isfinite(value):
-        raise ValueError(f"{where}: {name} is {value}, wanted a finite number; correct or leave out this frame")
+        raise Unreadable(f"{where}: {name} is {value}, wanted a finite number; correct or leave out this frame", "not finite")
     return float(value)
 
 
@@ -114,13 +119,15 @@ def _forces(found: dict[str, Any], n: int, where: str) -> np.ndarray | None:
         return None
     values = np.asarray(found["forces"])
     if values.shape != (n, 3) or values.dtype.kind not in "fiu":
-        raise ValueError(
-            f"{where}: forces have shape {values.shape}, wanted ({n}, 3), three numbers an atom; correct or leave out this frame"
+        raise Unreadable(
+            f"{where}: forces have shape {values.shape}, wanted ({n}, 3), three numbers an atom; correct or leave out this frame",
+            "shape",
         )
     if not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0])
-        raise ValueError(
-            f"{where}: forces[{row}] is {values[row].tolist()}, wanted finite numbers; correct or leave out this frame"
+        raise Unreadable(
+            f"{where}: forces[{row}] is {values[row].tolist()}, wanted finite numbers; correct or leave out this frame",
+            "not finite",
         )
     return values.astype(float)
 
@@ -132,20 +139,26 @@ def _stress(found: dict[str, Any], name: str, where: str) -> np.ndarray | None:
     try:
         values = np.asarray(found[name], dtype=float)
     except (TypeError, ValueError):
-        raise ValueError(f"{where}: {name} is {str(found[name])[:60]!r}, wanted 6, 9 or 3×3 numbers; correct it") from None
+        raise Unreadable(
+            f"{where}: {name} is {str(found[name])[:60]!r}, wanted 6, 9 or 3×3 numbers; correct it", "shape"
+        ) from None
     if values.shape not in ((6,), (9,), (3, 3)):
-        raise ValueError(
-            f"{where}: {name} has shape {values.shape}, wanted 6 numbers (xx yy zz yz xz xy), 9 or 3×3; correct or leave out this frame"
+        raise Unreadable(
+            f"{where}: {name} has shape {values.shape}, wanted 6 numbers (xx yy zz yz xz xy), 9 or 3×3; correct or leave out this frame",
+            "shape",
         )
     if not np.isfinite(values).all():
-        raise ValueError(f"{where}: {name} is {values.tolist()}, wanted finite numbers; correct or leave out this frame")
+        raise Unreadable(
+            f"{where}: {name} is {values.tolist()}, wanted finite numbers; correct or leave out this frame", "not finite"
+        )
     if values.shape == (6,):
         return values
     full = values.reshape(3, 3)
     lopsided = float(np.abs(full - full.T).max())
     if lopsided > 1e-3 * float(np.abs(full).max()) + 1e-6:
-        raise ValueError(
+        raise Unreadable(
             f"{where}: {name} is not symmetric (largest difference {lopsided:.3g} in {full.tolist()}); "
-            "wanted a symmetric tensor; see whether its order is xx xy xz yx yy yz zx zy zz"
+            "wanted a symmetric tensor; see whether its order is xx xy xz yx yy yz zx zy zz",
+            "shape",
         )
     return full_3x3_to_voigt_6_stress((full + full.T) / 2)

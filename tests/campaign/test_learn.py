@@ -18,6 +18,7 @@ import adiabat
 import adiabat as ad
 from adiabat.campaign.learn import parse
 from adiabat.config import ConfigError
+from adiabat.data.split import BLOCK, split
 from adiabat.data.structure import content_hash, labels
 from adiabat.jobs import Ledger
 from campaign.small import SMALL
@@ -103,6 +104,24 @@ def test_what_another_version_made_is_made_anew_and_all_else_is_told_once(whole:
     assert after[: len(before)] == before
     said = [f"{name} was made by Adiabat 0.0.1, this is {adiabat.__version__}: made anew" for name in older]
     assert after[len(before) :] == [{"stage": "stage", "message": message} for message in said]
+
+
+@pytest.mark.slow
+def test_every_frame_that_has_neighbors_in_time_says_so_and_is_split_with_them(whole: Path) -> None:
+    frames = list(ad.Dataset(whole / "labels.db"))
+    moved = [a for a in frames if a.info["config_type"] not in ("isolated_atom", "rattled")]
+    assert {a.info["config_type"].split()[0] for a in moved} == {"relax", "hot", "explored"}
+    places = [(a.info["trajectory"], a.info["step"]) for a in moved]
+    assert len(set(places)) == len(places)
+    assert all(
+        "round" in t and "replica" in t for a, (t, _) in zip(moved, places) if a.info["config_type"].startswith("explored")
+    )
+    runs = {t: [k for k, a in enumerate(frames) if a.info.get("trajectory") == t] for t, _ in places}
+    short = [set(run) for run in runs.values() if len(run) <= BLOCK]  # longer ones are cut into blocks
+    assert any(len(run) > 1 for run in short)
+    for seed in range(10):
+        for side in split(frames, (0.9, 0.1, 0.0), seed=seed):
+            assert all(run <= set(side) or not run & set(side) for run in short)
 
 
 @pytest.mark.slow

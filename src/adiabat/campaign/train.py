@@ -94,6 +94,8 @@ def train(
             progress=progress,
             **checked_fit,
         )
+        told = potential.metadata["training"]
+        say("train", f"{told['optimizer']}, the {told['kept']} of {told['epochs']} epochs", {})
         path = folder.path(f"models/{name}.adiabat")
         potential.save(path)
         folder.event("train", "finished", **potential.metadata["metrics"].get("validation", {}))

@@ -11,7 +11,7 @@ from ase.build import molecule
 
 from adiabat.deploy import load
 from adiabat.graph import Graph
-from adiabat.models import BPNN, ZBL, LennardJones
+from adiabat.models import BPNN, MACE, ZBL, LennardJones, PaiNN
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
 from adiabat.training import fit
 from adiabat.uncertainty import Committee
@@ -191,3 +191,48 @@ def test_its_calibration_makes_errors_as_large_as_they_are_on_held_out_frames():
     assert float(z.square().mean()) == pytest.approx(1.0, rel=1e-6)
     z = (found.energy - frames.labels["energy"].value) / found.outputs["energy_spread"]
     assert float(z.square().mean()) == pytest.approx(1.0, rel=1e-6)
+
+
+MESSAGE_PASSING = {
+    "painn": lambda: PaiNN(cutoff=3.0, elements=["H", "O"], channels=4, layers=2, radial=4),
+    "mace": lambda: MACE(cutoff=3.0, elements=["H", "O"], channels=3, l_max=1, correlation=2, radial=[4]),
+}
+
+
+@pytest.fixture(params=MESSAGE_PASSING)
+def passing(request):
+    """Members whose kernels are compiled for one set of numbers, and so run one after the other."""
+    found = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        model = MESSAGE_PASSING[request.param]().to(torch.float64)
+        found.append(Potential(ReferenceEnergies({"H": -13.6, "O": -432.1}), Scaled(model, eV=2.0)))
+    return found
+
+
+def test_members_that_run_in_turn_are_the_originals(passing):
+    committee, here = Committee.of(passing), graph()
+    alone = [potential(here) for potential in passing]
+    for _ in range(2):  # again, with what evaluating kept
+        together = committee.predictions(here)
+        torch.testing.assert_close(together.energy, torch.stack([one.energy for one in alone]), rtol=1e-13, atol=1e-12)
+        torch.testing.assert_close(together.forces, torch.stack([one.forces for one in alone]), rtol=1e-12, atol=1e-12)
+    mean = committee.mean(here)
+    torch.testing.assert_close(mean.forces, torch.stack([one.forces for one in alone]).mean(0), rtol=1e-12, atol=1e-12)
+    with torch.no_grad():
+        for parameter in (*committee.parameters(), *(p for potential in passing for p in potential.parameters())):
+            parameter.mul_(1.01)
+    changed = torch.stack([potential(here).energy for potential in passing])
+    torch.testing.assert_close(committee.predictions(here).energy, changed, rtol=1e-13, atol=1e-12)
+
+
+def test_members_that_run_in_turn_train_alike(passing):
+    """A force loss has the gradients that each member alone has, stacked."""
+    committee, here = Committee.of(passing).train(), graph()
+    committee.predictions(here).forces.square().sum().backward()
+    for m, potential in enumerate(passing):
+        potential.train()
+        potential(here).forces.square().sum().backward()
+        for name, parameter in potential.named_parameters():
+            stacked = committee.get_buffer_or_parameter(name).grad
+            torch.testing.assert_close(stacked[m], parameter.grad, rtol=1e-10, atol=1e-10)

@@ -1,7 +1,8 @@
 """A committee: potentials of one architecture, trained on different seeds and folds, evaluated together.
 
-Their parameters are stacked along a leading axis, so that M members cost one set of tensor operations. The mean is the
-prediction; the spread, scaled by what held-out data taught, is the uncertainty.
+Their parameters are stacked along a leading axis, so that M members cost one set of tensor operations; where a member is made of
+operations that are compiled for one set of numbers (MACE, PaiNN), the members run one after the other. The mean is the prediction;
+the spread, scaled by what held-out data taught, is the uncertainty.
 
 Seung, Opper and Sompolinsky, COLT 1992 (query by committee); for potentials Behler, Int. J. Quantum Chem. 115, 1032 (2015).
 """
@@ -17,6 +18,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from adiabat.graph import Graph
+from adiabat.nn import Derived
 from adiabat.potential import Potential, Prediction, describe
 from adiabat.typing import Float, Tensor
 
@@ -111,7 +113,7 @@ class Committee(Potential):
         self.accept(graph)
         with torch.enable_grad():
             r = graph.r.detach().to(self.dtype).expand(self.size, -1, -1).clone().requires_grad_()
-            energies, outputs = vmap(self._member(graph), in_dims=(0, 0))(self.stacked(), r)
+            energies, outputs = self._each(graph, r)
             return self.with_global(self._with_fixed(self.differentiate(graph, r, energies, outputs)))
 
     def mean(self, graph: Graph) -> Prediction:
@@ -119,7 +121,7 @@ class Committee(Potential):
         self.accept(graph)
         with torch.enable_grad():
             r = graph.r.detach().to(self.dtype).requires_grad_()
-            energies, outputs = vmap(self._member(graph), in_dims=(0, None))(self.stacked(), r)
+            energies, outputs = self._each(graph, r)
             mean = self.differentiate(graph, r, energies.mean(0), {k: v.mean(0) for k, v in outputs.items()})
             return self.with_global(self._with_fixed(mean))
 
@@ -128,9 +130,36 @@ class Committee(Potential):
         """This committee as a potential that tells its mean alone."""
         return Mean(self)
 
-    def _member(self, graph: Graph) -> Callable[[dict[str, Tensor], Tensor], tuple[Tensor, dict[str, Tensor]]]:
+    def _each(self, graph: Graph, r: Float[Tensor, "*members E 3"]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Energies [M, N] and outputs of all members, at edge vectors of their own or at shared ones."""
+        numbers = {_inner(name, self): value for name, value in self.stacked().items()}
+        own = r.dim() == 3
+        if not self._in_turn:
+            return vmap(self._member(graph, self.learned), in_dims=(0, 0 if own else None))(numbers, r)
+        energies, outputs = zip(
+            *(
+                self._member(graph, copy_of_it)({name: value[m] for name, value in numbers.items()}, r[m] if own else r)
+                for m, copy_of_it in enumerate(self._copies())
+            ),
+            strict=True,
+        )
+        return torch.stack(energies), {name: torch.stack([each[name] for each in outputs]) for name in outputs[0]}
+
+    @property
+    def _in_turn(self) -> bool:
+        """Whether one after the other: convolutions and polynomials have no compiled form for M sets of tables at once."""
+        numbers = self.get_buffer_or_parameter(self.names[0])
+        return numbers.device.type == "cpu" and any(isinstance(module, Derived) for module in self.learned.modules())
+
+    def _copies(self) -> list[_Sum]:
+        """A template for each member, which keeps what is worked out from its numbers while evaluating."""
+        if len(self.__dict__.get("copies", ())) != self.size:
+            self.__dict__["copies"] = [copy.deepcopy(self.learned) for _ in range(self.size)]
+        return [each.train(self.training) for each in self.__dict__["copies"]]
+
+    def _member(self, graph: Graph, template: _Sum) -> Callable[[dict[str, Tensor], Tensor], tuple[Tensor, dict[str, Tensor]]]:
         def energies(numbers: dict[str, Tensor], r: Float[Tensor, "E 3"]) -> tuple[Tensor, dict[str, Tensor]]:
-            return functional_call(self.learned, {_inner(k, self): v for k, v in numbers.items()}, (graph.replace(r=r),))
+            return functional_call(template, numbers, (graph.replace(r=r),))
 
         return energies
 
@@ -153,6 +182,7 @@ class Committee(Potential):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Committee:
         super()._apply(fn, recurse)
+        self.__dict__.pop("copies", None)
         self.learned._apply(fn)
         for term in self.terms:
             if term not in self.learned.terms:

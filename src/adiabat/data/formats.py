@@ -1,6 +1,8 @@
 """Files in and out. What a file says is taken at its word once, here: names, units and shapes, each noted or asked for.
 
-read       extended XYZ (also .xz, .gz, .bz2), ASE trajectories and databases, Adiabat stores, and plain structure files
+read       extended XYZ (also .xz, .gz, .bz2), ASE trajectories and databases, Adiabat stores, plain structure files, output of
+           engines (`engines`, known by content) and public sets (`datasets`)
+account    the same, with what is no label listed instead of raised
 write      extended XYZ, exact to the last bit
 """
 
@@ -16,8 +18,9 @@ import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
 
-from adiabat.data import extxyz, structure
+from adiabat.data import datasets, engines, extxyz, structure
 from adiabat.data import keys as names
+from adiabat.data.engines import LeftOut
 from adiabat.data.labels import UNITS, Factors, attach, factors
 from adiabat.data.store import Dataset, is_store
 from adiabat.data.unreadable import Truncated, Unreadable
@@ -43,7 +46,7 @@ def read(
               ("kcal/mol/angstrom") or "stress" ("kbar", or "-kbar" where compression is positive) is given. House units
               (eV, Å) are assumed without it, and that is noted.
     keys      the file's names for labels, as {"energy": "REF_energy"}, where they are not known or there are several
-    partial   of a file that ends inside a frame, take the whole frames before it
+    partial   of a file that ends inside a frame, or has steps that did not converge, take the others
     """
     frames, notes = read_noted(path, units=units, keys=keys, partial=partial)
     for note in notes:
@@ -56,16 +59,43 @@ def read(
 def read_noted(
     path, units=None, keys=None, partial=False, refused: dict[int, Unreadable] | None = None
 ) -> tuple[list[Atoms], list[str]]:
-    """The frames, and in words what was decided while reading them.
+    """The frames, and in words what was decided while reading them; what cannot be a label is an error, or with `partial` a note.
 
     Without `refused` the first frame that cannot be taken is an error. With it such frames are left out and put there, the error by
-    the frame's number in the file; the others are read as far as the file goes.
+    the number of its frame.
     """
+    frames, left_out, notes = _read(Path(path), units, keys, partial, refused)
+    if left_out and not ((partial or refused is not None) and frames):
+        more = f" (and {len(left_out) - 1} more like it)" if len(left_out) > 1 else ""
+        rest = f"; {len(frames)} other steps are labels: partial=True takes them" if frames else ""
+        raise ValueError(f"{left_out[0]}{more}{rest}")
+    return frames, notes + [f"left out: {one}" for one in left_out]
+
+
+def account(path: str | Path, units=None, keys=None) -> tuple[list[Atoms], list[LeftOut], list[str]]:
+    """All that can be taken of a file, what cannot and why, and notes; nothing is raised for what the file holds."""
     path = Path(path)
+    try:
+        refused: dict[int, Unreadable] = {}
+        frames, left_out, notes = _read(path, units, keys, True, refused)
+    except (ValueError, OSError, ImportError) as error:
+        return [], [LeftOut(str(path), None, *_why_and_cure(error, path))], []
+    cut = [note for note in notes if note.startswith("the file ends inside frame")]
+    left_out += [LeftOut(str(path), None, note, "fetch it again") for note in cut]
+    left_out += [LeftOut(str(path), k, *_why_and_cure(error, path)) for k, error in refused.items()]
+    return frames, left_out, [note for note in notes if note not in cut]
+
+
+def _why_and_cure(error: Exception, path: Path) -> tuple[str, str]:
+    why, _, cure = str(error).removeprefix(f"{path}: ").removeprefix(f"{path}, ").rpartition("; ")
+    return (why, cure) if why else (cure, "look at the file")
+
+
+def _read(path: Path, units, keys, partial: bool, refused) -> tuple[list[Atoms], list[LeftOut], list[str]]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file; look at the path, relative to {Path.cwd()}")
     if path.is_dir():
-        raise ValueError(f"{path}: a folder came, wanted a file; name the file in it")
+        raise ValueError(f"{path}: a folder came, wanted a file; name the file in it, or give the folder to `adiabat convert`")
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty; wanted at least one frame; fetch or write it again")
     scale = factors(units, path)
@@ -73,7 +103,18 @@ def read_noted(
         if units or keys:
             raise ValueError(f"{path}: an Adiabat store is in house units under its own names; leave units and keys out")
         with Dataset(path) as dataset:
-            return list(dataset), []
+            return list(dataset), [], []
+    engine = engines.recognized(path)
+    dataset_reader = None if engine else datasets.recognized(path)
+    if engine or dataset_reader:
+        if units or keys:
+            raise ValueError(
+                f"{path}: {(engine or dataset_reader).NAME} has its own units and names, which are known; leave units and keys out"
+            )
+        told = engines.read_output(path, engine) if engine else datasets.read_set(path, dataset_reader)
+        if not told[0] and not told[1]:
+            raise ValueError(f"{path}: no finished step in it; wanted at least one; finish the run or fetch it again")
+        return told
     suffix = next((s for s in reversed(path.suffixes) if s.lower() not in extxyz.OPENERS), "").lower()
     if suffix in (".xyz", ".extxyz", ".exyz"):
         frames, notes = _read_extxyz(path, scale, keys, partial, refused)
@@ -83,12 +124,14 @@ def read_noted(
         frames, notes = _read_ase(path, suffix, scale, refused)
     else:
         known = [".xyz", ".extxyz", ".traj", ".db", *STRUCTURES]
+        content = [one.NAME for one in (*engines.ENGINES, *datasets.DATASETS)]
         raise ValueError(
-            f"{path}: format unknown by its name; wanted one of {', '.join(known)} (XYZ also .xz, .gz, .bz2); rename it"
+            f"{path}: format unknown by its name; wanted one of {', '.join(known)} (XYZ also .xz, .gz, .bz2), or by its "
+            f"content: {', '.join(content)}; rename or convert it"
         )
     if not frames and not refused:
         raise ValueError(f"{path}: no frame in it; wanted at least one; fetch or write it again")
-    return frames, notes
+    return frames, [], notes
 
 
 def write(path: str | Path, frames: Atoms | Iterable[Atoms], overwrite: bool = False) -> Path:
@@ -242,4 +285,4 @@ def frame_text(atoms: Atoms) -> str:
     return extxyz.format_frame(columns, info)
 
 
-__all__ = ["UNITS", "read", "read_noted", "write"]
+__all__ = ["UNITS", "LeftOut", "account", "read", "read_noted", "write"]

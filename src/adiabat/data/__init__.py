@@ -6,7 +6,11 @@ formats        read and write files; foreign keys and units named, never guessed
 keys, labels   which entry of a foreign file is which label; units, shapes, finiteness
 extxyz         the text format itself: exact numbers, truncation found
 store          Dataset: the SQLite store
+row, writer    a configuration as a row with its seal; one writer at a time, with words for who waits
+damage         what is damaged in a store, by row
 query          the small language of Dataset.select
+statistics     counts, shares and ranges by kind, from the catalogue
+shards         packed shards: a set as plain arrays, in random order, without loading it
 split          train, validation, test without leaks
 gate           the data gate: findings before any training
 composition    reference energies by least squares or from isolated atoms

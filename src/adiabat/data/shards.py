@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
@@ -34,7 +34,9 @@ from ase import Atoms
 from adiabat.data.damage import Damaged
 from adiabat.data.row import atoms_of
 from adiabat.data.store import Dataset
-from adiabat.graph import Graph
+
+if TYPE_CHECKING:
+    from adiabat.graph import Graph
 
 FORMAT = 1
 MAGIC = b"ADIBSHRD"
@@ -187,6 +189,8 @@ class Shards:
 
     def graphs(self, cutoff: float, rng: np.random.Generator | None = None, *, mix: int = 4) -> Iterator[list[Graph]]:
         """Blocks as graphs with their labels, each made when it is asked for: as many are in memory as are in a block."""
+        from adiabat.graph import Graph  # torch is for those who ask for tensors
+
         for block in self.blocks(rng, mix=mix):
             yield [Graph.of(atoms, cutoff) for atoms in block.frames()]
 

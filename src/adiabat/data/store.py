@@ -229,6 +229,11 @@ class Dataset:
         """How many configurations there are at each level of theory."""
         return dict(self._ask("SELECT level, count(*) FROM configurations GROUP BY level ORDER BY min(id)"))
 
+    def grouped(self, columns: str, by: str, expression: str = "") -> list[tuple]:
+        """Aggregates of catalogue columns by groups, as SQL has them: `columns` and `by` are code, never what a user typed."""
+        where, values = self._where(expression)
+        return list(self._ask(f"SELECT {columns} FROM configurations {where} GROUP BY {by} ORDER BY min(id)", values))
+
     def data_hash(self, expression: str = "") -> str:
         """A name for what is in a store or a choice of it, whatever the order it was added in; 64 characters.
 

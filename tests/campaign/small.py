@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+
+from ase.calculators.emt import EMT
 
 SMALL: dict[str, Any] = {
     "structure": "H2O",
@@ -21,14 +24,25 @@ SMALL: dict[str, Any] = {
 }
 
 
-def run(folder: str) -> None:
-    """`python -m campaign.small FOLDER`: the campaign, or the rest of it."""
+class Unhurried(EMT):
+    """The same numbers as EMT, in the time of a real engine: a kill can meet a label under way."""
+
+    def calculate(self, *arguments, **more):
+        time.sleep(0.2)
+        super().calculate(*arguments, **more)
+
+
+UNHURRIED: dict[str, Any] = {**SMALL, "labeler": {"ase": {"calculator": "campaign.small:Unhurried"}}}
+
+
+def run(folder: str, unhurried: bool = False) -> None:
+    """`python -m campaign.small FOLDER [unhurried]`: the campaign, or the rest of it."""
     from adiabat.campaign.learn import learn
 
-    learn(SMALL, out=folder)
+    learn(UNHURRIED if unhurried else SMALL, out=folder)
 
 
 if __name__ == "__main__":
     import sys
 
-    run(sys.argv[1])
+    run(sys.argv[1], unhurried="unhurried" in sys.argv)

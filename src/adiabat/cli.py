@@ -110,18 +110,32 @@ def check(
 
 @app.command()
 def convert(
-    files: list[str] = typer.Argument(metavar="IN …", help="files of any supported format"),
+    files: list[str] = typer.Argument(metavar="IN …", help="files of any supported format, and folders of them"),
     to: str = typer.Option(..., help="what to write: .xyz, .extxyz (also .xz, .gz), or .db, a store"),
     units: str = UNITS,
     keys: str = KEYS,
     partial: bool = typer.Option(
         False, "--partial", help="of a file that ends inside a frame, take the whole frames before it"
     ),
+    level: str = typer.Option("", help="part of the level of theory to keep, or all; the commonest without it"),
+    to_json: str = JSON,
     overwrite: bool = typer.Option(False, "--overwrite", help="replace the output file"),
 ) -> int:
     """Files of any supported format into one; frames with faults are left out and listed, with exit code 1."""
+    from adiabat.campaign.convert import convert as gathered
+    from adiabat.campaign.convert import manifold
     from adiabat.campaign.frames import convert as run
 
+    if manifold(files):
+        told = gathered(files, to, units=pairs(units), keys=pairs(keys), level=level, overwrite=overwrite)
+        if put_json(told, to_json):
+            for said in [*told["notes"], *told["citations"], *filter(None, [told["methods"]])]:
+                console.print(Text(f"note: {said}"), soft_wrap=True)
+            console.print(Text(f"{told['written']} of {told['n_structures']} structures in {to}"), soft_wrap=True)
+            left = [[r["file"], "" if r["frame"] is None else str(r["frame"]), r["message"], r["cure"]] for r in told["left_out"]]
+            if left:
+                table(f"{len(left)} left out", ["file", "step", "why", "what to do"], left)
+        return terminal.FINDING if told["left_out"] else terminal.FINE
     told = run(files, to, units=pairs(units), keys=pairs(keys), partial=partial, overwrite=overwrite)
     for note in told["notes"]:
         console.print(Text(f"note: {note}"), soft_wrap=True)
@@ -130,40 +144,6 @@ def convert(
         rows = [[f["name"], ", ".join(map(str, f["frames"])), f["message"], f["cure"]] for f in told["findings"]]
         table(f"{len(told['left_out'])} left out", ["finding", "frames", "what", "what to do"], rows)
     return terminal.FINDING if told["left_out"] else terminal.FINE
-
-
-@app.command()
-def dataset(
-    store: str = typer.Argument(help="a store (.db)"),
-    select: str = typer.Option("", help="only those, as 'config_type=surface and natoms<100'"),
-    merge: list[str] = typer.Option(None, help="add what this store holds, or what --select chooses of it; repeat for more"),
-    distinct: str = typer.Option(None, help="write a store without equivalent configurations", metavar="NEW.db"),
-    pack: bool = typer.Option(False, "--pack", help="write packed shards beside the store"),
-    card: str = typer.Option(None, help="write what is in it as an HTML page", metavar="FILE"),
-    verify: bool = typer.Option(False, "--verify", help="look at every byte; exit code 1 on damage"),
-    rescue: str = typer.Option(None, help="write the undamaged configurations into a new store", metavar="NEW.db"),
-    to_json: str = JSON,
-) -> int:
-    """What is in a store, by kind; merge, choose, pack, verify."""
-    from adiabat.campaign.dataset import work
-
-    told = work(store, select=select, merge=merge or (), distinct=distinct, verify=verify, rescue=rescue, pack=pack, card=card)
-    if put_json(told, to_json):
-        if "damage" not in told:
-            from adiabat.campaign.card import kind_rows, kinds_head
-
-            table(f"{told['n_structures']} structures, {told['n_atoms']} atoms", kinds_head(), kind_rows(told))
-        elif told["damage"]:
-            table(
-                f"{store} is damaged",
-                ["row", "what"],
-                [["" if d["row"] is None else str(d["row"]), d["message"]] for d in told["damage"]],
-            )
-        else:
-            console.print(Text(f"{store}: no damage"), soft_wrap=True)
-        for line in told["done"]:
-            console.print(Text(line), soft_wrap=True)
-    return terminal.FINDING if told.get("damage") else terminal.FINE
 
 
 @app.command()

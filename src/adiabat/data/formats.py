@@ -106,12 +106,13 @@ def _read(path: Path, units, keys, partial: bool, refused) -> tuple[list[Atoms],
             return list(dataset), [], []
     engine = engines.recognized(path)
     dataset_reader = None if engine else datasets.recognized(path)
-    if engine or dataset_reader:
+    own = engine or dataset_reader
+    if own is not None:
         if units or keys:
             raise ValueError(
-                f"{path}: {(engine or dataset_reader).NAME} has its own units and names, which are known; leave units and keys out"
+                f"{path}: {own.NAME} has its own units and names, which are known; leave units and keys out"
             )
-        told = engines.read_output(path, engine) if engine else datasets.read_set(path, dataset_reader)
+        told = engines.read_output(path, engine) if engine else datasets.read_set(path, own)
         if not told[0] and not told[1]:
             raise ValueError(f"{path}: no finished step in it; wanted at least one; finish the run or fetch it again")
         return told

@@ -133,7 +133,7 @@ def opened(path: Path) -> IO[str]:
     """Text of any age: bytes that are no UTF-8 are taken as Latin-1's, since names and numbers are ASCII everywhere."""
     opener = OPENERS.get(path.suffix.lower())
     if opener:
-        return opener(path, "rt", encoding="utf-8", errors="replace")  # type: ignore[operator,no-any-return]
+        return opener(path, "rt", encoding="utf-8", errors="replace")  # type: ignore[operator]
     return open(path, encoding="utf-8", errors="replace")
 
 

@@ -91,15 +91,30 @@ def label(
 
 @app.command()
 def check(
-    data: list[str] = typer.Argument(help="files or stores"), to_json: str = JSON, units: str = UNITS, keys: str = KEYS
+    data: list[str] = typer.Argument(help="files or stores"),
+    to_json: str = JSON,
+    html: str = typer.Option(None, "--html", help="write the findings as one offline page to this file", metavar="FILE"),
+    fix: str = typer.Option(None, "--fix", help="write a copy with the safe cures: a new .xyz or .db", metavar="NEWFILE"),
+    units: str = UNITS,
+    keys: str = KEYS,
 ) -> int:
     """The data gate: what is wrong with a set, before anything is trained on it. Exit code 1 on a fault."""
-    from adiabat.campaign.frames import examine, gate_json, read_all
+    from adiabat.campaign.check import read_parts
+    from adiabat.campaign.frames import examine, gate_json
 
-    refused: dict[int, Any] = {}
-    frames, notes = read_all(data, units=pairs(units), keys=pairs(keys), refused=refused)
-    findings = examine(frames, refused)
+    frames, notes, refused, sides = read_parts(data, units=pairs(units), keys=pairs(keys))
+    findings = examine(frames, refused, sides)
     told = gate_json(findings, len(frames) + len(refused))
+    if html is not None:
+        from adiabat.campaign.check import page
+
+        page(findings, told["n_structures"], ", ".join(data), html)
+    if fix is not None:
+        from adiabat.campaign.check import fix as mend
+
+        done, left = mend(frames, fix)
+        for line in [*done, *(f"not mended: {f}" for f in left)]:
+            Teller().line("fix", line)
     if put_json(told, to_json):
         rows = [[f["grade"], f["name"], f["message"], f["cure"]] for f in told["findings"]]
         table(f"{told['n_structures']} structures", ["grade", "finding", "what", "what to do"], rows)
@@ -144,40 +159,6 @@ def convert(
         rows = [[f["name"], ", ".join(map(str, f["frames"])), f["message"], f["cure"]] for f in told["findings"]]
         table(f"{len(told['left_out'])} left out", ["finding", "frames", "what", "what to do"], rows)
     return terminal.FINDING if told["left_out"] else terminal.FINE
-
-
-@app.command()
-def dataset(
-    store: str = typer.Argument(help="a store (.db)"),
-    select: str = typer.Option("", help="only those, as 'config_type=surface and natoms<100'"),
-    merge: list[str] = typer.Option(None, help="add what this store holds, or what --select chooses of it; repeat for more"),
-    distinct: str = typer.Option(None, help="write a store without equivalent configurations", metavar="NEW.db"),
-    pack: bool = typer.Option(False, "--pack", help="write packed shards beside the store"),
-    card: str = typer.Option(None, help="write what is in it as an HTML page", metavar="FILE"),
-    verify: bool = typer.Option(False, "--verify", help="look at every byte; exit code 1 on damage"),
-    rescue: str = typer.Option(None, help="write the undamaged configurations into a new store", metavar="NEW.db"),
-    to_json: str = JSON,
-) -> int:
-    """What is in a store, by kind; merge, choose, pack, verify."""
-    from adiabat.campaign.dataset import work
-
-    told = work(store, select=select, merge=merge or (), distinct=distinct, verify=verify, rescue=rescue, pack=pack, card=card)
-    if put_json(told, to_json):
-        if "damage" not in told:
-            from adiabat.campaign.card import kind_rows, kinds_head
-
-            table(f"{told['n_structures']} structures, {told['n_atoms']} atoms", kinds_head(), kind_rows(told))
-        elif told["damage"]:
-            table(
-                f"{store} is damaged",
-                ["row", "what"],
-                [["" if d["row"] is None else str(d["row"]), d["message"]] for d in told["damage"]],
-            )
-        else:
-            console.print(Text(f"{store}: no damage"), soft_wrap=True)
-        for line in told["done"]:
-            console.print(Text(line), soft_wrap=True)
-    return terminal.FINDING if told.get("damage") else terminal.FINE
 
 
 @app.command()

@@ -86,10 +86,15 @@ def read_all(
     return frames, notes
 
 
-def examine(frames: Sequence[Atoms], refused: Mapping[int, Unreadable]) -> list[Finding]:
-    """The gate's findings on the readable frames and those on the others, all numbered by their places among both."""
+def examine(
+    frames: Sequence[Atoms], refused: Mapping[int, Unreadable], sides: Mapping[str, Sequence[int]] | None = None
+) -> list[Finding]:
+    """The gate's findings on the readable frames and those on the others, all numbered by their places among both.
+
+    `sides` are the parts of a split among the readable frames, as `check` takes them.
+    """
     places = [k for k in range(len(frames) + len(refused)) if k not in refused]
-    found = check(frames) if frames else []
+    found = check(frames, sides=sides) if frames else []
     return unreadable(refused) + [replace(f, frames=[places[k] for k in f.frames]) for f in found]
 
 

@@ -56,7 +56,7 @@ def scale_checks(
 ) -> list[Told]:
     """Findings as (name, grade, frames, message, cure, value, remedy)."""
     told = _against_atoms(frames, labels)
-    told += _against_isolated(frames, labels, isolated)
+    told += [] if told else _against_isolated(frames, labels, isolated)  # one witness is enough
     told += _against_work(works(frames, labels) if found is None else found)
     return told
 

@@ -74,7 +74,7 @@ def _lone(atoms: Atoms) -> bool:
     """Cheap first: within a small reach everyone has someone in nearly all frames."""
     for reach in (1.6, FAR):
         i, j, d = pairs(atoms, reach * 2 * float(RADII[atoms.numbers].max()))
-        near = d < reach * (RADII[atoms.numbers[i]] + RADII[atoms.numbers[j]])
+        near = (d < reach * (RADII[atoms.numbers[i]] + RADII[atoms.numbers[j]])) & (i != j)  # its own image is no company
         seen = np.zeros(len(atoms), bool)
         seen[i[near]] = seen[j[near]] = True
         if seen.all():

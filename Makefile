@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-sanitize lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-sanitize golden-mace lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -42,6 +42,10 @@ test-kill: .stamps/test
 test-sanitize: .stamps/test
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0 \
 	  ADIABAT_SANITIZE=1 $(BIN)/python -m pytest tests/kernels/test_generated.py tests/kernels/test_symmetry.py
+
+# Golden values of a peer, made anew in its own environment: make golden-mace PEER_PYTHON=/path/to/bin/python
+golden-mace:
+	PYTHONPATH=src $(PEER_PYTHON) tests/golden/make_mace.py
 
 lint: .stamps/test
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ import adiabat.kernels.segment
 
 SRC = Path(adiabat.__file__).parent
 FILES = sorted(SRC.rglob("*.py"))
-PUBLIC = ["read", "Dataset", "labeler", "models", "Graph", "Potential", "fit", "load", "learn"]
+PUBLIC = ["read", "Dataset", "labeler", "models", "Graph", "Potential", "fit", "load", "learn", "import_model"]
 
 
 def where(file: Path, node: ast.AST) -> str:
@@ -134,7 +134,9 @@ def test_every_file_is_shipped(repository):
 
 
 def test_nothing_is_pickled():
-    """A model file that runs code when it is opened is a virus with a force field in it."""
+    """A model file that runs code when it is opened is a virus with a force field in it. The one door for the peers' files is shut
+    unless the user says that a file is to be trusted."""
+    door = "deploy/importers/trusted.py"
     forbidden = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
     guilty = []
     for file, tree in parsed():
@@ -144,7 +146,7 @@ def test_nothing_is_pickled():
                 continue
             options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
             called = ast.unparse(node.func)
-            if called == "torch.load" and options.get("weights_only") != "True":
+            if called == "torch.load" and options.get("weights_only") != "True" and not file.match(door):
                 guilty.append(f"{where(file, node)} torch.load without weights_only=True")
             if options.get("allow_pickle") == "True":
                 guilty.append(f"{where(file, node)} allow_pickle=True")

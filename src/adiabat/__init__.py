@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see; the same list as ROO
     from adiabat.campaign.learn import learn
     from adiabat.data.formats import read
     from adiabat.data.store import Dataset
+    from adiabat.deploy.importers import import_model
     from adiabat.deploy.load import load
     from adiabat.graph import Graph
     from adiabat.labelers import labeler
@@ -24,7 +25,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see; the same list as ROO
 
 __version__ = "0.1.0"
 
-__all__ = ["read", "Dataset", "labeler", "models", "Graph", "Potential", "fit", "load", "learn"]
+__all__ = ["read", "Dataset", "labeler", "models", "Graph", "Potential", "fit", "load", "learn", "import_model"]
 
 # name → the module that has it; a module's own name stands for the module itself
 ROOMS = {
@@ -37,6 +38,7 @@ ROOMS = {
     "fit": "adiabat.training.fit",
     "load": "adiabat.deploy.load",
     "learn": "adiabat.campaign.learn",
+    "import_model": "adiabat.deploy.importers",
 }
 
 

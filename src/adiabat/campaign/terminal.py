@@ -35,7 +35,8 @@ errors = Console(stderr=True)
 FINE, FINDING, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 # By name, so that none of their modules is imported to answer `--help`; a subclass goes with the nearest of its bases.
 CODES = {
-    "ConfigError": USAGE, "RunFolderError": USAGE, "ModelFileError": USAGE, "ForeignCheckpoint": USAGE, "LedgerInUse": USAGE,
+    "ConfigError": USAGE, "RunFolderError": USAGE, "ModelFileError": USAGE, "ForeignCheckpoint": USAGE,
+    "ForeignModelError": USAGE, "LedgerInUse": USAGE,
     "FileNotFoundError": USAGE, "FileExistsError": USAGE, "IsADirectoryError": USAGE, "NotADirectoryError": USAGE, "PermissionError": USAGE,
     "GateFaults": FINDING, "DynamicsError": FINDING, "MDStopped": FINDING, "LabelError": FAILED, "RunPaused": FAILED,
 }  # fmt: skip

@@ -3,8 +3,10 @@
 | file | what |
 |---|---|
 | `load` | model files back to potentials |
+| `importers` | the peers' model files to potentials |
 """
 
+from adiabat.deploy.importers import import_model
 from adiabat.deploy.load import load
 
-__all__ = ["load"]
+__all__ = ["import_model", "load"]

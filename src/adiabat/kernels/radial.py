@@ -7,6 +7,7 @@ Every function takes distances of any shape in Å; a basis appends its own axis.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -50,8 +51,8 @@ def polynomial_cutoff(d: Float[Tensor, "*E"], cutoff: float, p: int = 6) -> Floa
     return f * (d < cutoff)
 
 
-def bessel(d: Float[Tensor, "*E"], cutoff: float, n: int) -> Float[Tensor, "*E n"]:
-    """Spherical Bessel functions of order zero: b_k(d) = √(2/r_c) sin(kπd/r_c)/d, k = 1…n.
+def bessel(d: Float[Tensor, "*E"], cutoff: float, n: int | Sequence[float]) -> Float[Tensor, "*E n"]:
+    """Spherical Bessel functions of order zero: b_k(d) = √(2/r_c) sin(kπd/r_c)/d, k = 1…n, or the k that `n` lists.
 
     Orthonormal on [0, r_c] with weight d². Finite at d = 0, where b_k = √(2/r_c) kπ/r_c.
     Gasteiger (Klicpera), Groß and Günnemann, ICLR 2020 (arXiv:2003.03123).
@@ -60,7 +61,7 @@ def bessel(d: Float[Tensor, "*E"], cutoff: float, n: int) -> Float[Tensor, "*E n
     tensor([[ 1.5708e+00,  3.1416e+00],
             [ 1.0000e+00, -8.7423e-08]])
     """
-    k = torch.arange(1, n + 1, dtype=d.dtype, device=d.device)
+    k = torch.tensor(range(1, n + 1) if isinstance(n, int) else n, dtype=d.dtype, device=d.device)
     return torch.sinc(d[..., None] * (k / cutoff)) * (k * (math.sqrt(2 / cutoff) * math.pi / cutoff))
 
 

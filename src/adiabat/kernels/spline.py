@@ -12,6 +12,9 @@ import torch
 
 from adiabat.typing import Float, Int, Tensor
 
+BLOCK = 512  # intervals whose interpolation is solved at once
+REACH = 32  # (2 − √3)^REACH = 5e-19: beyond it the inverse of an interpolation is zero in float64
+
 
 def knots(cutoff: float, n: int, *, dtype: torch.dtype = torch.float64) -> Float[Tensor, "n1"]:
     """The n + 1 distances a table of n intervals is made from, 0 and r_c included.
@@ -31,8 +34,16 @@ def spline_table(values: Float[Tensor, "n1 *F"]) -> Float[Tensor, "n3 *F"]:
     >>> spline_table(torch.tensor([2.0, 2.0, 2.0, 2.0]))
     tensor([2.0000, 2.0000, 2.0000, 2.0000, 2.0000, 2.0000])
     """
-    inverse = _inverse(len(values) - 1).to(values)
-    return (inverse @ values.reshape(len(values), -1)).reshape(len(inverse), *values.shape[1:])
+    n, f = len(values) - 1, values.reshape(len(values), -1)
+    if n <= BLOCK:
+        return (_inverse(n).to(values) @ f).reshape(n + 3, *values.shape[1:])
+    # A coefficient feels values at most REACH knots away: a long table is inverted in overlapping blocks, each by the same
+    # matrix; the first and the last are whole, for the ends. The last block may overlap its neighbor by more.
+    inverse, step = _inverse(BLOCK).to(values), BLOCK - 2 * REACH
+    starts = [*range(0, n - BLOCK, step), n - BLOCK]
+    blocks = [inverse @ f[start : start + BLOCK + 1] for start in starts]
+    middles = [block[REACH : REACH + later - start] for start, later, block in zip(starts, starts[1:], blocks)]
+    return torch.cat([blocks[0][:REACH], *middles, blocks[-1][REACH:]]).reshape(n + 3, *values.shape[1:])
 
 
 @cache

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
+
 from adiabat.kernels import knots, spline_table
 from adiabat.nn.derived import Derived
 from adiabat.nn.mlp import MLP
 from adiabat.typing import Float, Tensor
+
+SINGLE_INTERVALS = 512  # forces of MACE: 1e-5 of their root mean square from the network's own
 
 
 class RadialTable(Derived):
@@ -15,7 +19,8 @@ class RadialTable(Derived):
 
     `basis` maps distances [n] to functions [n, K] that have faded to zero, with zero slope, at the cutoff; the MLP has no biases
     and fades with them. The network is evaluated at the knots only, in training too: the trained function is the deployed one.
-    Called without arguments it gives the table that `edge_conv` takes, [1, intervals + 3, paths, channels].
+    Single precision skips knots down to SINGLE_INTERVALS: its rounding is coarser than their spline. Called without
+    arguments it gives the table that `edge_conv` takes, [1, intervals + 3, paths, channels].
 
     >>> from adiabat.kernels import bessel, cosine_cutoff
     >>> RadialTable(5.0, lambda d: bessel(d, 5.0, 8) * cosine_cutoff(d, 5.0)[:, None], paths=2, channels=16)().shape
@@ -34,9 +39,11 @@ class RadialTable(Derived):
         super().__init__()
         self.shape = paths, channels
         self.values = basis(knots(cutoff, intervals))  # float64, no buffer: a model made double would double rounded numbers
+        self.stride = max((s for s in range(1, intervals // SINGLE_INTERVALS + 1) if intervals % s == 0), default=1)
         self.mlp = MLP([self.values.shape[1], *hidden, paths * channels])
 
     def compute(self) -> Float[Tensor, "1 rows paths channels"]:
         weight = self.mlp.weights[0]
-        values = self.mlp(self.values.to(dtype=weight.dtype, device=weight.device))
+        values = self.values if weight.dtype == torch.float64 else self.values[:: self.stride]
+        values = self.mlp(values.to(dtype=weight.dtype, device=weight.device))
         return spline_table(values).unflatten(-1, self.shape)[None]

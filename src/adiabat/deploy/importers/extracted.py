@@ -1,0 +1,51 @@
+"""What an importer takes out of a peer's model: plain settings and arrays, and the peer's own answers to check against.
+
+Kept as a `.npz` file it needs neither the peer nor trust to be read: numbers and a JSON header, nothing that runs.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORM = 1  # raised when the meaning of settings or arrays changes
+
+
+class ForeignModelError(ValueError):
+    """A peer's model file that cannot be read, is not trusted, or holds what Adiabat does not support."""
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """`source` is the peer's name and version; `settings` are plain JSON; `arrays` are float64 or integers."""
+
+    source: str
+    settings: dict[str, Any]
+    arrays: dict[str, np.ndarray] = field(repr=False)
+
+    def save(self, path: str | Path) -> None:
+        """Write the `.npz` file."""
+        header = json.dumps({"adiabat_extracted": FORM, "source": self.source, "settings": self.settings}, sort_keys=True)
+        np.savez_compressed(path, header=np.frombuffer(header.encode(), dtype=np.uint8), **self.arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Extracted:
+        """Read the `.npz` file; arrays of objects, which would be code, are refused by numpy."""
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                arrays = {name: content[name] for name in content.files}
+            header = json.loads(bytes(arrays.pop("header")))
+            if header["adiabat_extracted"] != FORM:
+                raise ForeignModelError(f"{path}: form {header['adiabat_extracted']}; this Adiabat reads form {FORM}")
+            return cls(str(header["source"]), dict(header["settings"]), arrays)
+        except (OSError, KeyError, TypeError, EOFError, json.JSONDecodeError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+            raise ForeignModelError(f"{path}: no file of extracted arrays, or a damaged one ({error})") from None
+        except ForeignModelError:
+            raise
+        except ValueError as error:  # numpy's word for a pickled array
+            raise ForeignModelError(f"{path}: no file of extracted arrays, or a damaged one ({error})") from None

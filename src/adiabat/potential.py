@@ -24,6 +24,7 @@ from adiabat.config import recorded
 from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
 from adiabat.graph import Graph
+from adiabat.kernels.evaluator import Evaluation, Evaluator, Program
 from adiabat.kernels.segment import segment_sum
 from adiabat.typing import Float, Tensor
 
@@ -63,6 +64,10 @@ class Model(nn.Module):
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         """Set what depends on the training data alone (the scaling of descriptors, say), before the first step."""
+
+    def program(self) -> Program | None:
+        """What the evaluator may run in one call instead of `forward`; None where there is no such list of operations."""
+        return None
 
     def remember(self, graph: Graph) -> Graph:
         """The graph with what this model need not work out again for fixed positions; by default as it came."""
@@ -107,6 +112,10 @@ class Scaled(Model):
     def forward(self, graph: Graph) -> dict[str, Tensor]:
         scaled = ("energies", "energy")
         return {name: value * self.eV if name in scaled else value for name, value in self.model(graph).items()}
+
+    def program(self) -> Program | None:
+        program = self.model.program()
+        return None if program is None else program.times(self.eV)
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         self.model.prepare(graphs)
@@ -184,6 +193,13 @@ class Potential(nn.Module):
             r = graph.r.detach().to(self.dtype).requires_grad_()
             energies, outputs = self.local(graph.replace(r=r))
             return self.with_global(self.differentiate(graph, r, energies, outputs))
+
+    def frozen(self) -> Callable[[Graph], Prediction]:
+        """This potential as it is called most quickly for values: compiled into one call where a term allows it.
+
+        The same numbers to rounding, without gradients; see `Frozen`.
+        """
+        return Frozen(self)
 
     def predictions(self, graph: Graph) -> Prediction:
         """What training compares with labels; a committee gives every member's."""
@@ -320,6 +336,81 @@ class Potential(nn.Module):
     def save(self, path: str | Path) -> None:
         """Write a model file: safetensors with a JSON header; `adiabat.load` reads it back."""
         modelfile.write(path, self.header(), self.state_dict())
+
+
+class Frozen:
+    """A potential whose terms that have a program run in one compiled call each; the others run as always, and so does all of it
+    where nothing is compiled, on other devices, and while it trains. Parameters that change are taken up at the next call."""
+
+    def __init__(self, potential: Potential) -> None:
+        self.potential, self.cutoff = potential, potential.cutoff
+        self.key: tuple | None = None
+
+    def __call__(self, graph: Graph) -> Prediction:
+        potential = self.potential
+        if potential.training or graph.device.type != "cpu":
+            return potential(graph)
+        if self.key != (key := self._key()):
+            self.key, (self.evaluators, self.rest) = key, self._freeze()
+        if not self.evaluators:
+            return potential(graph)
+        potential.accept(graph)
+        found = [self._evaluate(evaluator, graph) for evaluator in self.evaluators]
+        parts = [
+            Prediction(
+                _rows(it.energies, graph.structure, graph.n_structures), it.forces, it.energies, graph, {},
+                lambda it=it: _symmetric(it.strain),
+            )
+            for it in (Evaluation(*map(torch.from_numpy, it)) for it in found)
+        ]  # fmt: skip
+        if self.rest is not None:
+            parts.append(self._autograd(graph))
+        return potential.with_global(_sum(parts))
+
+    def _autograd(self, graph: Graph) -> Prediction:
+        with torch.enable_grad():
+            r = graph.r.detach().to(self.potential.dtype).requires_grad_()
+            energies, outputs = self.rest.local(graph.replace(r=r))
+            return self.rest.differentiate(graph, r, energies, outputs)
+
+    def _key(self) -> tuple:
+        # Buffers count, too: a mean number of neighbors is one.
+        tensors = (*self.potential.parameters(), *self.potential.buffers())
+        return tuple((p.data_ptr(), p._version, p.dtype) for p in tensors)
+
+    def _freeze(self) -> tuple[list[Evaluator], Potential | None]:
+        evaluators, rest = [], []
+        for term in self.potential.terms:
+            program = None if term.is_global or term.outputs != ("energies",) else term.program()
+            if program is not None and program.fast:
+                evaluators.append(Evaluator(program))
+            elif not term.is_global:
+                rest.append(term)
+        return evaluators, Potential(*rest) if rest else None
+
+    def _evaluate(self, evaluator: Evaluator, graph: Graph) -> Evaluation:
+        first, j, species, structure = graph.once(
+            ("evaluator", tuple(evaluator.elements)),
+            lambda: [
+                x.numpy()
+                for x in (
+                    graph.first, graph.j,
+                    torch.searchsorted(torch.from_numpy(evaluator.elements), graph.numbers), graph.structure,
+                )
+            ],
+        )  # fmt: skip
+        r = graph.r.detach().to(torch.float64).numpy()
+        return evaluator(first, j, species, structure, r, structures=graph.n_structures, threads=torch.get_num_threads())
+
+
+def _sum(parts: Sequence[Prediction]) -> Prediction:
+    """The prediction of all terms together."""
+    if len(parts) == 1:
+        return parts[0]
+    return Prediction(
+        sum(it.energy for it in parts), sum(it.forces for it in parts), sum(it.atomic_energies for it in parts), parts[0].graph,
+        {name: value for it in parts for name, value in it.outputs.items()}, lambda: sum(it.strain_gradient for it in parts),
+    )  # fmt: skip
 
 
 def describe(term: Model) -> dict[str, Any]:

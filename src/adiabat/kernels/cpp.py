@@ -10,18 +10,20 @@ from __future__ import annotations
 from importlib.resources import files
 from types import ModuleType
 
-from adiabat.kernels import cpp_conv, cpp_edge, cpp_poly, cpp_symmetry
-from adiabat.kernels.ir import Contraction, Convolution, Harmonics, Symmetry
+from adiabat.kernels import cpp_conv, cpp_edge, cpp_evaluator, cpp_poly, cpp_symmetry
+from adiabat.kernels.ir import Contraction, Convolution, Harmonics, MessagePassing, Symmetry
 
 MAX_TERMS = 4000  # a longer polynomial would compile for minutes: the reference does it
 
 
-Spec = Convolution | Contraction | Harmonics | Symmetry
+Spec = Convolution | Contraction | Harmonics | Symmetry | MessagePassing
 WRITERS: dict[type, ModuleType] = {Convolution: cpp_conv, Contraction: cpp_poly, Harmonics: cpp_edge, Symmetry: cpp_symmetry}
 
 
 def covers(spec: Spec) -> bool:
     """Whether this operation is one to generate."""
+    if isinstance(spec, MessagePassing):
+        return all(covers(poly) for _, poly in spec.layers)
     return not isinstance(spec, Contraction) or len(spec.terms) <= MAX_TERMS
 
 
@@ -33,6 +35,8 @@ def source(spec: Spec, tangents: bool = False) -> str:
     >>> source(Convolution.of("0e|0.0.0e"), tangents=True).count("void forward_tangent(const Conv *a)")
     1
     """
+    if isinstance(spec, MessagePassing):
+        return cpp_evaluator.source(spec, _header)
     writer = WRITERS[type(spec)]
     sizes = "enum { " + ", ".join(f"{name} = {n}" for name, n in writer.sizes(spec).items()) + " };"
     parts = [f"// {spec}", _header("lanes.h"), sizes, _header(writer.HEADER), *writer.body(spec)]

@@ -249,6 +249,38 @@ def _contraction(poly: Contraction) -> tuple[tuple[tuple[int, int], ...], tuple[
     return tuple(orders), terms, U
 
 
+@dataclass(frozen=True)
+class MessagePassing:
+    """Layers of a convolution and the contraction of its mixed sums: what `evaluator` runs in one call.
+
+    >>> str(MessagePassing.of("0e|0.0.0e&0e|0e|1"))
+    '0e|0.0.0e&0e|0e|1'
+    """
+
+    layers: tuple[tuple[Convolution, Contraction], ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("message passing without a layer")
+        before = Irreps.of("0e")
+        for t, (conv, poly) in enumerate(self.layers):
+            if conv.irreps != before or poly.irreps != conv.outputs:
+                raise ValueError(f"layer {t} takes {conv.irreps} and contracts {poly.irreps}; {before} and {conv.outputs} come")
+            before = poly.outputs
+
+    @classmethod
+    def of(cls, text: str) -> MessagePassing:
+        pairs = [layer.split("&") for layer in text.split("\n")]
+        return cls(tuple((Convolution.of(conv), Contraction.of(poly)) for conv, poly in pairs))
+
+    def __str__(self) -> str:
+        return "\n".join(f"{conv}&{poly}" for conv, poly in self.layers)
+
+    @property
+    def l_max(self) -> int:
+        return max(conv.l_max for conv, _ in self.layers)
+
+
 def horner(terms: Sequence[Term]) -> dict[int, dict]:
     """Terms as nested sums, row by row: x_i (c_i + x_j (c_ij + …)); a node is {factor: node} with its term's index at key None.
 

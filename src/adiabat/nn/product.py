@@ -22,6 +22,10 @@ class Product(Derived):
     def compute(self) -> Float[Tensor, "Z T C"]:
         return merge(self.weights, self.contraction)
 
+    def coefficients(self) -> Float[Tensor, "Z T C"]:
+        """The merged polynomial."""
+        return super().forward()
+
     def forward(self, x: Float[Tensor, "N rows C"], species: Int[Tensor, "N"]) -> list[Float[Tensor, "N _ C"]]:  # type: ignore[override]
-        out = polynomial(x, species, super().forward(), self.contraction)
+        out = polynomial(x, species, self.coefficients(), self.contraction)
         return [out[:, rows] for rows in self.contraction.outputs.rows]

@@ -108,6 +108,10 @@ class Committee(Potential):
             {**{k: v.mean(0) for k, v in each.outputs.items()}, **spreads}, lambda: each.strain_gradient.mean(0),
         )  # fmt: skip
 
+    def frozen(self) -> Callable[[Graph], Prediction]:
+        """Itself: members are not frozen into one call yet."""
+        return self
+
     def predictions(self, graph: Graph) -> Prediction:
         """Every member's prediction: the same fields with a leading axis M."""
         self.accept(graph)

@@ -1,0 +1,391 @@
+// A whole message-passing potential in one call: edge vectors and species in, energies, forces and the strain gradient out.
+// Centers are walked in chunks: the sums over neighbors of a chunk are mixed, contracted and updated before they leave the cache,
+// and the last layer is differentiated while its chunk is still there. What a layer keeps for its backward sweep are its mixed
+// sums A, and the features its neighbors read. Layers are generated structs; GEOMETRY is the namespace of the edges.
+
+enum { PIECE = 32, SLOTS = 2, IRREPS = 16, PANEL = ADIABAT_BYTES == 64 ? 4 : 2, TILE = 6, DEEP = 128 };
+
+// One matrix [K, N] packed as [N / columns][K][columns]; its columns are nv vectors wide.
+struct Matrix {
+  const S *w;
+  I K, N;
+};
+
+struct Weights {
+  I intervals, table_rows;
+  double cutoff;
+  const S *table, *blocked, *coefficients, *constant, *base;  // constant: features of the first layer [Z, C]; base: its skip
+  const S *readout, *last;  // a vector [C], or after a hidden layer [hidden]
+  Matrix hidden, hiddenT;
+  Matrix up[IRREPS], upT[IRREPS], update[IRREPS], updateT[IRREPS];
+  const Matrix *mix[IRREPS], *mixT[IRREPS], *skip[IRREPS], *skipT[IRREPS];  // one a species; for mix perhaps one for all
+  I mixes;
+  I kept[IRREPS], stored[IRREPS], stored_rows;  // rows of the features before that are skipped to output o; where o is stored
+};
+
+struct Input {
+  I atoms, edges, structures, threads;
+  const I *first, *j, *species, *structure;
+  const double *r;
+  double *energies, *forces, *strain;
+};
+
+template <int M, int NV> static inline void tile(const S *const *x, S *const *y, I column, const S *w, I k0, I k1, bool add) {
+  V acc[M][NV];
+  for (int r = 0; r < M; r++)
+    for (int v = 0; v < NV; v++) acc[r][v] = add ? *(const VU *)(y[r] + column + v * W) : V{};
+  for (I k = k0; k < k1; k++) {
+    V b[NV];
+    for (int v = 0; v < NV; v++) b[v] = *(const VU *)(w + (k * NV + v) * W);
+    for (int r = 0; r < M; r++)
+      for (int v = 0; v < NV; v++) acc[r][v] += x[r][k] * b[v];
+  }
+  for (int r = 0; r < M; r++)
+    for (int v = 0; v < NV; v++) *(VU *)(y[r] + column + v * W) = acc[r][v];
+}
+
+template <int NV> static void multiply(const Matrix &m, const S *const *x, S *const *y, I rows, bool add) {
+  for (I column = 0; column < m.N; column += NV * W) {
+    const S *w = m.w + column * m.K;
+    for (I k0 = 0; k0 < m.K; k0 += DEEP) {
+      I k1 = std::min(k0 + DEEP, m.K), r = 0;
+      bool more = add || k0;
+      for (; r + TILE <= rows; r += TILE) tile<TILE, NV>(x + r, y + r, column, w, k0, k1, more);
+      switch (rows - r) {
+        case 5: tile<5, NV>(x + r, y + r, column, w, k0, k1, more); break;
+        case 4: tile<4, NV>(x + r, y + r, column, w, k0, k1, more); break;
+        case 3: tile<3, NV>(x + r, y + r, column, w, k0, k1, more); break;
+        case 2: tile<2, NV>(x + r, y + r, column, w, k0, k1, more); break;
+        case 1: tile<1, NV>(x + r, y + r, column, w, k0, k1, more); break;
+      }
+    }
+  }
+}
+
+// Rows of two arrays that belong together: y = x·W, or y += x·W.
+struct Rows {
+  std::vector<const S *> x;
+  std::vector<S *> y;
+  void clear() { x.clear(), y.clear(); }
+  void add(const S *a, S *b) { x.push_back(a), y.push_back(b); }
+  void times(const Matrix &m, bool more = false) const {
+    if (x.empty()) return;
+    I blocks = m.N / W;
+    if (PANEL == 4 && blocks % 4 == 0) multiply<PANEL>(m, x.data(), y.data(), x.size(), more);
+    else if (blocks % 2 == 0) multiply<2>(m, x.data(), y.data(), x.size(), more);
+    else multiply<1>(m, x.data(), y.data(), x.size(), more);
+  }
+};
+
+// What one thread needs for one chunk.
+struct Local {
+  std::vector<I> first, edge, j, kind;
+  std::vector<S> r, d, Y, db, Yb, rb, mid, A, B, H, h, z;
+  Rows rows;
+};
+
+struct Model {
+  I C, species, layers, elements;
+  double cutoff;
+  const I *kinds;        // [species, species] the radial table of a pair
+  const double *lone;    // [species] what is subtracted: the energy of a lone atom
+  Weights *weights;
+  // kept between calls
+  std::vector<std::vector<S>> A, u, ub, h;
+  std::vector<S> rb;
+};
+
+static const S SILU = (S)1.6790;
+
+static inline S dot(const S *a, const S *b, I n) {
+  V sum = {};
+  for (I k = 0; k < n; k += W) sum += *(const VU *)(a + k) * *(const VU *)(b + k);
+  return total(sum);
+}
+
+// What compiled code cannot survive, in the order of the messages in evaluator.py; 0 if all is well.
+static int check(const Model &m, const Input &in) {
+  if (in.first[0] != 0 || in.first[in.atoms] != in.edges) return 1;
+  for (I n = 0; n < in.atoms; n++) {
+    if (in.first[n] > in.first[n + 1]) return 1;
+    if (in.species[n] < 0 || in.species[n] >= m.species) return 2;
+    if (in.structure[n] < 0 || in.structure[n] >= in.structures) return 3;
+  }
+  for (I e = 0; e < in.edges; e++) {
+    if (in.j[e] < 0 || in.j[e] >= in.atoms) return 4;
+    const double *r = in.r + 3 * e;
+    double square = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
+    if (!(square - square == 0)) return 5;
+    if (!(square > 1e-12)) return 6;
+  }
+  return 0;
+}
+
+// One layer's chunk: the edges below the cutoff, their geometry and splines.
+template <class L> struct Chunk {
+  const Model &m;
+  const Input &in;
+  const Weights &w;
+  Local &s;
+  I t, n0, n, E, C;
+  typename L::Conv a;
+  typename L::Work work;
+
+  Chunk(const Model &m, const Input &in, Local &s, I t) : m(m), in(in), w(m.weights[t]), s(s), t(t), C(m.C) {
+    s.mid.resize(PIECE * L::MIDDLE * C);
+    s.A.resize(PIECE * L::MIXED * C);
+    s.B.resize(PIECE * L::OUT * C);
+    s.H.resize(PIECE * L::OUT * C);
+  }
+
+  I z(I k) const { return in.species[n0 + k]; }
+  I middle(int o, I row) const { return (PIECE * L::middle[o] + row * L::many[o]) * C; }
+
+  void gather(I chunk) {
+    n0 = chunk * PIECE;
+    n = std::min((I)PIECE, in.atoms - n0);
+    s.first.resize(n + 1), s.edge.clear(), s.j.clear(), s.kind.clear(), s.r.clear();
+    for (I k = 0; k < n; k++) {
+      s.first[k] = s.edge.size();
+      for (I e = in.first[n0 + k]; e < in.first[n0 + k + 1]; e++) {
+        const double *r = in.r + 3 * e;
+        if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] >= m.cutoff * m.cutoff) continue;
+        I zj = in.species[in.j[e]];
+        s.edge.push_back(e), s.j.push_back(t ? in.j[e] : zj), s.kind.push_back(m.kinds[z(k) * m.species + zj]);
+        for (int x = 0; x < 3; x++) s.r.push_back((S)r[x]);
+      }
+    }
+    s.first[n] = E = s.edge.size();
+    const int harmonics = GEOMETRY::HARMONICS;
+    s.d.resize(E), s.Y.resize(E * harmonics), s.db.resize(E), s.Yb.resize(E * harmonics), s.rb.resize(3 * E);
+    GEOMETRY::Edges geometry = {E, 1, s.r.data(), nullptr, nullptr, nullptr, s.d.data(), s.Y.data(), nullptr};
+    GEOMETRY::forward<Values>(geometry);
+    a = {};
+    a.centers = n, a.C = C, a.intervals = w.intervals, a.table_rows = w.table_rows, a.harmonics = harmonics, a.threads = 1;
+    a.neighbors = t ? in.atoms : m.species, a.cutoff = w.cutoff;
+    a.first = s.first.data(), a.j = s.j.data(), a.kind = s.kind.data();
+    a.h = t ? m.u[t].data() : w.constant, a.Y = s.Y.data(), a.d = s.d.data(), a.table = w.table, a.blocked = w.blocked;
+    a.Yb = s.Yb.data(), a.db = s.db.data();
+    for (int o = 0; o < L::MIXES; o++) a.out[o] = &s.mid[middle(o, 0)], a.g[o] = a.out[o];
+    work.prepare(a, 0, E);
+  }
+
+  // Sums over neighbors, mixed, contracted and updated: H is h of the next layer.
+  void forward(S *A) {
+    L::sums(a, work, n);
+    for (int o = 0; o < L::MIXES; o++)
+      for (I which = 0; which < w.mixes; which++) {
+        mixed_rows(o, which, [&](I from, I to) { s.rows.add(s.mid.data() + from, A + to); });
+        s.rows.times(w.mix[o][which]);
+      }
+    I blocks = C / W;
+    for (I b = 0; b < blocks; b++)
+      for (I k = 0; k < n; k++) {
+        V x[L::MIXED];
+        for (int r = 0; r < L::MIXED; r++) x[r] = fixed(A, (k * L::MIXED + r) * C + b * W);
+        L::evaluate(x, {w.coefficients, nullptr}, (z(k) * blocks + b) * L::TERMS * W, s.B.data(), k * L::OUT * C + b * W, C);
+      }
+    for (int o = 0; o < L::OUTS; o++) {
+      output_rows(o, [&](I at) { s.rows.add(&s.B[at], &s.H[at]); });
+      s.rows.times(w.update[o]);
+      if (w.kept[o] < 0) continue;
+      if (t == 0) {
+        for (I k = 0; k < n; k++)
+          for (I c = 0; c < C; c++) s.H[(k * L::OUT + L::out_start[o]) * C + c] += w.base[z(k) * C + c];
+      } else
+        each_species([&](I zk) {
+          output_rows(o, [&](I at) { s.rows.add(before(o, at), &s.H[at]); }, zk);
+          s.rows.times(w.skip[o][zk], true);
+        });
+    }
+  }
+
+  template <class F> void each_species(F todo) {
+    for (I zk = 0; zk < m.species; zk++) todo(zk);
+  }
+
+  // Rows of the sums over neighbors of irrep o, and of A: those that the matrix `which` mixes.
+  template <class F> void mixed_rows(int o, I which, F todo) {
+    s.rows.clear();
+    for (I k = 0; k < n; k++)
+      if (w.mixes == 1 || z(k) == which)
+        for (int c = 0; c < L::dim[o]; c++) todo(middle(o, k * L::dim[o] + c), (k * L::MIXED + L::start[o] + c) * C);
+  }
+
+  // The rows of output irrep o in this chunk, of one species or of all; `at` counts within [n, OUT, C].
+  template <class F> void output_rows(int o, F todo, I only = -1) {
+    s.rows.clear();
+    for (I k = 0; k < n; k++)
+      if (only < 0 || z(k) == only)
+        for (int c = 0; c < L::out_dim[o]; c++) todo((k * L::OUT + L::out_start[o] + c) * C);
+  }
+
+  // Where the feature that is skipped to a row of output o is stored.
+  S *before(int o, I at) const {
+    I row = at / C, k = row / L::OUT, c = row % L::OUT - L::out_start[o];
+    return const_cast<S *>(m.h[t].data()) + ((n0 + k) * m.weights[t - 1].stored_rows + w.kept[o] + c) * C;
+  }
+
+  // From H̄ in s.H to edge vectors and neighbors: what is added to the features' gradient goes into `ub`.
+  void backward(const S *A, S *ub, S *rb) {
+    if (t)
+      for (int o = 0; o < L::OUTS; o++)
+        if (w.kept[o] >= 0)
+          each_species([&](I zk) {
+            output_rows(o, [&](I at) { s.rows.add(&s.H[at], before(o, at)); }, zk);
+            s.rows.times(w.skipT[o][zk]);
+          });
+    for (int o = 0; o < L::OUTS; o++) {
+      output_rows(o, [&](I at) { s.rows.add(&s.H[at], &s.B[at]); });
+      s.rows.times(w.updateT[o]);
+    }
+    I blocks = C / W;
+    for (I b = 0; b < blocks; b++)
+      for (I k = 0; k < n; k++) {
+        V x[L::MIXED], xb[L::MIXED] = {};
+        for (int r = 0; r < L::MIXED; r++) x[r] = fixed(A, (k * L::MIXED + r) * C + b * W);
+        L::differentiate(x, {w.coefficients, nullptr}, (z(k) * blocks + b) * L::TERMS * W, s.B.data(), k * L::OUT * C + b * W, C, xb);
+        for (int r = 0; r < L::MIXED; r++) *(VU *)(&s.A[(k * L::MIXED + r) * C + b * W]) = xb[r];
+      }
+    for (int o = 0; o < L::MIXES; o++)
+      for (I which = 0; which < w.mixes; which++) {
+        mixed_rows(o, which, [&](I from, I to) { s.rows.add(&s.A[to], &s.mid[from]); });
+        s.rows.times(w.mixT[o][which]);
+      }
+    a.hb = ub;
+    L::gradients(a, work, n, ub != nullptr);
+    GEOMETRY::Edges geometry = {E, 1, s.r.data(), s.db.data(), s.Yb.data(), nullptr, nullptr, nullptr, s.rb.data()};
+    GEOMETRY::backward<Values>(geometry);
+    for (I e = 0; e < E; e++)
+      for (int x = 0; x < 3; x++) rb[3 * s.edge[e] + x] += s.rb[3 * e + x];
+  }
+};
+
+static inline I pieces(const Input &in) { return (in.atoms + PIECE - 1) / PIECE; }
+
+// A layer that others follow: its features, and the linear readout.
+template <class L> static void forward(Model &m, const Input &in, I t) {
+  const Weights &w = m.weights[t], &next = m.weights[t + 1];
+  I C = m.C;
+#pragma omp parallel num_threads(in.threads)
+  {
+    Local s;
+    Chunk<L> chunk(m, in, s, t);
+#pragma omp for schedule(dynamic)
+    for (I k = 0; k < pieces(in); k++) {
+      chunk.gather(k);
+      I n0 = chunk.n0;
+      chunk.forward(&m.A[t][n0 * L::MIXED * C]);
+      for (I c = 0; c < chunk.n; c++) in.energies[n0 + c] += dot(&s.H[c * L::OUT * C], w.last, C);
+      for (int o = 0; o < L::OUTS; o++) {
+        chunk.output_rows(o, [&](I at) { s.rows.add(&s.H[at], &m.u[t + 1][n0 * L::OUT * C + at]); });
+        s.rows.times(next.up[o]);
+        if (w.stored[o] >= 0)
+          for (I c = 0; c < chunk.n; c++)
+            std::copy_n(&s.H[(c * L::OUT + L::out_start[o]) * C], L::out_dim[o] * C, &m.h[t + 1][((n0 + c) * w.stored_rows + w.stored[o]) * C]);
+      }
+    }
+  }
+}
+
+// Chunks whose sums go into one slot, in order; slots do not depend on the number of threads, and so no bit does.
+template <class L, class F> static void by_slots(Model &m, const Input &in, I t, F todo) {
+#pragma omp parallel num_threads(in.threads)
+  {
+    Local s;
+    Chunk<L> chunk(m, in, s, t);
+#pragma omp for schedule(dynamic)
+    for (int slot = 0; slot < SLOTS; slot++) {
+      S *ub = t ? &m.ub[t][slot * in.atoms * L::ROWS * m.C] : nullptr;
+      if (t) std::fill_n(ub, in.atoms * L::ROWS * m.C, (S)0);
+      for (I k = pieces(in) * slot / SLOTS; k < pieces(in) * (slot + 1) / SLOTS; k++) {
+        chunk.gather(k);
+        todo(chunk, s, ub);
+      }
+    }
+  }
+}
+
+// The last layer, forth and back.
+template <class L> static void last(Model &m, const Input &in, I t) {
+  by_slots<L>(m, in, t, [&](Chunk<L> &chunk, Local &s, S *ub) {
+    const Weights &w = m.weights[t];
+    I C = m.C, n = chunk.n, H = w.hidden.N;
+    std::vector<S> &A = s.h;
+    A.resize(PIECE * L::MIXED * C);
+    chunk.forward(A.data());
+    if (H) {
+      s.z.resize(PIECE * H);
+      s.rows.clear();
+      for (I k = 0; k < n; k++) s.rows.add(&s.H[k * L::OUT * C], &s.z[k * H]);
+      s.rows.times(w.hidden);
+      for (I k = 0; k < n; k++) {
+        double energy = 0;
+        for (I c = 0; c < H; c++) {
+          S &z = s.z[k * H + c], sigmoid = 1 / (1 + std::exp(-z)), slope = sigmoid * (1 + z * (1 - sigmoid));
+          energy += SILU * z * sigmoid * w.last[c];
+          z = SILU * slope * w.last[c];
+        }
+        in.energies[chunk.n0 + k] += energy;
+      }
+      std::fill(s.H.begin(), s.H.end(), (S)0);
+      s.rows.clear();
+      for (I k = 0; k < n; k++) s.rows.add(&s.z[k * H], &s.H[k * L::OUT * C]);
+      s.rows.times(w.hiddenT);
+    } else {
+      for (I k = 0; k < n; k++) in.energies[chunk.n0 + k] += dot(&s.H[k * L::OUT * C], w.last, C);
+      std::fill(s.H.begin(), s.H.end(), (S)0);
+      for (I k = 0; k < n; k++) std::copy_n(w.last, C, &s.H[k * L::OUT * C]);
+    }
+    chunk.backward(A.data(), ub, m.rb.data());
+  });
+}
+
+// A layer that others follow, back: H̄ comes from the next layer's neighbors, its skipped features, and the readout.
+template <class L> static void backward(Model &m, const Input &in, I t) {
+  by_slots<L>(m, in, t, [&](Chunk<L> &chunk, Local &s, S *ub) {
+    const Weights &w = m.weights[t], &next = m.weights[t + 1];
+    I C = m.C, n0 = chunk.n0, all = in.atoms * L::OUT * C, from = n0 * L::OUT * C;
+    S *total = &m.ub[t + 1][from];
+    for (int slot = 1; slot < SLOTS; slot++)
+      for (I k = 0; k < chunk.n * L::OUT * C; k++) total[k] += total[slot * all + k];
+    for (int o = 0; o < L::OUTS; o++) {
+      chunk.output_rows(o, [&](I at) { s.rows.add(total + at, &s.H[at]); });
+      s.rows.times(next.upT[o]);
+      if (w.stored[o] >= 0)
+        for (I k = 0; k < chunk.n; k++)
+          for (I c = 0; c < L::out_dim[o] * C; c++)
+            s.H[(k * L::OUT + L::out_start[o]) * C + c] += m.h[t + 1][((n0 + k) * w.stored_rows + w.stored[o]) * C + c];
+    }
+    for (I k = 0; k < chunk.n; k++)
+      for (I c = 0; c < C; c++) s.H[k * L::OUT * C + c] += w.last[c];
+    chunk.backward(&m.A[t][n0 * L::MIXED * C], ub, m.rb.data());
+  });
+}
+
+template <class L> static void reserve(Model &m, const Input &in, I t, bool final) {
+  if (t) m.u[t].resize(in.atoms * L::ROWS * m.C), m.ub[t].resize(SLOTS * in.atoms * L::ROWS * m.C);
+  if (!final) m.A[t].resize(in.atoms * L::MIXED * m.C), m.h[t + 1].resize(in.atoms * m.weights[t].stored_rows * m.C);
+}
+
+static void begin(Model &m, const Input &in) {
+  m.A.resize(m.layers + 1), m.u.resize(m.layers + 1), m.ub.resize(m.layers + 1), m.h.resize(m.layers + 1);
+  m.rb.assign(3 * in.edges, (S)0);
+  for (I n = 0; n < in.atoms; n++) in.energies[n] = -m.lone[in.species[n]];
+}
+
+// Forces and the strain gradient from the edges' gradients, in one order.
+static void collect(const Model &m, const Input &in) {
+  std::fill_n(in.forces, 3 * in.atoms, 0.0);
+  std::fill_n(in.strain, 9 * in.structures, 0.0);
+  for (I n = 0; n < in.atoms; n++) {
+    double *strain = in.strain + 9 * in.structure[n];
+    for (I e = in.first[n]; e < in.first[n + 1]; e++)
+      for (int x = 0; x < 3; x++) {
+        double g = m.rb[3 * e + x];
+        in.forces[3 * n + x] += g;
+        in.forces[3 * in.j[e] + x] -= g;
+        for (int y = 0; y < 3; y++) strain[3 * y + x] += in.r[3 * e + y] * g;
+      }
+  }
+}

@@ -1,0 +1,268 @@
+"""A potential frozen into one C call: edge vectors and species in; energies, forces and the strain gradient out.
+
+A model says what it computes by a `Program`: whitelisted operations and their tensors. Here the tensors are rearranged once and
+the operations compiled together (`cpp_evaluator`), so that a call costs no tensor operation, keeps a few kB an atom, and gives the
+same bits for any number of threads. No torch is needed inside the call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from adiabat.kernels import dispatch
+from adiabat.kernels.ir import Contraction, Convolution, MessagePassing
+from adiabat.typing import Float, Int, Tensor
+
+IRREPS = 16
+BLOCK = 16  # channels are padded to a multiple of this, whatever the vector length
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """One layer: h → update(product(mix(conv(up h)))) + skip h, and what is read out of its scalars.
+
+    Matrices multiply from the right, one an irrep: `up` [C, C] of the features before, `mix` [species or 1, paths·C, C] of the
+    convolution's outputs, `update` [C, C] and `skip` [species, C, C] of the features after; `kept` names the irrep before that is
+    skipped, or None. `readout` is one vector [C, 1], in the last layer also two matrices with silu between.
+    """
+
+    conv: Convolution
+    product: Contraction
+    table: Float[Tensor, "kinds rows P C"]
+    coefficients: Float[Tensor, "Z T C"]
+    up: Sequence[Tensor]
+    mix: Sequence[Tensor]
+    update: Sequence[Tensor]
+    skip: Sequence[Tensor]
+    kept: Sequence[int | None]
+    readout: Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class Program:
+    """E_i = Σ_t readout_t(h_i^(t)) less a lone atom's, h^(0) = `embedding` of the species; `kinds` is the table of a pair [Z, Z]."""
+
+    elements: tuple[int, ...]
+    cutoff: float
+    embedding: Float[Tensor, "Z C"]
+    kinds: Int[Tensor, "Z Z"]
+    layers: tuple[Interaction, ...]
+    eV: float = 1.0
+
+    def times(self, eV: float) -> Program:
+        """The same in other units."""
+        return replace(self, eV=self.eV * eV)
+
+    @property
+    def spec(self) -> MessagePassing:
+        """What is compiled."""
+        return MessagePassing(tuple((layer.conv, layer.product) for layer in self.layers))
+
+    @property
+    def fast(self) -> bool:
+        """Whether this runs compiled here; compiles at the first asking."""
+        return dispatch.fast_for(self.spec, self.embedding.detach())
+
+
+class Evaluation(NamedTuple):
+    """eV and Å, float64."""
+
+    energies: np.ndarray  # N
+    forces: np.ndarray  # N 3
+    strain: np.ndarray  # S 3 3, ∂E/∂ε
+
+
+class _Matrix(ctypes.Structure):
+    """`struct Matrix` of evaluator.h."""
+
+    _fields_ = [("w", ctypes.c_void_p), ("K", ctypes.c_int64), ("N", ctypes.c_int64)]
+
+
+class _Weights(ctypes.Structure):
+    """`struct Weights` of evaluator.h, field by field."""
+
+    _fields_ = (
+        [("intervals", ctypes.c_int64), ("table_rows", ctypes.c_int64), ("cutoff", ctypes.c_double)]
+        + [(name, ctypes.c_void_p) for name in "table blocked coefficients constant base readout last".split()]
+        + [("hidden", _Matrix), ("hiddenT", _Matrix)]
+        + [(name, _Matrix * IRREPS) for name in "up upT update updateT".split()]
+        + [(name, ctypes.POINTER(_Matrix) * IRREPS) for name in "mix mixT skip skipT".split()]
+        + [("mixes", ctypes.c_int64)]
+        + [(name, ctypes.c_int64 * IRREPS) for name in ("kept", "stored")]
+        + [("stored_rows", ctypes.c_int64)]
+    )
+
+
+class _Input(ctypes.Structure):
+    """`struct Input` of evaluator.h, field by field."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in "atoms edges structures threads".split()] + [
+        (name, ctypes.c_void_p) for name in "first j species structure r energies forces strain".split()
+    ]
+
+
+FAULTS = (
+    "the row pointers do not span the edges",
+    "an element is unknown to the model",
+    "an atom belongs to no structure",
+    "a neighbor is out of range",
+    "an edge is not a number: look at the positions and the cell",
+    "two atoms lie at one place; remove one of them",
+    "no memory is left; evaluate fewer atoms at once",
+)
+
+
+class Evaluator:
+    """A program made ready to be called; what it works in is kept between calls, so it is one thread's at a time."""
+
+    def __init__(self, program: Program) -> None:
+        self.elements, self.cutoff = np.array(program.elements), program.cutoff
+        self.library = dispatch.library(str(program.spec), program.embedding.dtype)
+        self.library.make.restype = ctypes.c_void_p
+        self.library.make.argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_double] + [ctypes.c_void_p] * 3
+        self.library.drop.argtypes = [ctypes.c_void_p]
+        self.library.evaluate.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        self.kept: list = []  # whatever the library points to
+        Z = len(program.elements)
+        with torch.no_grad():
+            weights = (_Weights * len(program.layers))(*_Packing(self.library, program, self.kept).layers())
+        kinds, self.lone = program.kinds.to(torch.int64).numpy(force=True).copy(), np.zeros(Z)
+        channels = -(-program.embedding.shape[1] // BLOCK) * BLOCK
+        self.kept += [weights, kinds]
+        self.model = self.library.make(
+            channels, Z, program.cutoff, kinds.ctypes.data, self.lone.ctypes.data, ctypes.addressof(weights)
+        )
+        if not self.model:
+            raise MemoryError(f"evaluator: {FAULTS[-1]}")
+        nothing = np.zeros(0, np.int64)
+        lone = self(np.zeros(Z + 1, np.int64), nothing, np.arange(Z), np.zeros(Z, np.int64), np.zeros((0, 3)), structures=1)
+        self.lone[:] = lone.energies
+
+    def __call__(
+        self,
+        first: np.ndarray,
+        j: np.ndarray,
+        species: np.ndarray,
+        structure: np.ndarray,
+        r: np.ndarray,
+        *,
+        structures: int,
+        threads: int = 1,
+    ) -> Evaluation:
+        """`first` [N + 1] row pointers, `j` [E] neighbors, `species` [N] indices into `elements`, `r` [E, 3] edge vectors (Å)."""
+        N, E = len(species), len(j)
+        if len(first) != N + 1 or len(structure) != N or np.shape(r) != (E, 3):
+            raise ValueError(
+                f"evaluator: {len(first)} row pointers, {len(structure)} structures of atoms and edge vectors {np.shape(r)} "
+                f"came; wanted {N + 1}, {N} and {(E, 3)}"
+            )
+        lists = [np.ascontiguousarray(x, np.int64) for x in (first, j, species, structure)]
+        r = np.ascontiguousarray(r, np.float64)
+        out = Evaluation(np.empty(N), np.empty((N, 3)), np.empty((structures, 3, 3)))
+        pointers = [x.ctypes.data for x in (*lists, r, *out)]
+        fault = self.library.evaluate(self.model, ctypes.byref(_Input(N, E, structures, threads, *pointers)))
+        if fault:
+            raise (MemoryError if fault == len(FAULTS) else ValueError)(f"evaluator: {FAULTS[fault - 1]}")
+        return out
+
+    def __del__(self) -> None:
+        if getattr(self, "model", None):
+            self.library.drop(self.model)
+
+
+class _Packing:
+    """A program's tensors as the library wants them: channels padded, matrices by panels, tables by blocks of lanes."""
+
+    def __init__(self, library: ctypes.CDLL, program: Program, kept: list) -> None:
+        self.lanes, self.panel, self.program, self.kept = library.lanes(), library.panel(), program, kept
+        self.dtype = program.embedding.dtype
+        self.channels = program.embedding.shape[1]
+
+    def layers(self) -> list[_Weights]:
+        rows: list[dict[int, tuple[int, int]]] = [{}]  # for each layer: irrep before → (first stored row, rows)
+        for layer in self.program.layers:
+            used = [k for k in layer.kept if k is not None]
+            places, at = {}, 0
+            for k in used:
+                places[k] = at, layer.conv.irreps[k].dim
+                at += layer.conv.irreps[k].dim
+            rows.append(places)
+        made = [
+            self.layer(t, layer, rows[t + 1], rows[t + 2] if t + 2 < len(rows) else {})
+            for t, layer in enumerate(self.program.layers)
+        ]
+        return made
+
+    def layer(self, t: int, layer: Interaction, before: dict, after: dict) -> _Weights:
+        w, final = _Weights(), t == len(self.program.layers) - 1
+        wide = self.wide
+        table = wide(layer.table, -1)
+        w.cutoff, w.intervals, w.table_rows = self.program.cutoff, table.shape[1] - 3, table.shape[0] * table.shape[1]
+        w.table = self.hold(table)
+        w.blocked = self.hold(table.unflatten(-1, (-1, self.lanes)).movedim(-2, 0))
+        w.coefficients = self.hold(wide(layer.coefficients, -1).unflatten(-1, (-1, self.lanes)).movedim(-2, 1))
+        if t == 0:
+            w.constant = self.hold(wide(self.program.embedding @ layer.up[0], -1))
+            base = torch.zeros_like(self.program.embedding)
+            if layer.kept[0] is not None:
+                base = torch.einsum("zc,zcd->zd", self.program.embedding, layer.skip[0])
+            w.base = self.hold(wide(base, -1))
+        w.mixes = len(layer.mix[0])
+        for o, weights in enumerate(layer.mix):
+            w.mix[o], w.mixT[o] = self.all(weights)
+        for k, weight in enumerate(layer.up):
+            w.up[k], w.upT[k] = self.both(weight)
+        skips = iter(layer.skip)
+        for o, (weight, k) in enumerate(zip(layer.update, layer.kept, strict=True)):
+            w.update[o], w.updateT[o] = self.both(weight)
+            w.kept[o] = -1 if k is None else before[k][0]
+            if k is not None:
+                w.skip[o], w.skipT[o] = self.all(next(skips))
+            w.stored[o] = after[o][0] if o in after else -1
+        w.stored_rows = sum(rows for _, rows in after.values())
+        *hidden, last = layer.readout
+        if (hidden and not final) or len(hidden) > 1:
+            raise ValueError(
+                f"evaluator: a readout of {len(layer.readout)} matrices in layer {t}; wanted 1, in the last layer 1 or 2"
+            )
+        if hidden:
+            w.hidden, w.hiddenT = self.both(hidden[0])
+        w.last = self.hold(wide(last[:, 0] * self.program.eV, 0))
+        return w
+
+    def wide(self, x: Tensor, *axes: int) -> Tensor:
+        """Zeros up to whole blocks of channels."""
+        for axis in axes:
+            x = torch.nn.functional.pad(x.movedim(axis, -1), (0, -x.shape[axis] % BLOCK)).movedim(-1, axis)
+        return x
+
+    def both(self, weight: Tensor) -> tuple[_Matrix, _Matrix]:
+        """A matrix [paths·C, D] and its transpose."""
+        C = self.channels
+        paths = weight.shape[0] // C if weight.shape[0] % C == 0 else 1
+        weight = self.wide(weight.reshape(paths, -1, weight.shape[1]), 1, 2).flatten(0, 1)
+        return self.matrix(weight), self.matrix(weight.T)
+
+    def all(self, weights: Tensor) -> list:
+        """One matrix a species, and their transposes."""
+        blocks = [(_Matrix * len(weights))(*chosen) for chosen in zip(*map(self.both, weights))]
+        self.kept += blocks
+        return [ctypes.cast(block, ctypes.POINTER(_Matrix)) for block in blocks]
+
+    def matrix(self, weight: Tensor) -> _Matrix:
+        K, N = weight.shape
+        blocks = N // self.lanes
+        nv = next(n for n in (4, 2, 1) if n <= self.panel and blocks % n == 0)
+        return _Matrix(self.hold(weight.reshape(K, -1, nv * self.lanes).movedim(1, 0)), K, N)
+
+    def hold(self, x: Tensor) -> int:
+        """The address of a copy that lives as long as the evaluator."""
+        array = x.detach().to(self.dtype).contiguous().clone().numpy()
+        self.kept.append(array)
+        return array.ctypes.data

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from ase.build import bulk, molecule
-from data.engines.outputs import espresso, frames, gaussian, vasprun
 
 from adiabat.campaign.convert import convert, gather
 from adiabat.data.formats import read, write
 from adiabat.data.structure import fixed_atoms, labeled, labels
 from adiabat.units import hartree
+from data.engines.outputs import espresso, frames, gaussian, vasprun
 
 
 def messy(folder):

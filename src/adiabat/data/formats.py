@@ -109,9 +109,7 @@ def _read(path: Path, units, keys, partial: bool, refused) -> tuple[list[Atoms],
     own = engine or dataset_reader
     if own is not None:
         if units or keys:
-            raise ValueError(
-                f"{path}: {own.NAME} has its own units and names, which are known; leave units and keys out"
-            )
+            raise ValueError(f"{path}: {own.NAME} has its own units and names, which are known; leave units and keys out")
         told = engines.read_output(path, engine) if engine else datasets.read_set(path, own)
         if not told[0] and not told[1]:
             raise ValueError(f"{path}: no finished step in it; wanted at least one; finish the run or fetch it again")

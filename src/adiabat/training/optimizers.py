@@ -87,7 +87,7 @@ class LBFGS:
 OPTIMIZERS: dict[str, Any] = {"adamw": AdamW, "sgd": SGD, "lbfgs": LBFGS}
 
 FEW_PARAMETERS = 20_000  # of a member: L-BFGS keeps 2 × history vectors of so many
-FEW_COMPONENTS = 60_000  # labeled numbers in the set, about what one step over all of them may cost
+FEW_COMPONENTS = 10_000  # labeled numbers in the set: 350 frames of nine atoms
 
 
 def automatic(parameters: int, components: int, dtype: torch.dtype) -> str:

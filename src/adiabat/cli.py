@@ -162,6 +162,40 @@ def convert(
 
 
 @app.command()
+def dataset(
+    store: str = typer.Argument(help="a store (.db)"),
+    select: str = typer.Option("", help="only those, as 'config_type=surface and natoms<100'"),
+    merge: list[str] = typer.Option(None, help="add what this store holds, or what --select chooses of it; repeat for more"),
+    distinct: str = typer.Option(None, help="write a store without equivalent configurations", metavar="NEW.db"),
+    pack: bool = typer.Option(False, "--pack", help="write packed shards beside the store"),
+    card: str = typer.Option(None, help="write what is in it as an HTML page", metavar="FILE"),
+    verify: bool = typer.Option(False, "--verify", help="look at every byte; exit code 1 on damage"),
+    rescue: str = typer.Option(None, help="write the undamaged configurations into a new store", metavar="NEW.db"),
+    to_json: str = JSON,
+) -> int:
+    """What is in a store, by kind; merge, choose, pack, verify."""
+    from adiabat.campaign.dataset import work
+
+    told = work(store, select=select, merge=merge or (), distinct=distinct, verify=verify, rescue=rescue, pack=pack, card=card)
+    if put_json(told, to_json):
+        if "damage" not in told:
+            from adiabat.campaign.card import kind_rows, kinds_head
+
+            table(f"{told['n_structures']} structures, {told['n_atoms']} atoms", kinds_head(), kind_rows(told))
+        elif told["damage"]:
+            table(
+                f"{store} is damaged",
+                ["row", "what"],
+                [["" if d["row"] is None else str(d["row"]), d["message"]] for d in told["damage"]],
+            )
+        else:
+            console.print(Text(f"{store}: no damage"), soft_wrap=True)
+        for line in told["done"]:
+            console.print(Text(line), soft_wrap=True)
+    return terminal.FINDING if told.get("damage") else terminal.FINE
+
+
+@app.command()
 def train(config: str = CONFIG, assign: list[str] = ASSIGN) -> int:
     """Train a potential on labeled files; goes on where it was interrupted."""
     from adiabat.campaign.train import train as run

@@ -116,7 +116,7 @@ def test_cut_real_files_say_so(outputs, tmp_path):
 
 PEERS = [
     ("cclib", "gaussian/waterfreq.gaussianlog"), ("cclib", "gaussian/g16-dvb_gopt.log"), ("cclib", "orca/orca.spout"),
-    ("dpdata", "cp2k/aimd_stress.log"), ("dpdata", "vasp/OUTCAR.h2o.md"), ("dpdata", "vasp/OUTCAR.ch4.ml"),
+    ("dpdata", "vasp/OUTCAR.h2o.md"), ("dpdata", "vasp/OUTCAR.ch4.ml"),
     ("pymatgen", "vasp/vasprun.h2o.md.10.xml"),
 ]  # fmt: skip
 
@@ -144,8 +144,7 @@ def _peer(peer: str, path) -> list[float]:
     if peer == "dpdata":
         import dpdata
 
-        form = "vasp/outcar" if "OUTCAR" in path.name else "cp2k/output"
-        return [float(e) for e in dpdata.LabeledSystem(str(path), fmt=form)["energies"]]
+        return [float(e) for e in dpdata.LabeledSystem(str(path), fmt="vasp/outcar")["energies"]]
     from pymatgen.io.vasp.outputs import Vasprun
 
     run = Vasprun(str(path), parse_potcar_file=False, parse_dos=False, parse_eigen=False)

@@ -32,8 +32,10 @@ class MACE(Model):
     | R(d): a network of 8 Bessel functions times the polynomial cutoff, p = 5 | `Layer.radial`: a spline through its values |
     | readout: linear, in the last layer a network | `readouts` |
 
-    `cutoff` in Å; `radial` are the widths of the radial network; `elements` may be left to the training data. A sum over neighbors
-    is divided by the training data's mean number of neighbors.
+    `cutoff` in Å; `radial` and `readout` are the widths of the radial and the last readout network; `elements` may be left to the
+    training data. A sum over neighbors is divided by the training data's mean number of neighbors. `frequencies` counts
+    the Bessel functions, or lists them in π/r_c; `p` is the cutoff's; `intervals` are the splines'. Without `residual_first` the
+    first layer has no W_z h; its A is mixed by a matrix of the atom's element, `Layer.select`.
     """
 
     name = "mace"
@@ -48,6 +50,11 @@ class MACE(Model):
         layers: int = 2,
         radial: list[int] = [64, 64, 64],  # noqa: B006 (recorded, never changed)
         elements: list[str] | None = None,
+        frequencies: int | list[float] = 8,
+        p: int = 5,
+        readout: list[int] = [16],  # noqa: B006
+        residual_first: bool = True,
+        intervals: int = 256,
     ) -> None:
         super().__init__()
         self.cutoff = float(cutoff)
@@ -57,11 +64,19 @@ class MACE(Model):
         self.l_max, Z = l_max, len(self.elements)
         self.embedding = nn.Parameter(torch.randn(Z, channels))
         states = [Irreps.of("0e"), *[Irreps.of(hidden)] * (layers - 1), Irreps.of("0e")]
+
+        def table(paths: int) -> RadialTable:
+            def basis(d: Tensor) -> Tensor:
+                return bessel(d, self.cutoff, frequencies) * polynomial_cutoff(d, self.cutoff, p)[:, None]
+
+            return RadialTable(self.cutoff, basis, paths, channels, radial, intervals)
+
         self.layers = nn.ModuleList(
-            Layer(self.cutoff, before, after, l_max, correlation, channels, Z, radial)
-            for before, after in zip(states, states[1:])
+            Layer(self.cutoff, before, after, l_max, correlation, channels, Z, table, residual=residual_first or t > 0)
+            for t, (before, after) in enumerate(zip(states, states[1:]))
         )
-        self.readouts = nn.ModuleList(MLP([channels, 1] if t < layers - 1 else [channels, 16, 1]) for t in range(layers))
+        last = layers - 1
+        self.readouts = nn.ModuleList(MLP([channels, *(readout if t == last else []), 1]) for t in range(layers))
         self.register_buffer("neighbors", torch.tensor(1.0))
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
@@ -94,35 +109,33 @@ class Layer(nn.Module):
     """One interaction and its product: h^(t) → h^(t+1)."""
 
     def __init__(
-        self, cutoff, before: Irreps, after: Irreps, l_max: int, correlation: int, channels: int, Z: int, radial
+        self, cutoff, before: Irreps, after: Irreps, l_max: int, correlation: int, channels: int, Z: int, table, residual: bool
     ) -> None:
         super().__init__()
         self.cutoff = cutoff
         self.conv = Convolution.between(before, l_max, Irreps.spherical(l_max))
         self.up = Linear([channels] * len(before), channels)
-        self.radial = RadialTable(
-            cutoff,
-            lambda d: bessel(d, cutoff, 8) * polynomial_cutoff(d, cutoff, 5)[:, None],
-            len(self.conv.paths),
-            channels,
-            radial,
-        )
+        self.radial = table(len(self.conv.paths))
         self.mix = Linear([k * channels for k in self.conv.multiplicity], channels)
         self.product = Product(Contraction(self.conv.outputs, after, correlation), Z, channels)
         self.update = Linear([channels] * len(after), channels)
-        self.kept = [before.index(irrep) if irrep in before else None for irrep in after]
+        self.kept = [before.index(irrep) if residual and irrep in before else None for irrep in after]
         self.skip = SpeciesLinear(Z, sum(k is not None for k in self.kept), channels, channels)
+        self.select = None if residual else SpeciesLinear(Z, len(self.conv.outputs), channels, channels)
 
     def forward(self, h: list[Tensor], Y: Tensor, d: Tensor, neighbors: Tensor, at: WithLoneAtoms) -> list[Tensor]:
         x = torch.cat(self.up(h), 1) / neighbors  # N lm C
         A = self.mix(edge_conv(x, Y, d, self.radial(), self.cutoff, at.kind, at, self.conv))
+        A = A if self.select is None else self.select(A, at.groups)
         B = self.product(torch.cat(A, 1), at.species)
         rest = iter(self.skip([h[k] for k in self.kept if k is not None], at.groups))
         return [m if k is None else m + next(rest) for m, k in zip(self.update(B), self.kept, strict=True)]
 
     def program(self, neighbors: Tensor, readout: MLP) -> Interaction:
-        """This layer as the evaluator takes it."""
+        """This layer as the evaluator takes it; what follows A at once is merged into the mixing."""
         mix = [w[None] for w in self.mix.weights]
+        if self.select is not None:
+            mix = [w @ chosen for w, chosen in zip(mix, self.select.weights)]
         return Interaction(
             conv=self.conv, product=self.product.contraction, table=self.radial(), coefficients=self.product.coefficients(),
             up=[w / neighbors for w in self.up.weights], mix=mix, update=list(self.update.weights), skip=list(self.skip.weights),

@@ -36,9 +36,9 @@ def test_gradients_are_turned_and_the_page_needs_no_network(copper, tmp_path):
     findings = check(sown)
     text = page(findings, len(sown), "set.xyz", tmp_path / "found.html").read_text(encoding="utf-8")
     assert "energies against forces" in text and 'src="http' not in text
-    done, left = fix(sown, findings, tmp_path / "mended.xyz")
+    done, left = fix(sown, tmp_path / "mended.xyz")
     assert len(done) == 1 and not left
     for mended, a in zip(read(tmp_path / "mended.xyz"), copper):
         np.testing.assert_allclose(mended.get_forces(), a.get_forces(), rtol=1e-12)
     with pytest.raises(FileExistsError, match="exists already"):
-        fix(sown, findings, tmp_path / "mended.xyz")
+        fix(sown, tmp_path / "mended.xyz")

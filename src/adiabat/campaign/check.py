@@ -56,15 +56,13 @@ def read_parts(data: Sequence[str], *, units=None, keys=None):
     return frames, notes, refused, parts(data, counts) or None
 
 
-def fix(
-    frames: Sequence[Atoms], findings: Sequence[Finding], to: str | Path, *, overwrite: bool = False
-) -> tuple[list[str], list[Finding]]:
+def fix(frames: Sequence[Atoms], to: str | Path, *, overwrite: bool = False) -> tuple[list[str], list[Finding]]:
     """Write a mended copy of the set; what was done, in words, and what is left for a person to decide."""
     to = Path(to)
     if to.exists() and not overwrite:
         raise FileExistsError(f"{to}: exists already; name a new file, the set itself is never changed")
     done: list[str] = []
-    mended, left = list(frames), list(findings)
+    mended, left = list(frames), findings_of(frames)
     for _ in range(PASSES):
         told = cure(mended, left)
         if not told.done:
@@ -72,7 +70,7 @@ def fix(
         done += told.done
         mended = told.frames
         if not mended:
-            raise GateFaults(f"{to}: nothing to write, every frame has a fault", findings)
+            raise GateFaults(f"{to}: nothing to write, every frame has a fault", left)
         left = findings_of(mended)
     if to.suffix == ".db":
         with Dataset(to) as store:

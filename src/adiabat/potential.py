@@ -24,7 +24,7 @@ from adiabat.config import recorded
 from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
 from adiabat.graph import Graph
-from adiabat.kernels.evaluator import Evaluation, Evaluator, Program
+from adiabat.kernels.evaluator import Evaluator, Program
 from adiabat.kernels.segment import segment_sum
 from adiabat.typing import Float, Tensor
 
@@ -355,23 +355,16 @@ class Frozen:
         if not self.evaluators:
             return potential(graph)
         potential.accept(graph)
-        found = [self._evaluate(evaluator, graph) for evaluator in self.evaluators]
-        parts = [
-            Prediction(
-                _rows(it.energies, graph.structure, graph.n_structures), it.forces, it.energies, graph, {},
-                lambda it=it: _symmetric(it.strain),
-            )
-            for it in (Evaluation(*map(torch.from_numpy, it)) for it in found)
-        ]  # fmt: skip
+        parts = [self._evaluate(evaluator, graph) for evaluator in self.evaluators]
         if self.rest is not None:
-            parts.append(self._autograd(graph))
+            parts.append(self._autograd(self.rest, graph))
         return potential.with_global(_sum(parts))
 
-    def _autograd(self, graph: Graph) -> Prediction:
+    def _autograd(self, rest: Potential, graph: Graph) -> Prediction:
         with torch.enable_grad():
             r = graph.r.detach().to(self.potential.dtype).requires_grad_()
-            energies, outputs = self.rest.local(graph.replace(r=r))
-            return self.rest.differentiate(graph, r, energies, outputs)
+            energies, outputs = rest.local(graph.replace(r=r))
+            return rest.differentiate(graph, r, energies, outputs)
 
     def _key(self) -> tuple:
         # Buffers count, too: a mean number of neighbors is one.
@@ -388,7 +381,7 @@ class Frozen:
                 rest.append(term)
         return evaluators, Potential(*rest) if rest else None
 
-    def _evaluate(self, evaluator: Evaluator, graph: Graph) -> Evaluation:
+    def _evaluate(self, evaluator: Evaluator, graph: Graph) -> Prediction:
         first, j, species, structure = graph.once(
             ("evaluator", tuple(evaluator.elements)),
             lambda: [
@@ -400,17 +393,22 @@ class Frozen:
             ],
         )  # fmt: skip
         r = graph.r.detach().to(torch.float64).numpy()
-        return evaluator(first, j, species, structure, r, structures=graph.n_structures, threads=torch.get_num_threads())
+        found = evaluator(first, j, species, structure, r, structures=graph.n_structures, threads=torch.get_num_threads())
+        energies, forces, strain = (torch.from_numpy(x) for x in found)
+        energy = _rows(energies, graph.structure, graph.n_structures)
+        return Prediction(energy, forces, energies, graph, {}, lambda: _symmetric(strain))
 
 
 def _sum(parts: Sequence[Prediction]) -> Prediction:
     """The prediction of all terms together."""
-    if len(parts) == 1:
-        return parts[0]
+
+    def total(name: str) -> Tensor:
+        return torch.stack([getattr(it, name) for it in parts]).sum(0)
+
+    outputs = {name: value for it in parts for name, value in it.outputs.items()}
     return Prediction(
-        sum(it.energy for it in parts), sum(it.forces for it in parts), sum(it.atomic_energies for it in parts), parts[0].graph,
-        {name: value for it in parts for name, value in it.outputs.items()}, lambda: sum(it.strain_gradient for it in parts),
-    )  # fmt: skip
+        total("energy"), total("forces"), total("atomic_energies"), parts[0].graph, outputs, lambda: total("strain_gradient")
+    )
 
 
 def describe(term: Model) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class _Weights(ctypes.Structure):
     """`struct Weights` of evaluator.h, field by field."""
 
     _fields_ = (
-        [("intervals", ctypes.c_int64), ("table_rows", ctypes.c_int64), ("cutoff", ctypes.c_double)]
+        [("intervals", ctypes.c_int64), ("table_rows", ctypes.c_int64), ("cutoff", ctypes.c_double)]  # type: ignore[assignment]
         + [(name, ctypes.c_void_p) for name in "table blocked coefficients constant base readout last".split()]
         + [("hidden", _Matrix), ("hiddenT", _Matrix)]
         + [(name, _Matrix * IRREPS) for name in "up upT update updateT".split()]
@@ -125,7 +125,7 @@ class Evaluator:
         self.elements, self.cutoff = np.array(program.elements), program.cutoff
         self.library = dispatch.library(str(program.spec), program.embedding.dtype)
         self.library.make.restype = ctypes.c_void_p
-        self.library.make.argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_double] + [ctypes.c_void_p] * 3
+        self.library.make.argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_double, *3 * [ctypes.c_void_p]]
         self.library.drop.argtypes = [ctypes.c_void_p]
         self.library.evaluate.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
         self.kept: list = []  # whatever the library points to

@@ -255,6 +255,21 @@ def test_all_unreadable_frames_are_found_and_the_others_examined(place, name, wa
     assert not (place / "run").exists()
 
 
+def test_cures_name_the_options_of_the_command_that_runs(place, trained):
+    text = (place / "set.xyz").read_text()
+    (place / "two.xyz").write_text(re.sub(r"(energy=)(\S+)", r"REF_energy=\2 dft_energy=\2", text))
+    says(adiabat_(place, "check", "two.xyz"), 2, "2 entries could be the energy: .*; name one, as in --keys energy=REF_energy$")
+    says(adiabat_(place, "check", "two.xyz", "--keys", "energy=REF_energy"), 0, "24 structures")
+    (place / "cut.xyz").write_text("".join(text.splitlines(keepends=True)[:13]))
+    cut = (str(trained / MODEL), "cut.xyz")
+    says(adiabat_(place, "test", *cut), 2, "or read them alone with --partial$")
+    says(adiabat_(place, "test", *cut, "--partial"), 0, "force mae")
+    says(adiabat_(place, "train", "train.yaml", "data=cut.xyz"), 2, "with `adiabat convert FILE --to whole.xyz --partial`$")
+    write(place / "one.xyz", read(place / "set.xyz")[:1])
+    told = adiabat_(place, "check", "one.xyz")
+    assert re.search(r"^1 structure\s*$", told.stdout, re.MULTILINE) and "1 frame have" not in told.stdout
+
+
 def test_hartree_energies_stop_before_any_training(place, water):
     from adiabat.units import hartree
 

@@ -22,6 +22,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 JSON = typer.Option(None, "--json", help="write the result as JSON to this file; - is standard output", metavar="FILE")
 UNITS = typer.Option("", help="units of the files, as energy=hartree,length=bohr; eV and Å without it")
 KEYS = typer.Option("", help="names of the labels in the files, as energy=REF_energy,forces=REF_forces")
+PARTIAL = typer.Option(False, "--partial", help="of a file that ends inside a frame, take the whole frames before it")
 CONFIG = typer.Argument(help="configuration file (YAML); see adiabat new")
 ASSIGN = typer.Argument(None, metavar="[KEY=VALUE …]", help="options that replace those of the file, as fit.epochs=100")
 
@@ -117,9 +118,9 @@ def check(
             Teller().line("fix", line)
     if put_json(told, to_json):
         rows = [[f["grade"], f["name"], f["message"], f["cure"]] for f in told["findings"]]
-        table(f"{told['n_structures']} structures", ["grade", "finding", "what", "what to do"], rows)
+        table(terminal.counted(told["n_structures"], "structure"), ["grade", "finding", "what", "what to do"], rows)
         for note in notes:
-            console.print(Text(f"note: {note}"), soft_wrap=True)
+            terminal.note(note)
     return terminal.FINDING if any(f.grade == "fault" for f in findings) else terminal.FINE
 
 
@@ -129,9 +130,7 @@ def convert(
     to: str = typer.Option(..., help="what to write: .xyz, .extxyz (also .xz, .gz), or .db, a store"),
     units: str = UNITS,
     keys: str = KEYS,
-    partial: bool = typer.Option(
-        False, "--partial", help="of a file that ends inside a frame, take the whole frames before it"
-    ),
+    partial: bool = PARTIAL,
     level: str = typer.Option("", help="part of the level of theory to keep, or all; the commonest without it"),
     to_json: str = JSON,
     overwrite: bool = typer.Option(False, "--overwrite", help="replace the output file"),
@@ -147,13 +146,15 @@ def convert(
             for said in [*told["notes"], *told["citations"], *filter(None, [told["methods"]])]:
                 console.print(Text(f"note: {said}"), soft_wrap=True)
             console.print(Text(f"{told['written']} of {told['n_structures']} structures in {to}"), soft_wrap=True)
-            left = [[r["file"], "" if r["frame"] is None else str(r["frame"]), r["message"], r["cure"]] for r in told["left_out"]]
+            left = [
+                [r["file"], "" if r["frame"] is None else str(r["frame"]), r["message"], r["cure"]] for r in told["left_out"]
+            ]
             if left:
                 table(f"{len(left)} left out", ["file", "step", "why", "what to do"], left)
         return terminal.FINDING if told["left_out"] else terminal.FINE
     told = run(files, to, units=pairs(units), keys=pairs(keys), partial=partial, overwrite=overwrite)
     for note in told["notes"]:
-        console.print(Text(f"note: {note}"), soft_wrap=True)
+        terminal.note(note)
     console.print(Text(f"{told['written']} of {told['n_structures']} structures in {to}"), soft_wrap=True)
     if told["left_out"]:
         rows = [[f["name"], ", ".join(map(str, f["frames"])), f["message"], f["cure"]] for f in told["findings"]]
@@ -214,13 +215,14 @@ def errors_of(
     out: str = typer.Option(None, help="folder for report.html with parity plots"),
     units: str = UNITS,
     keys: str = KEYS,
+    partial: bool = PARTIAL,
 ) -> int:
     """Errors of a potential on labeled files, in meV/atom, meV/Å and GPa, over all and by kind."""
     from adiabat.campaign.frames import read_all
     from adiabat.deploy.load import load
     from adiabat.validation import errors
 
-    found = errors(load(model), read_all(data, units=pairs(units), keys=pairs(keys))[0])
+    found = errors(load(model), read_all(data, units=pairs(units), keys=pairs(keys), partial=partial)[0])
     told = found.to_json()
     if put_json(told, to_json):
         shown = [k for k in told if k != "by_kind" and told[k] is not None]

@@ -14,6 +14,6 @@
 | `run_folder` | the folder of a run: its configuration, its events, who may write there |
 | `frames` | files named in a configuration, the data gate before whoever uses them, conversion |
 | `provenance`, `doctor` | versions and machine; what works and what to do |
-| `terminal` | progress, messages, exit codes |
+| `terminal`, `wording` | progress, messages, exit codes; cures as options |
 | `templates/` | what `adiabat new` prints |
 """

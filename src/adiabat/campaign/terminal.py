@@ -29,6 +29,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from adiabat.campaign.wording import on_the_command_line
+
 console = Console(width=None if sys.stdout.isatty() else 160)
 errors = Console(stderr=True)
 
@@ -160,8 +162,23 @@ def tell(error: BaseException) -> int:
         told = f"{where}: {why}; what was written before is kept: free some space, and run the same command again"
     elif isinstance(error, OSError) and error.errno is not None:
         told = f"{error.filename}: {error.strerror}; look at the path and its permissions"
-    errors.print(Text(f"error: {told}", style="red"), soft_wrap=True)
+    errors.print(Text(f"error: {on_the_command_line(told, command())}", style="red"), soft_wrap=True)
     return code
+
+
+def command() -> str:
+    """The command that runs, as it was typed."""
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+
+
+def note(text: str) -> None:
+    """A line for people about how their files were understood."""
+    console.print(Text(f"note: {on_the_command_line(text, command())}"), soft_wrap=True)
+
+
+def counted(n: int, what: str) -> str:
+    """'1 structure', '2 structures'."""
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def put_json(data: Any, to: str | None) -> bool:
@@ -218,7 +235,7 @@ def table(title: str, head: list[str], rows: list[list[str]]) -> None:
         "pass": "green",
     }
     for row in rows:
-        drawn.add_row(*(Text(cell, style=colors.get(cell, "")) for cell in row))
+        drawn.add_row(*(Text(on_the_command_line(cell, command()), style=colors.get(cell, "")) for cell in row))
     console.print(drawn)
 
 

@@ -37,3 +37,11 @@ def molecules(n: int = 5) -> list[Atoms]:
         atoms.arrays["forces"] = rng.normal(0, 1.0, atoms.positions.shape)
         found.append(atoms)
     return found
+
+
+def alloy() -> Atoms:
+    """432 atoms of bcc MoNbTaW, elements drawn at random, rattled by 0.05 Å; 26 neighbors within 5 Å."""
+    atoms = bulk("W", "bcc", a=3.24, cubic=True).repeat(6)
+    atoms.symbols = np.random.default_rng(3).permutation(["Mo", "Nb", "Ta", "W"] * (len(atoms) // 4))
+    atoms.rattle(0.05, seed=1)
+    return atoms

@@ -21,9 +21,10 @@ class AdiabatCalculator(Calculator):
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "energies"]  # type: ignore[misc]
 
-    def __init__(self, potential: Callable[[Graph], Any], cutoff: float, *, device: str, skin: float) -> None:
+    def __init__(self, potential: Any, frozen: Callable[[Graph], Any], cutoff: float, *, device: str, skin: float) -> None:
         super().__init__()
-        self.potential, self.cutoff, self.device, self.skin = potential, cutoff, device, skin
+        self.potential, self.frozen = potential, frozen  # the same function; the second is what is called
+        self.cutoff, self.device, self.skin = cutoff, device, skin
         self.graph: Graph | None = None
 
     def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
@@ -37,7 +38,7 @@ class AdiabatCalculator(Calculator):
             )
         else:
             self.graph = Graph.of(bare, self.cutoff or 1.0, skin=self.skin, device=self.device)
-        prediction = self.potential(self.graph)
+        prediction = self.frozen(self.graph)
         energy = float(prediction.energy[0])
         self.results = {
             "energy": energy,

@@ -318,7 +318,7 @@ class Potential(nn.Module):
         # Moving a module changes it in place, and float32 cannot be undone: another precision or place gets a copy.
         same = dtype == self.dtype and all(p.device == torch.device(device) for p in self.parameters())
         potential = self if same else copy.deepcopy(self).to(device=device, dtype=dtype)
-        return AdiabatCalculator(potential.eval(), self.cutoff, device=device, skin=skin_angstrom)
+        return AdiabatCalculator(potential.eval(), potential.frozen(), self.cutoff, device=device, skin=skin_angstrom)
 
     def header(self) -> dict[str, Any]:
         """What a model file tells of this potential, beside its numbers."""

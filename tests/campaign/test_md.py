@@ -50,6 +50,20 @@ def test_the_trajectory_tells_step_time_and_energies(argon):
     assert found["temperature"]["value"] == pytest.approx(summary["temperature_K"]["value"])
 
 
+def test_constant_energy_from_a_minimum_is_told_to_lose_half_its_temperature(argon):
+    told = []
+    at_rest = 2 ** (1 / 6) * 3.4 * np.array([[0, 0, 0], [1, 0, 0]])  # a pair at the minimum of its curve
+    write("rest.xyz", Atoms("Ar2", at_rest))
+    options = {**argon, "temperature_K": 10.0, "steps": 50, "say": lambda *said: told.append(said[1])}
+    md(**{**options, "structure": "rest.xyz"}, ensemble="nve", out="rest.xyz.nve.xyz")
+    assert any("falls to about half" in words for words in told)
+    told.clear()
+    write("tight.xyz", Atoms("Ar2", 0.9 * at_rest))
+    md(**{**options, "structure": "tight.xyz"}, ensemble="nve", out="tight.nve.xyz")
+    md(**{**options, "structure": "rest.xyz"}, ensemble="nvt", out="rest.nvt.xyz")
+    assert not any("falls to about half" in words for words in told)
+
+
 def test_a_finished_run_is_told_again_and_another_is_refused(argon):
     first = md(**argon, temperature_K=20.0, steps=200, out="nvt.xyz")
     before = Path("nvt.xyz").read_text()

@@ -34,6 +34,11 @@ from adiabat.uncertainty import Committee
 Say = Callable[[str, str, dict[str, Any]], None]
 COLUMNS = ("step", "time_fs", "potential_eV", "kinetic_eV", "conserved_eV", "temperature_K")
 CHECKPOINT_STEPS = 500
+AT_REST = 0.05  # eV/Å: what geometry optimizations end at; thermal forces are ten times as large
+AT_A_MINIMUM = (
+    "the structure is at a minimum of the model: half of the kinetic energy of {T:g} K goes into the potential, and the temperature "
+    "falls to about half. Start from a frame of an nvt run, or draw the velocities at twice the temperature"
+)
 
 
 class MDStopped(RuntimeError):
@@ -107,6 +112,8 @@ def md(
         stand = files.resume(atoms, potential) or _begin(atoms, potential, run)
         if stand.step:
             say("md", f"goes on at step {stand.step}", {"done": stand.step, "of": steps})
+        elif ensemble == "nve" and temperature_K and float(stand.state.forces.abs().max()) < AT_REST:
+            say("md", AT_A_MINIMUM.format(T=temperature_K), {})
         problem = None
         try:
             while stand.step < steps:

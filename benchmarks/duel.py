@@ -195,6 +195,20 @@ class Result:
         }
 
 
+def agreement(limits: Mapping[str, float]) -> Callable[[str, Any, Any], dict[str, float]]:
+    """An `agree` for values by name: largest differences, refused beyond `limits`; of a "gradient" relative to its largest component."""
+
+    def agree(row: str, ours: Any, peer: Any) -> dict[str, float]:
+        found = {}
+        for what, mine in ours.items():
+            largest = max(map(abs, peer[what])) if what == "gradient" else 1.0
+            found[what] = max(abs(a - b) for a, b in zip(mine, peer[what], strict=True)) / largest
+            assert found[what] <= limits[what], f"{row}: {what} differs by {found[what]:.2g}; at most {limits[what]:.0e}"
+        return found
+
+    return agree
+
+
 def duel(
     rows: Mapping[str, Mapping[str, Any]],
     *,

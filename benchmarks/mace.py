@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -173,19 +173,6 @@ def _through_ase(calculator: Any, atoms: Any) -> tuple:
     return step, values
 
 
-def agreement(limits: Mapping[str, float]) -> Callable[[str, Any, Any], dict[str, float]]:
-    """Largest differences of energies per atom, forces, stress; refused beyond `limits`."""
-
-    def agree(row: str, ours: Any, peer: Any) -> dict[str, float]:
-        found = {}
-        for what, mine in ours.items():
-            found[what] = max(abs(a - b) for a, b in zip(mine, peer[what], strict=True))
-            assert found[what] <= limits[what], f"{row}: {what} differs by {found[what]:.2g}; at most {limits[what]:.0e}"
-        return found
-
-    return agree
-
-
 def main() -> None:
     import rows
 
@@ -210,10 +197,10 @@ def main() -> None:
                     # The peer goes first: it writes the numbers.
                     theirs.prepare(**turn, dtype="float64")
                     mine.prepare(**turn, dtype="float64", intervals=FINE)
-                    exact = agreement(EXACT)(f"{name}, float64", mine.values(), theirs.values())
+                    exact = duel.agreement(EXACT)(f"{name}, float64", mine.values(), theirs.values())
                     theirs.prepare(**turn)
                     (result,) = duel.duel(
-                        {name: turn}, ours=mine, peer=theirs, agree=agreement(AS_TIMED), seconds=chosen.seconds, warm=1
+                        {name: turn}, ours=mine, peer=theirs, agree=duel.agreement(AS_TIMED), seconds=chosen.seconds, warm=1
                     )
                     unit = (1, "ms", 1e3) if turn["case"] == "training" else (ATOMS[turn["case"]], "µs/atom", 1e6)
                     print(f"[{allocator} allocator] {result.line(*unit)}", {"float64": exact, **result.differences}, flush=True)

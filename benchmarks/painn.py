@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -175,20 +175,6 @@ def _numbers() -> list[int]:
     return [atomic_numbers[element] for element in ELEMENTS]
 
 
-def agreement(limits: Mapping[str, float]) -> Callable[[str, Any, Any], dict[str, float]]:
-    """Differences of energies per atom, of forces, and of the embedding's gradient relative to its largest; refused beyond `limits`."""
-
-    def agree(row: str, ours: Any, peer: Any) -> dict[str, float]:
-        found = {}
-        for what, mine in ours.items():
-            largest = max(map(abs, peer[what])) if what == "gradient" else 1.0
-            found[what] = max(abs(a - b) for a, b in zip(mine, peer[what], strict=True)) / largest
-            assert found[what] <= limits[what], f"{row}: {what} differs by {found[what]:.2g}; at most {limits[what]:.0e}"
-        return found
-
-    return agree
-
-
 def main() -> None:
     import rows
 
@@ -210,7 +196,7 @@ def main() -> None:
                     exact = check(mine, theirs, numbers)
                 theirs.prepare(case="silicon", atoms=64, weights=numbers)
                 turns = {name: {**row, "weights": numbers} for name, row in ROWS.items()}
-                for result in duel.duel(turns, ours=mine, peer=theirs, agree=agreement(AS_TIMED), seconds=chosen.seconds):
+                for result in duel.duel(turns, ours=mine, peer=theirs, agree=duel.agreement(AS_TIMED), seconds=chosen.seconds):
                     print(f"[{allocator} allocator] {result.line(*SHOWN[result.row])}", dict(result.differences), flush=True)
                     lines.append(
                         {**result.record(), "allocator_of_peer": allocator, "exact": exact, "intervals": INTERVALS,
@@ -229,7 +215,7 @@ def check(mine: duel.Worker, theirs: duel.Worker, numbers: str) -> dict[str, dic
     for case in ("silicon", "training"):
         theirs.prepare(case=case, atoms=64, dtype="float64", weights=numbers)
         mine.prepare(case=case, atoms=64, dtype="float64", weights=numbers, intervals=FINE)
-        found[case] = agreement(EXACT)(f"{case}, float64", mine.values(), theirs.values())
+        found[case] = duel.agreement(EXACT)(f"{case}, float64", mine.values(), theirs.values())
     print(f"float64, {FINE} intervals, largest differences: {found}", flush=True)
     return found
 

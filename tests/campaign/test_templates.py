@@ -12,7 +12,7 @@ import yaml
 
 from adiabat.campaign import options
 from adiabat.campaign.train import check_fit
-from adiabat.cli import KINDS
+from adiabat.cli.campaigns import KINDS
 from adiabat.config import build, checked
 from adiabat.labelers import LABELERS
 from adiabat.models import MODELS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from adiabat.uncertainty import calibrate, coverage
+from adiabat.uncertainty import calibrate, coverage, rank_correlation, trust
 
 N = 40_000
 
@@ -79,3 +79,23 @@ def test_errors_and_spreads_belong_together():
 def test_one_error_alone_has_no_rank():
     found = calibrate(np.array([2.0]), np.array([1.0]))
     assert found.scale == 2.0 and found.n == 1 and np.isnan(found.correlation)
+
+
+@pytest.mark.parametrize("factor", [1 / 1.8, 1 / 1.4, 1.0, 1.4, 1.8])
+def test_a_spread_is_trusted_within_a_factor_of_one_and_a_half(rng, factor):
+    # The shares at 1.4 and 1.8 are 0.525, 0.838 and 0.421, 0.928 from the normal distribution; 4 σ of N samples are 0.02.
+    spread = rng.uniform(1, 5, N)
+    judged = trust(rng.normal(0, spread), factor * spread)
+    assert judged.trusted == (1 / 1.5 < factor < 1.5), judged
+    if not judged.trusted:
+        assert ("too small" in judged.advice) == (factor < 1)
+
+
+def test_errors_that_are_right_in_the_middle_and_wrong_in_the_tail_are_not_trusted(rng):
+    # One error in four is ten times what it is said to be: within one spread all looks well, within two it does not.
+    error = rng.normal(size=N) * np.where(rng.random(N) < 0.25, 10, 1)
+    assert not trust(error, np.ones(N)).trusted
+
+
+def test_rank_correlation_of_a_constant_spread_is_not_told(rng):
+    assert rank_correlation(rng.normal(size=50), np.ones(50)) is None

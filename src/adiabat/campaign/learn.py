@@ -33,7 +33,7 @@ from adiabat.labelers import LABELERS, Labeler
 from adiabat.models import MODELS
 from adiabat.samplers import md
 from adiabat.training import fit
-from adiabat.uncertainty import Committee, coverage, pooled
+from adiabat.uncertainty import Committee, Trust, coverage, pooled
 from adiabat.validation.errors import errors
 
 
@@ -78,13 +78,13 @@ class _Learning:
         test = early or self.test_set(atoms, potential.without_spread)
         found = errors(potential, test).to_json()
         self.story.learning_curve(potential, labels, lone, test)
-        self.story.examine(potential, labels, test, found)
+        judged = self.story.examine(potential, labels, test, found)
         self.shop.say(
             "test",
             f"{found['energy_mae_meV_per_atom']:.3g} meV/atom and {found['force_mae_meV_per_A']:.3g} meV/Å on {len(test)} test frames",
         )
         results = measure(self.shop, self.story, self.c.measure, model_path(self.folder, self.c.name), atoms, self.c.seed)
-        self.conclude(labels, lone, test, rounds, found, results)
+        self.conclude(labels, lone, test, rounds, found, judged, results)
 
     def reference_atoms(self, atoms: Atoms) -> list[Atoms]:
         """Labels of the isolated atoms, so that energies are counted from them."""
@@ -240,7 +240,7 @@ class _Learning:
             "share": found.share(self.c.stop.tolerance_eV_per_A),
             "halted": sum(h is not None for h in found.halted_fs),
             "candidates": [{k: v for k, v in vars(c).items() if k != "atoms"} for c in uncertain],
-            "frames": as_json([_placed(c, number, x.timestep_fs) for c in uncertain]),
+            "frames": as_json([_placed(c, known[c.replica], number, x.timestep_fs) for c in uncertain]),
             "looked_at": len(found.candidates),
             "median": _finite(np.median(spreads)),
             "largest": _finite(np.max(spreads)),
@@ -305,6 +305,7 @@ class _Learning:
         test: Sequence[Atoms],
         rounds: Sequence[Any],
         found: Mapping[str, Any],
+        judged: Trust,
         results: Mapping[str, Any],
     ) -> None:
         """Verdicts, costs, the summary and the report."""
@@ -323,6 +324,9 @@ class _Learning:
             "force_mae_meV_per_A": found["force_mae_meV_per_A"],
             "nve_drift_meV_per_atom_per_ns": results["drift"]["value"],
             "nve_drift_error_meV_per_atom_per_ns": results["drift"]["error"],
+            "errors_within_one_spread": judged.within_one,
+            "errors_within_two_spreads": judged.within_two,
+            "uncertainty_verdict": "pass" if judged.trusted else "fail",
             "rounds": max(r["round"] for r in rounds),
             "wall_s": wall,
             "label_wall_s": spent["label"],
@@ -357,11 +361,15 @@ def _finite(value: float) -> float:
     return float(np.nan_to_num(value, nan=1e6, posinf=1e6))
 
 
-def _placed(candidate: Candidate, number: int, timestep_fs: float) -> Atoms:
-    """A frame met in a round's exploration, with its place in it, so that a split keeps neighbors in time together."""
+def _placed(candidate: Candidate, start: Atoms, number: int, timestep_fs: float) -> Atoms:
+    """A frame met in a round's exploration, with its place in a trajectory, so that a split keeps neighbors in time together.
+
+    Where the replica started from a frame of an earlier trajectory it goes on with that one: its first looks stand next to it.
+    """
     bare = _positions_only(candidate.atoms)
-    bare.info["trajectory"] = f"round {number}: {candidate.temperature_K:g} K: replica {candidate.replica}"
-    bare.info["step"] = round(candidate.time_fs / timestep_fs)
+    own = f"round {number}: {candidate.temperature_K:g} K: replica {candidate.replica}"
+    bare.info["trajectory"] = start.info.get("trajectory", own)
+    bare.info["step"] = int(start.info.get("step", 0)) + round(candidate.time_fs / timestep_fs)
     return bare
 
 

@@ -17,7 +17,7 @@ from adiabat.config import named
 from adiabat.data.structure import labels as labels_of
 from adiabat.graph import Graph
 from adiabat.report import Sections, write
-from adiabat.uncertainty import Committee, coverage
+from adiabat.uncertainty import Committee, Trust, coverage, rank_correlation, trust
 from adiabat.validation.errors import errors
 
 # What every campaign stands on; engine, functional, basis and model are added by name.
@@ -117,7 +117,7 @@ class Story:
                 curve["validation_loss"] = [r["validation"]["force_rmse_meV_per_A"] for r in rows]
             self.sections.put("training", curves=[curve])
 
-    def examine(self, potential: Committee, labels: Sequence[Atoms], test: Sequence[Atoms], found: Mapping[str, Any]) -> None:
+    def examine(self, potential: Committee, labels: Sequence[Atoms], test: Sequence[Atoms], found: Mapping[str, Any]) -> Trust:
         """Parity, errors by kind, and what the uncertainty is worth, on the test set."""
         self.sections.put("parity", sets={"train": _parity(potential, labels), "test": _parity(potential, test)})
         by_kind = found.get("by_kind", {})
@@ -128,17 +128,21 @@ class Story:
         shares = tuple(np.round(np.arange(0.1, 1.0, 0.1), 2))
         signed = signed_errors(potential, test)
         observed = coverage(signed[0], signed[1], shares=shares)
-        kept = potential.metadata.get("calibration", {})
+        judged = trust(*signed)
         self.sections.put(
             "uncertainty",
             spread_meV_per_A=1e3 * np.array(spread),
             error_meV_per_A=1e3 * np.array(error),
             set="test",
-            scale=kept.get("scale", {}).get("forces"),
-            rank_correlation=kept.get("forces", {}).get("rank_correlation"),
+            scale=potential.calibration["forces"],
+            rank_correlation=rank_correlation(np.array(error), np.array(spread)),
             nominal=list(shares),
             observed=list(observed.values()),
+            within_one=judged.within_one,
+            within_two=judged.within_two,
+            advice=judged.advice,
         )
+        return judged
 
     def nve(self, run: Mapping[str, Any], drift: Any, options: Measure) -> None:
         energy = np.array(run["conserved_eV"])
@@ -214,6 +218,16 @@ class Story:
                 "note": "reference calculations for training",
             },
         ]
+        trusted = self.sections["uncertainty"]
+        tiles.append(
+            {
+                "name": "Errors within their spread",
+                "value": 100 * trusted["within_one"],
+                "unit": "%",
+                "passed": Trust(trusted["within_one"], trusted["within_two"]).trusted,
+                "note": f"68 % wanted; {100 * trusted['within_two']:.0f} % within two; {trusted['advice']}",
+            }
+        )
         if self.c.budget_s is not None:
             tiles.append(
                 {"name": "Time", "value": summary["wall_s"], "unit": "s", "target": self.c.budget_s, "note": "wall clock"}

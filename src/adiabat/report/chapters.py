@@ -95,6 +95,11 @@ def uncertainty(data: forms.Uncertainty) -> Block:
         words.append(f"The spread is scaled by {show(data.scale)}, fitted on held-out data.")
     if data.rank_correlation is not None:
         words.append(f"Rank correlation of spread and error: {show(data.rank_correlation, 2)} (1 is perfect order, 0 none).")
+    if data.within_one is not None and data.within_two is not None:
+        words.append(
+            f"{show(100 * data.within_one, 2)} % of the error's components lie within one spread (68 % of a normal error would), "
+            f"{show(100 * data.within_two, 2)} % within two (95 %){f': {data.advice}' if data.advice else ''}."
+        )
     return Block(" ".join(words))
 
 

@@ -3,10 +3,10 @@
 | file | what |
 |---|---|
 | `committee` | members of one architecture, trained and evaluated together; the spread of their predictions |
-| `calibration` | the spread scaled on held-out data, and its coverage |
+| `calibration` | the spread scaled on held-out data, its coverage, and whether to trust it |
 """
 
-from adiabat.uncertainty.calibration import Calibration, calibrate, coverage, pooled
+from adiabat.uncertainty.calibration import Calibration, Trust, calibrate, coverage, pooled, rank_correlation, trust
 from adiabat.uncertainty.committee import Committee
 
-__all__ = ["Calibration", "Committee", "calibrate", "coverage", "pooled"]
+__all__ = ["Calibration", "Committee", "Trust", "calibrate", "coverage", "pooled", "rank_correlation", "trust"]

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# A spread that is right within a factor of 1.5, either way, holds these shares of normal errors: erf(1/(1.5 √2)) … erf(1.5/√2)
+# within one of it, erf(2/(1.5 √2)) within two. More within two is no fault: errors of many sizes have heavier tails than that.
+ONE_SIGMA = (0.495, 0.866)
+TWO_SIGMA = 0.818
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -66,6 +71,52 @@ def coverage(
 
     z = np.abs(np.asarray(error)) / np.asarray(uncertainty)
     return {f"{p:g}": float(np.mean(z <= math.sqrt(2) * erfinv(p))) for p in shares}
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far a calibrated spread held on frames it had not seen: shares of errors within one and within two of it."""
+
+    within_one: float
+    within_two: float
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the spread is right within a factor of 1.5."""
+        return ONE_SIGMA[0] <= self.within_one <= ONE_SIGMA[1] and self.within_two >= TWO_SIGMA
+
+    @property
+    def advice(self) -> str:
+        """What the shares mean, in words."""
+        if self.trusted:
+            return "the spread is right within a factor of 1.5"
+        if self.within_one > ONE_SIGMA[1]:
+            return "the spread is too large: it asks for more labels than are needed"
+        return (
+            "the spread is too small: errors are larger than it says; more members or fresh labels to calibrate on would help"
+        )
+
+
+def trust(error: np.ndarray, uncertainty: np.ndarray) -> Trust:
+    """Judge a calibrated spread on held-out errors; `error` and `uncertainty` are of one unit, one entry each component.
+
+    >>> rng = np.random.default_rng(0)
+    >>> error = rng.normal(size=5000)
+    >>> (
+    ...     trust(error, np.full(5000, 1.2)).trusted,
+    ...     trust(error, np.full(5000, 0.4)).trusted,
+    ...     trust(error, np.full(5000, 3.0)).trusted,
+    ... )
+    (True, False, False)
+    """
+    z = np.abs(np.asarray(error)) / np.maximum(np.asarray(uncertainty), np.finfo(float).tiny)
+    return Trust(float(np.mean(z <= 1)), float(np.mean(z <= 2)))
+
+
+def rank_correlation(error: np.ndarray, spread: np.ndarray) -> float | None:
+    """Spearman's rank correlation of |error| with the spread: does it rank? None where there is nothing to rank."""
+    found = _spearman(np.abs(np.asarray(error)), np.asarray(spread))
+    return None if math.isnan(found) else found
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:

@@ -94,7 +94,10 @@ class ErrorsByKind(Form):
 
 
 class Uncertainty(Form):
-    """Calibrated spread and true error of the same atoms; `nominal` and `observed` are coverages in 0…1."""
+    """Calibrated spread and true error of the same atoms; `nominal` and `observed` are coverages in 0…1.
+
+    `within_one`, `within_two`: shares of the error's components within one and two of the spread; `advice` says what they mean.
+    """
 
     aligned = ("spread_meV_per_A", "error_meV_per_A")
     spread_meV_per_A: Series
@@ -103,6 +106,9 @@ class Uncertainty(Form):
     observed: Series = []
     scale: Number = None
     rank_correlation: Number = None
+    within_one: Number = None
+    within_two: Number = None
+    advice: str | None = None
     set: str = "test"
 
 

@@ -338,3 +338,21 @@ def test_safe_cures_bring_back_the_labels(copper):
     told = cure(sown, check(sown))
     assert told.kept == [k for k in range(40) if k != 13] and len(told.done) == 2
     assert not [f for f in check(told.frames) if f.grade == "fault"]
+
+
+def test_crystals_rattled_alike_are_no_near_duplicates():
+    """Sums over a large cell are nearly the same for every draw of one width; the atoms are 0.05 Å apart all the same."""
+    perfect, rng = bulk("Cu") * (5, 5, 4), np.random.default_rng(0)
+    frames = []
+    for _ in range(60):
+        atoms = perfect.copy()
+        atoms.positions += rng.normal(scale=0.03, size=atoms.positions.shape)
+        frames.append(labeled(atoms, energy=-3.5 * len(atoms) + float(rng.normal())))
+    assert not [f for f in check(frames) if f.name == "near duplicates"]
+    assert [f.frames for f in check([*frames[:20], nudged_bare(frames[3])]) if f.name == "near duplicates"] == [[20]]
+
+
+def nudged_bare(a):
+    b = a.copy()
+    b.rattle(0.0003, seed=5)
+    return labeled(b, energy=a.get_potential_energy())

@@ -36,14 +36,18 @@ def pairs(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return i[near], j[near], d[near]
 
 
-def closest_pair(atoms: Atoms, below: float = 1.0) -> Pair | None:
+def closest_pair(
+    atoms: Atoms, below: float = 1.0, found: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+) -> Pair | None:
     """The pair that is closest relative to its covalent radii, if any is below `below` times their sum.
+
+    `found` are the pairs, where somebody knows them already, at least as far as that.
 
     >>> closest_pair(Atoms("OH", [[0, 0, 0], [0, 0, 0.485]]))
     Pair(i=0, j=1, distance=0.485, ratio=0.5)
     """
     largest = RADII[atoms.numbers].max() if len(atoms) else 0.0
-    i, j, d = pairs(atoms, cutoff=2 * largest * below)
+    i, j, d = pairs(atoms, cutoff=2 * largest * below) if found is None else found
     if not len(d):
         return None
     ratio = d / (RADII[atoms.numbers[i]] + RADII[atoms.numbers[j]])

@@ -109,18 +109,18 @@ def equivalent(frames: Sequence[Atoms]) -> list[tuple[int, int]]:
     return [(min(p), max(p)) for p in found]
 
 
-def fingerprint(atoms: Atoms) -> tuple[tuple, np.ndarray]:
+def fingerprint(atoms: Atoms, found: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None) -> tuple[tuple, np.ndarray]:
     """What a rotation, reflection, order of atoms or choice of cell does not change: a kind and a vector.
 
     A molecule: its distances, sorted within each pair of elements. A cell: per atom and pair of elements, sums of Gaussians of
-    the distances below 6 Å, which are smooth, so that rounding moves nothing across an edge.
+    the distances below 6 Å, which are smooth, so that rounding moves nothing across an edge. `found` are the pairs within `sight`,
+    where somebody knows them already.
     """
+    i, j, d = pairs(atoms, sight(atoms)) if found is None else found
     symbols = Counter(atoms.numbers.tolist())
     if not atoms.pbc.any():
-        i, j, d = pairs(atoms, np.inf)
         kind = (False, tuple(sorted(symbols.items())))
     else:
-        i, j, d = pairs(atoms, REACH)
         divisor = math.gcd(*symbols.values())
         kind = (tuple(atoms.pbc.tolist()), tuple(sorted((z, n // divisor) for z, n in symbols.items())))
     a, b = np.minimum(atoms.numbers[i], atoms.numbers[j]), np.maximum(atoms.numbers[i], atoms.numbers[j])
@@ -131,6 +131,11 @@ def fingerprint(atoms: Atoms) -> tuple[tuple, np.ndarray]:
     waves = np.exp(-(((d[:, None] - _CENTERS) / _WIDTH) ** 2)) * fade[:, None]
     kinds = [x * 1000 + y for x in sorted(symbols) for y in sorted(symbols) if x <= y]
     return kind, np.concatenate([waves[code == c].sum(axis=0) for c in kinds]) / len(atoms)
+
+
+def sight(atoms: Atoms) -> float:
+    """How far a fingerprint looks, Å: through a whole molecule, a few shells in a cell."""
+    return REACH if atoms.pbc.any() else np.inf
 
 
 def _runs(names: Sequence[str | None]) -> list[tuple[int, int]]:

@@ -8,9 +8,9 @@ import numpy as np
 from ase import Atoms
 
 from adiabat.data.gate.finding import LEAVE_OUT, Finding, Set, finding
-from adiabat.data.geometry import RADII, closest_pair, pairs
+from adiabat.data.gate.survey import NEAR, accompanied
+from adiabat.data.geometry import RADII, pairs
 
-NEAR = 0.5  # of the sum of covalent radii
 OVERLAP = 0.1
 FAR = 3.0  # of the sum of radii: an atom with nobody nearer has left
 SAMPLE = 60
@@ -19,7 +19,7 @@ NOBLE = (2, 10, 18, 36, 54, 86)  # bound by dispersion, far outside their covale
 
 def contacts(given: Set) -> list[Finding]:
     """Atoms nearer than half the sum of their covalent radii, periodic images counted."""
-    near = {k: pair.ratio for k, a in enumerate(given.frames) if (pair := closest_pair(a, NEAR)) is not None}
+    near = {k: seen.closest.ratio for k, seen in enumerate(given.seen) if seen.closest is not None}
     over = [k for k, ratio in near.items() if ratio < OVERLAP]
     rest = [k for k in near if k not in set(over)]
     least = min(near.values(), default=1.0)
@@ -52,7 +52,7 @@ def departed(given: Set) -> list[Finding]:
     """Atoms with nobody near, where most atoms of the set have neighbors."""
     bad = []
     for k, atoms in enumerate(given.frames):
-        if len(atoms) > 2 and not set(atoms.numbers.tolist()) & set(NOBLE) and _lone(atoms):
+        if not given.seen[k].company and len(atoms) > 2 and not set(atoms.numbers.tolist()) & set(NOBLE) and _lone(atoms):
             bad.append(k)
     if len(bad) > 0.5 * len(given.frames):
         return []
@@ -71,15 +71,8 @@ def nearest(atoms: Atoms, reach: float) -> np.ndarray:
 
 
 def _lone(atoms: Atoms) -> bool:
-    """Cheap first: within a small reach everyone has someone in nearly all frames."""
-    for reach in (1.6, FAR):
-        i, j, d = pairs(atoms, reach * 2 * float(RADII[atoms.numbers].max()))
-        near = (d < reach * (RADII[atoms.numbers[i]] + RADII[atoms.numbers[j]])) & (i != j)  # its own image is no company
-        seen = np.zeros(len(atoms), bool)
-        seen[i[near]] = seen[j[near]] = True
-        if seen.all():
-            return False
-    return True
+    found = pairs(atoms, FAR * 2 * float(RADII[atoms.numbers].max()))
+    return not accompanied(atoms, found, FAR)
 
 
 def _sample(frames: Sequence[Atoms]) -> Sequence[Atoms]:

@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms
 
 from adiabat.data.composition import Reference, is_isolated, reference_energies
+from adiabat.data.gate.survey import Seen, seen
 from adiabat.data.scale import Works, works
 from adiabat.data.structure import content_hash
 
@@ -82,6 +83,11 @@ class Set:
     @cached_property
     def hashes(self) -> list[str]:
         return [content_hash(atoms) for atoms in self.frames]
+
+    @cached_property
+    def seen(self) -> list[Seen]:
+        """Distances of each frame, looked at once."""
+        return [seen(atoms) for atoms in self.frames]
 
     @cached_property
     def formulas(self) -> list[bytes]:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from adiabat.data.gate.finding import LEAVE_OUT, Finding, Set, finding
-from adiabat.data.split import SAME, fingerprint
+from adiabat.data.geometry import pairs
+from adiabat.data.split import REACH, SAME
 
 SAME_ENERGY, SAME_FORCE = 1e-4, 5e-3  # eV/atom, eV/Å: labels of one structure may differ by this
 NEAR = 2e-3  # of a fingerprint: atoms moved by some 0.005 Å
-COLUMNS = 256  # of a fingerprint that are compared; a molecule of 23 atoms has 253 distances
+MOVED = 0.01  # Å, between nearly equal frames
 LOOK = 6  # nearest twins of a frame that are looked at
 
 
@@ -94,17 +95,13 @@ def _alike(given: Set, ks: list[int]) -> tuple[list[tuple[int, int]], list[tuple
     from scipy.spatial import cKDTree
 
     buckets: dict[tuple, list[int]] = defaultdict(list)
-    prints: dict[int, np.ndarray] = {}
     for k in ks:
-        kind, vector = fingerprint(given.frames[k])
-        step = max(1, len(vector) // COLUMNS)
         state = (given.levels[k], float(given.frames[k].info.get("charge") or 0), str(given.frames[k].info.get("multiplicity")))
-        buckets[(kind, state)].append(k)
-        prints[k] = vector[::step]
+        buckets[(given.seen[k].kind, state)].append(k)
     same: list[tuple[int, int]] = []
     near: list[tuple[int, int]] = []
     for bucket in buckets.values():
-        values = np.array([prints.pop(k) for k in bucket])
+        values = np.array([given.seen[k].print for k in bucket])
         if len(bucket) < 2:
             continue
         if not values.shape[1]:  # single atoms in vacuum
@@ -122,9 +119,28 @@ def _alike(given: Set, ks: list[int]) -> tuple[list[tuple[int, int]], list[tuple
                 off = float(np.abs(values[a] - values[b]).max())
                 if off < SAME:
                     same.append((bucket[b], bucket[a]))
-                elif off < NEAR:
+                elif off < NEAR and _moved_little(given, bucket[b], bucket[a]):
                     near.append((bucket[b], bucket[a]))
     return same, near
+
+
+def _moved_little(given: Set, a: int, b: int) -> bool:
+    """Whether no atom of the one needs to be moved by more than MOVED to become the other.
+
+    Sums over a cell forget much: cells of many atoms rattled alike have nearly the same. Sorted distances do not: where no atom moves
+    by more than MOVED, no k-th distance changes by more than twice that.
+    """
+    one, other = given.frames[a], given.frames[b]
+    if not one.pbc.any() or len(one) != len(other):
+        return True
+    if _furthest(given.seen[a].shortest, given.seen[b].shortest) > 2 * MOVED:
+        return False
+    return _furthest(*(np.sort(pairs(atoms, REACH)[2]) for atoms in (one, other))) <= 2 * MOVED
+
+
+def _furthest(d: np.ndarray, e: np.ndarray) -> float:
+    n = min(len(d), len(e))
+    return float(np.abs(d[:n] - e[:n]).max(initial=0.0))
 
 
 def _agree(a: dict[str, Any], b: dict[str, Any], n: int) -> bool:

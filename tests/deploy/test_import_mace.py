@@ -107,12 +107,6 @@ def test_what_ours_lacks_is_refused_by_name(tmp_path):
             mace.convert(found, 64)
 
 
-def test_a_pickle_is_not_opened_without_trust(tmp_path):
-    torch.save(torch.nn.Linear(1, 1), tmp_path / "m.model")
-    with pytest.raises(ForeignModelError, match="runs the code in it.*--trust"):
-        ad.import_model(tmp_path / "m.model")
-
-
 def test_damaged_files_are_named(tmp_path):
     whole = (GOLDEN / "mace-plain.npz").read_bytes()
     for name, content in (("cut.npz", whole[: len(whole) // 2]), ("empty.npz", b""), ("text.npz", b"mace")):

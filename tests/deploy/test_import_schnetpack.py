@@ -7,6 +7,8 @@ import pytest
 import torch
 from ase import Atoms
 
+import adiabat as ad
+from adiabat.deploy.importers.extracted import Extracted, ForeignModelError
 from adiabat.deploy.importers.schnetpack import painn, read
 from adiabat.graph import Graph
 
@@ -71,3 +73,32 @@ def test_pickles_are_refused(tmp_path):
     np.savez(tmp_path / "model.npz", x=np.array([object()], dtype=object))
     with pytest.raises(ValueError, match="pickle"):
         read(tmp_path / "model.npz")
+
+
+def extracted(golden) -> Extracted:
+    """The golden numbers in the form that schnetpack's own environment writes, with its own answers."""
+    numbers, atoms = parts(golden)
+    arrays = {f"state.{k}": v.numpy() for k, v in numbers.items()}
+    arrays |= {"numbers": np.array([1, 6, 8]), "E0": np.array([-13.6, -1030.0, -2040.0])}
+    shift = sum({1: -13.6, 6: -1030.0, 8: -2040.0}[z] for z in atoms.numbers)
+    answers = {"numbers": atoms.numbers, "positions": atoms.positions, "energy": float(golden["energy"]) + shift,
+               "forces": golden["forces"].numpy()}  # fmt: skip
+    return Extracted(
+        "schnetpack 2.2.0", {"representation": "PaiNN"}, arrays | {f"check.{k}": np.array([v]) for k, v in answers.items()}
+    )
+
+
+def test_an_extracted_model_is_imported_and_compared(golden, tmp_path):
+    extracted(golden).save(tmp_path / "m.npz")
+    potential = ad.import_model(tmp_path / "m.npz", intervals=2048)
+    told = potential.metadata["imported"]
+    assert told["from"] == "schnetpack 2.2.0"
+    assert told["energy_eV_per_atom"] < 1e-9 and told["force_eV_per_A"] < 1e-8
+
+
+def test_a_misread_model_is_noticed(golden, tmp_path):
+    found = extracted(golden)
+    found.arrays["state.representation.embedding.weight"][8] *= -1
+    found.save(tmp_path / "m.npz")
+    with pytest.raises(ForeignModelError, match="forces differ from schnetpack 2"):
+        ad.import_model(tmp_path / "m.npz", intervals=64)

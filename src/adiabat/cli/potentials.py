@@ -59,23 +59,26 @@ def errors_of(
 
 @app.command("import")
 def import_(
-    file: str = typer.Argument(help="a peer's model file, or its extracted arrays (.npz)"),
+    file: str = typer.Argument(help="a peer's model file or folder, or its extracted arrays (.npz)"),
     out: str = typer.Option(..., help="model file to write (.adiabat); .npz keeps the extracted arrays"),
     trust: bool = typer.Option(False, "--trust", help="open a pickle, which runs the code in it: only for a file you trust"),
     intervals: int = typer.Option(8192, help="of the radial splines that stand for the peer's networks"),
+    elements: str = typer.Option(None, help="in the file's order, such as Si,O: for files that do not name theirs"),
     to_json: str = JSON,
 ) -> int:
     """A peer's model file as a potential of ours, compared with the peer's own answers."""
     from adiabat.deploy.importers import extract, import_model
 
+    named = None if elements is None else [symbol.strip() for symbol in elements.split(",")]
     if out.endswith(".npz"):
-        extract(file, trust=trust).save(out)
+        extract(file, trust=trust, elements=named).save(out)
         console.print(Text(f"arrays of {file} in {out}"), soft_wrap=True)
         return terminal.FINE
-    potential = import_model(file, trust=trust, intervals=intervals)
+    potential = import_model(file, trust=trust, intervals=intervals, elements=named)
     potential.save(out)
     told = potential.metadata["imported"]
     if put_json({**told, "model": out}, to_json):
         rows = [[k.replace("_per_", "/").replace("_", " "), short(v) if isinstance(v, float) else v] for k, v in told.items()]
-        table(f"{file} → {out}; largest differences from the peer's answers on test clusters", ["", ""], rows)
+        compared = "; largest differences from the peer's answers on test clusters" if "force_rms_eV_per_A" in told else ""
+        table(f"{file} → {out}{compared}", ["", ""], rows)
     return terminal.FINE

@@ -1,64 +1,81 @@
 """The peers' model files as potentials of ours: the same function, in our files and on our kernels.
 
-| peer | file | model |
-|---|---|---|
-| mace-torch ≥ 0.3.10 | `.model`, a pickle: needs mace-torch installed and trust | `MACE` |
-| any of them, extracted | `.npz`: numbers only | by its header |
+| importer | peer | file | model |
+|---|---|---|---|
+| `mace` | mace-torch ≥ 0.3.10 | `.model`, a pickle: needs mace-torch installed and trust | `MACE` |
+| `schnetpack` | schnetpack 2 | a pickled model, such as `best_model`: needs schnetpack installed and trust | `PaiNN` |
+| (its peer's) | any of them, extracted | `.npz`: numbers only | by its header |
 
-An importer has two parts. `extract` asks the peer's loaded object for plain arrays and for its answers on a few clusters;
-`convert` makes a potential of them, which is then compared with those answers.
+An importer of pickles has two parts: `extract` asks the peer's loaded object for plain arrays and for its answers on a few
+clusters; `convert` makes a potential of them, which is then compared with those answers. Files that are data (texts, tables) are
+read in one step. `table` says what a new importer is made of.
 """
 
 from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
+from adiabat.deploy.importers.answers import disagreement
 from adiabat.deploy.importers.extracted import Extracted, ForeignModelError
+from adiabat.deploy.importers.table import Reader, converter_of, importer_of
 from adiabat.potential import Potential
 
 __all__ = ["Extracted", "ForeignModelError", "extract", "import_model"]
 
-# of the root mean square force: a table of 256 intervals stays far below, a misunderstood setting does not
-TOLERANCE = 1e-3
 
-
-def extract(path: str | Path, trust: bool = False) -> Extracted:
+def extract(path: str | Path, trust: bool = False, elements: Sequence[str] | None = None) -> Extracted:
     """Plain arrays of a peer's model file. A pickle is opened only with `trust`, and where the peer is installed."""
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
     if path.suffix == ".npz":
         return Extracted.read(path)
-    from adiabat.deploy.importers import mace_extract, trusted
-
-    model, version = trusted.unpickled(path, trust, "mace-torch", "mace.modules")
-    if isinstance(model, dict):
-        raise ForeignModelError(f"{path}: a checkpoint of weights without its model; import the .model file written beside it")
-    return mace_extract.extract(model, version)
+    importer = importer_of(path)
+    if isinstance(importer, Reader):
+        raise ForeignModelError(f"{path}: {importer.PEER}'s files are read as they are; import it, there is nothing to extract")
+    return importer.extract(path, trust, elements)
 
 
-def import_model(path: str | Path, trust: bool = False, intervals: int = 8192) -> Potential:
-    """The potential of a peer's model file, in float64; `save` it, or use it as it is.
+def import_model(
+    path: str | Path, trust: bool = False, intervals: int = 8192, elements: Sequence[str] | None = None
+) -> Potential:
+    """The potential of a peer's model file (or folder, where its models are folders), in float64; `save` it, or use it as it is.
 
     `trust` is needed for pickles: opening one runs the code in it. `intervals` are those of the radial splines, which stand for
     the peer's networks: 8192 agree with them to about 1e-9 of the forces, 512 to 1e-5, which is all that single precision uses.
-    How far the potential is from the peer's own answers, in double and in single precision, stands in `metadata["imported"]`.
+    `elements` are wanted for files that do not name theirs. How far the potential is from the peer's own answers, in double and
+    in single precision, stands in `metadata["imported"]`; files of texts and tables hold no answers.
     """
-    from adiabat.deploy.importers import mace
-
-    extracted = extract(path, trust)
-    potential = mace.convert(extracted, intervals)
-    found = mace.disagreement(potential, extracted)
-    if found["force_eV_per_A"] > TOLERANCE * found["force_rms_eV_per_A"]:
+    path = Path(path)
+    if path.suffix != ".npz" and isinstance(reader := importer_of(path), Reader):
+        potential = reader.load(path, elements)
+        potential.metadata["imported"] = {"from": reader.PEER, "file": path.name, "sha256": _digest(path)}
+        return potential
+    extracted = extract(path, trust, elements)
+    converter = converter_of(extracted)
+    potential = converter.convert(extracted, intervals)
+    found = disagreement(potential, extracted)
+    if found["force_eV_per_A"] > converter.TOLERANCE * found["force_rms_eV_per_A"]:
         raise ForeignModelError(
             f"{path}: the converted model's forces differ from {extracted.source}'s by {found['force_eV_per_A']:.2g} eV/Å on test "
             f"clusters, where they are {found['force_rms_eV_per_A']:.2g}; this version of the peer does something the importer does "
             "not know, or more intervals are needed"
         )
-    single = mace.disagreement(copy.deepcopy(potential).float(), extracted)
+    single = disagreement(copy.deepcopy(potential).float(), extracted)
     found |= {f"{k}_in_single_precision": single[k] for k in ("energy_eV_per_atom", "force_eV_per_A")}
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    potential.metadata["imported"] = {"from": extracted.source, "file": Path(path).name, "sha256": digest, **found}
+    potential.metadata["imported"] = {"from": extracted.source, "file": path.name, "sha256": _digest(path), **found}
     return potential
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of the files in a folder."""
+    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
+    total = hashlib.sha256()
+    for file in files:
+        if path.is_dir():
+            total.update(file.name.encode())
+        with open(file, "rb") as content:
+            while block := content.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()

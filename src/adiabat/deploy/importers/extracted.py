@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,3 +50,21 @@ class Extracted:
             raise
         except ValueError as error:  # numpy's word for a pickled array
             raise ForeignModelError(f"{path}: no file of extracted arrays, or a damaged one ({error})") from None
+
+
+def agreed(where: object, named: Sequence[str] | None, given: Sequence[str] | None, count: int | None = None) -> list[str]:
+    """The elements, in the file's order: those the file names, or, where it names none, those given with the call.
+
+    >>> agreed("Si.mtp", None, ["Si"], count=1)
+    ['Si']
+    """
+    if named is None and given is None:
+        raise ForeignModelError(
+            f"{where}: its elements are not in the file; name them in its order: --elements Si,O or elements=[…]"
+        )
+    if named is not None and given is not None and list(named) != list(given):
+        raise ForeignModelError(f"{where}: it is for {', '.join(named)}, elements {', '.join(given)} came; leave them out")
+    found = list(given or ()) if named is None else list(named)
+    if count is not None and len(found) != count:
+        raise ForeignModelError(f"{where}: it is for {count} elements, {len(found)} came: {', '.join(found)}")
+    return found

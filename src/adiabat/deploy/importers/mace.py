@@ -8,16 +8,17 @@ the symmetric contractions: our basis is complete and has no dependent couplings
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import pi, sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from ase import Atoms
 
 from adiabat import elements as periodic_table
-from adiabat.deploy.importers.extracted import Extracted, ForeignModelError
-from adiabat.graph import Graph
+from adiabat.deploy.importers import mace_extract, trusted
+from adiabat.deploy.importers.extracted import Extracted, ForeignModelError, agreed
 from adiabat.irreps import Irrep
 from adiabat.kernels import Contraction, Convolution
 from adiabat.kernels.couplings import monomials
@@ -27,6 +28,25 @@ from adiabat.potential import Potential, ReferenceEnergies, Scaled
 from adiabat.typing import Tensor
 
 ROUND_OFF = {False: 1e-10, True: 3e-6}  # relative, of couplings; mace-torch rounds them to the precision a model was made in
+
+
+PEER, FILES = "mace-torch", ".model, a pickle"
+TOLERANCE = 1e-3  # a table of 256 intervals stays far below, a misunderstood setting does not
+
+
+def recognizes(path: Path) -> bool:
+    """A pickle with objects of mace-torch, or any file named .model: one that cannot be looked into is reported as such."""
+    return trusted.names(path, "mace") or (path.suffix == ".model" and not trusted.is_pickle(path))
+
+
+def extract(path: Path, trust: bool, elements: Sequence[str] | None = None) -> Extracted:
+    """Settings, arrays and answers, where mace-torch is installed."""
+    model, version = trusted.unpickled(path, trust, PEER, "mace.modules")
+    if isinstance(model, dict):
+        raise ForeignModelError(f"{path}: a checkpoint of weights without its model; import the .model file written beside it")
+    found = mace_extract.extract(model, version)
+    agreed(path, [periodic_table.symbol(int(z)) for z in found.arrays["numbers"]], elements)
+    return found
 
 
 def convert(extracted: Extracted, intervals: int) -> Potential:
@@ -44,21 +64,6 @@ def convert(extracted: Extracted, intervals: int) -> Potential:
     E0 = arrays["E0"][order] + float(arrays["shift"]) + float(arrays["scale"]) * lone
     symbols = [periodic_table.symbol(int(z)) for z in arrays["numbers"][order]]
     return Potential(ReferenceEnergies(dict(zip(symbols, E0.tolist()))), Scaled(model, eV=float(arrays["scale"])))
-
-
-def disagreement(potential: Potential, extracted: Extracted) -> dict[str, float]:
-    """The largest differences from the peer's own answers, and the root mean square of its forces."""
-    a = extracted.arrays
-    energy, force = 0.0, 0.0
-    for numbers, positions, E, F in zip(a["check.numbers"], a["check.positions"], a["check.energy"], a["check.forces"]):
-        found = potential(Graph.of(Atoms(numbers, positions), potential.cutoff))
-        energy = max(energy, abs(float(found.energy[0]) - float(E)) / len(numbers))
-        force = max(force, float(np.abs(found.forces.numpy() - F).max()))
-    return {
-        "energy_eV_per_atom": energy,
-        "force_eV_per_A": force,
-        "force_rms_eV_per_A": float(np.sqrt((a["check.forces"] ** 2).mean())),
-    }
 
 
 def _empty(settings: dict[str, Any], arrays: dict[str, np.ndarray], order: np.ndarray, intervals: int) -> MACE:

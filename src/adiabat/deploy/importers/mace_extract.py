@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from adiabat.deploy.importers.answers import answers
 from adiabat.deploy.importers.extracted import Extracted, ForeignModelError
 from adiabat.typing import Tensor
 
 Irrep = tuple[int, int]  # l, parity
 INTERACTIONS = {"RealAgnosticResidualInteractionBlock": True, "RealAgnosticInteractionBlock": False}  # name → residual
-CLUSTERS, CLUSTER_ATOMS = 3, 6
 
 
 def extract(model: Any, version: str = "") -> Extracted:
@@ -35,7 +35,7 @@ def extract(model: Any, version: str = "") -> Extracted:
         model = copy.deepcopy(model).to("cpu", torch.float64).eval()
         with torch.no_grad():
             arrays = _arrays(model)
-        arrays |= _answers(model)
+        arrays |= answers(lambda numbers, R: ask(model, numbers, R), model.atomic_numbers.tolist(), float(model.r_max))
     finally:
         torch.set_default_dtype(before)
     settings = _settings(model) | {"single": single}
@@ -225,30 +225,7 @@ def _silu_scale(act: Callable[[Tensor], Tensor]) -> float:
     return scale
 
 
-def _answers(model: Any) -> dict[str, Any]:
-    """Clusters of the model's elements with its energies and forces: [K, A] numbers, [K, A, 3] positions and forces, [K] energies."""
-    rng = np.random.default_rng(0)
-    known, r_max = model.atomic_numbers.numpy(), float(model.r_max)
-    numbers = rng.choice(known, (CLUSTERS, CLUSTER_ATOMS))
-    numbers.flat[: len(known)] = known[: numbers.size]
-    positions = np.stack([_cluster(rng, r_max) for _ in range(CLUSTERS)])
-    energies, forces = zip(*(ask(model, Zs, R) for Zs, R in zip(numbers, positions)))
-    return {
-        "check.numbers": numbers, "check.positions": positions, "check.energy": np.array(energies), "check.forces": np.array(forces)
-    }  # fmt: skip
-
-
-def _cluster(rng: np.random.Generator, r_max: float) -> np.ndarray:
-    """Atoms at random in a ball, no two nearer than a fifth of the cutoff."""
-    R: list[np.ndarray] = []
-    while len(R) < CLUSTER_ATOMS:
-        r = rng.uniform(-0.6, 0.6, 3) * r_max
-        if all(np.linalg.norm(r - other) > 0.2 * r_max for other in R):
-            R.append(r)
-    return np.array(R)
-
-
-def ask(model: Any, numbers: Sequence[int], positions: np.ndarray) -> tuple[float, np.ndarray]:
+def ask(model: Any, numbers: np.ndarray | Sequence[int], positions: np.ndarray) -> tuple[float, np.ndarray]:
     """Energy (eV) and forces (eV/Å) of a cluster by the peer's own model, in the precision it has."""
     dtype, n = next(model.parameters()).dtype, len(numbers)
     R = torch.tensor(positions, dtype=dtype)

@@ -1,13 +1,11 @@
 """PaiNN from schnetpack 2 (Schütt et al., J. Chem. Theory Comput. 15, 448 (2019); J. Chem. Phys. 158, 144801 (2023)).
 
-schnetpack keeps its models as pickles, which run code when they are read, so its own environment writes the numbers first:
+schnetpack keeps its models as pickles, which run code when they are read; `schnetpack_extract` asks a loaded one for its numbers.
+Where they are at hand already (`numpy.savez("painn.npz", **{k: v.numpy() for k, v in model.state_dict().items()})` in its own
+environment), `painn(read("painn.npz"), elements)` needs no trust.
 
-    import numpy, torch
-    model = torch.load("best_model", weights_only=False)                 # in schnetpack's environment
-    numpy.savez("painn.npz", **{k: v.numpy() for k, v in model.state_dict().items()})
-
-All else follows from them: widths, layers, basis and cutoff; the elements are for you to say, for schnetpack has a row for each of a
-hundred.
+Widths, layers, basis and cutoff follow from the numbers. The elements are those with a single-atom reference, else for you to say,
+for schnetpack has a row for each of a hundred.
 """
 
 from __future__ import annotations
@@ -22,6 +20,8 @@ import numpy as np
 import torch
 from ase import Atoms
 
+from adiabat.deploy.importers import schnetpack_extract, trusted
+from adiabat.deploy.importers.extracted import Extracted, ForeignModelError
 from adiabat.elements import symbol
 from adiabat.graph import Graph
 from adiabat.models import PaiNN
@@ -29,6 +29,33 @@ from adiabat.potential import Potential, ReferenceEnergies
 from adiabat.typing import Tensor
 
 EPSILON = 1e-8  # schnetpack's, which its files do not hold
+PEER, FILES = "schnetpack", "a pickled NeuralNetworkPotential, such as best_model"
+TOLERANCE = 1e-3  # a table of 256 intervals stays far below, a misunderstood setting does not
+
+
+def recognizes(path: Path) -> bool:
+    """A pickle with objects of schnetpack."""
+    return trusted.names(path, "schnetpack")
+
+
+def extract(path: Path, trust: bool, elements: Sequence[str] | None = None) -> Extracted:
+    """Settings, arrays and answers, where schnetpack is installed."""
+    model, version = trusted.unpickled(path, trust, PEER, "schnetpack")
+    return schnetpack_extract.extract(model, version, path, elements)
+
+
+def convert(extracted: Extracted, intervals: int) -> Potential:
+    """`painn` of an extracted model, its single-atom energies added to the lone atoms'."""
+    arrays = extracted.arrays
+    symbols = [symbol(int(z)) for z in arrays["numbers"]]
+    numbers = {k.removeprefix("state."): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("state.")}
+    try:
+        potential = painn(numbers, symbols, intervals=intervals)
+    except ValueError as error:
+        raise ForeignModelError(f"{extracted.source}: {error}") from None
+    model, references = potential.terms
+    E0 = {s: references.table[z] + float(e) for s, z, e in zip(symbols, arrays["numbers"], arrays["E0"], strict=True)}
+    return Potential(model, ReferenceEnergies(E0))
 
 
 def read(path: str | Path) -> dict[str, Tensor]:

@@ -24,6 +24,29 @@ RISK = (
 )
 
 
+def is_pickle(path: Path) -> bool:
+    """Whether torch.save wrote this file."""
+    return bool(_pickles(path))
+
+
+def names(path: Path, package: str) -> bool:
+    """Whether a file that torch.save wrote holds objects of this package; it is searched for the name, not opened.
+
+    TorchScript, which holds code in place of objects, does not count.
+    """
+    return any(f"c{package}.".encode() in text or f"c{package}\n".encode() in text for text in _pickles(path))
+
+
+def _pickles(path: Path) -> list[bytes]:
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return []
+    with zipfile.ZipFile(path) as archive:
+        inside = archive.namelist()
+        if any(name.endswith("constants.pkl") for name in inside):
+            return []
+        return [archive.read(name) for name in inside if name.endswith("data.pkl")]
+
+
 def unpickled(path: Path, trust: bool, package: str, module: str) -> tuple[Any, str]:
     """The object in a file that `torch.save` wrote, and the version of the package whose classes it needs.
 

@@ -24,7 +24,7 @@ from adiabat.config import recorded
 from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
 from adiabat.graph import Graph
-from adiabat.kernels.evaluator import Evaluator, Program
+from adiabat.kernels.evaluation import Evaluate, Program
 from adiabat.kernels.segment import segment_sum
 from adiabat.typing import Float, Tensor
 
@@ -371,17 +371,17 @@ class Frozen:
         tensors = (*self.potential.parameters(), *self.potential.buffers())
         return tuple((p.data_ptr(), p._version, p.dtype) for p in tensors)
 
-    def _freeze(self) -> tuple[list[Evaluator], Potential | None]:
+    def _freeze(self) -> tuple[list[Evaluate], Potential | None]:
         evaluators, rest = [], []
         for term in self.potential.terms:
             program = None if term.is_global or term.outputs != ("energies",) else term.program()
             if program is not None and program.fast:
-                evaluators.append(Evaluator(program))
+                evaluators.append(program.evaluator())
             elif not term.is_global:
                 rest.append(term)
         return evaluators, Potential(*rest) if rest else None
 
-    def _evaluate(self, evaluator: Evaluator, graph: Graph) -> Prediction:
+    def _evaluate(self, evaluator: Evaluate, graph: Graph) -> Prediction:
         first, j, species, structure = graph.once(
             ("evaluator", tuple(evaluator.elements)),
             lambda: [

@@ -83,7 +83,7 @@ def _walk(spec: MessagePassing) -> list[str]:
         'extern "C" {',
         "int lanes() { return W; }",
         "int panel() { return PANEL; }",
-        "void *make(I C, I species, double cutoff, const I *kinds, const double *lone, Weights *weights) {",
+        "void *make(const double *lone, I C, I species, double cutoff, const I *kinds, Weights *weights) {",
         "  Model *m = new (std::nothrow) Model();",
         f"  if (m) m->C = C, m->species = species, m->layers = {final + 1}, m->cutoff = cutoff,",
         "    m->kinds = kinds, m->lone = lone, m->weights = weights;",

@@ -1,8 +1,7 @@
-"""A potential frozen into one C call: edge vectors and species in; energies, forces and the strain gradient out.
+"""Message passing frozen into one C call: edge vectors and species in; energies, forces and the strain gradient out.
 
-A model says what it computes by a `Program`: whitelisted operations and their tensors. Here the tensors are rearranged once and
-the operations compiled together (`cpp_evaluator`), so that a call costs no tensor operation, keeps a few kB an atom, and gives the
-same bits for any number of threads. No torch is needed inside the call.
+The tensors of a `MessagePassingProgram` are rearranged once and its operations compiled together (`cpp_evaluator`), so that a call
+costs no tensor operation, keeps a few kB an atom, and gives the same bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -10,12 +9,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from adiabat.kernels import dispatch
+from adiabat.kernels.evaluation import Compiled
 from adiabat.kernels.ir import Contraction, Convolution, MessagePassing
 from adiabat.typing import Float, Int, Tensor
 
@@ -45,7 +43,7 @@ class Interaction:
 
 
 @dataclass(frozen=True)
-class Program:
+class MessagePassingProgram:
     """E_i = Σ_t readout_t(h_i^(t)) less a lone atom's, h^(0) = `embedding` of the species; `kinds` is the table of a pair [Z, Z]."""
 
     elements: tuple[int, ...]
@@ -55,7 +53,7 @@ class Program:
     layers: tuple[Interaction, ...]
     eV: float = 1.0
 
-    def times(self, eV: float) -> Program:
+    def times(self, eV: float) -> MessagePassingProgram:
         """The same in other units."""
         return replace(self, eV=self.eV * eV)
 
@@ -69,13 +67,9 @@ class Program:
         """Whether this runs compiled here; compiles at the first asking."""
         return dispatch.fast_for(self.spec, self.embedding.detach())
 
-
-class Evaluation(NamedTuple):
-    """eV and Å, float64."""
-
-    energies: np.ndarray  # N
-    forces: np.ndarray  # N 3
-    strain: np.ndarray  # S 3 3, ∂E/∂ε
+    def evaluator(self) -> Evaluator:
+        """What computes it."""
+        return Evaluator(self)
 
 
 class _Matrix(ctypes.Structure):
@@ -99,87 +93,32 @@ class _Weights(ctypes.Structure):
     )
 
 
-class _Input(ctypes.Structure):
-    """`struct Input` of evaluator.h, field by field."""
+class Evaluator(Compiled):
+    """A program of message passing made ready to be called."""
 
-    _fields_ = [(name, ctypes.c_int64) for name in "atoms edges structures threads".split()] + [
-        (name, ctypes.c_void_p) for name in "first j species structure r energies forces strain".split()
-    ]
-
-
-FAULTS = (
-    "the row pointers do not span the edges",
-    "an element is unknown to the model",
-    "an atom belongs to no structure",
-    "a neighbor is out of range",
-    "an edge is not a number: look at the positions and the cell",
-    "two atoms lie at one place; remove one of them",
-    "no memory is left; evaluate fewer atoms at once",
-)
-
-
-class Evaluator:
-    """A program made ready to be called; what it works in is kept between calls, so it is one thread's at a time."""
-
-    def __init__(self, program: Program) -> None:
-        self.elements, self.cutoff = np.array(program.elements), program.cutoff
-        self.library = dispatch.library(str(program.spec), program.embedding.dtype)
-        self.library.make.restype = ctypes.c_void_p
-        self.library.make.argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_double, *3 * [ctypes.c_void_p]]
-        self.library.drop.argtypes = [ctypes.c_void_p]
-        self.library.evaluate.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+    def __init__(self, program: MessagePassingProgram) -> None:
+        library = dispatch.library(str(program.spec), program.embedding.dtype)
         self.kept: list = []  # whatever the library points to
-        Z = len(program.elements)
         with torch.no_grad():
-            weights = (_Weights * len(program.layers))(*_Packing(self.library, program, self.kept).layers())
-        kinds, self.lone = program.kinds.to(torch.int64).numpy(force=True).copy(), np.zeros(Z)
+            weights = (_Weights * len(program.layers))(*_Packing(library, program, self.kept).layers())
+        kinds = program.kinds.to(torch.int64).numpy(force=True).copy()
         channels = -(-program.embedding.shape[1] // BLOCK) * BLOCK
         self.kept += [weights, kinds]
-        self.model = self.library.make(
-            channels, Z, program.cutoff, kinds.ctypes.data, self.lone.ctypes.data, ctypes.addressof(weights)
+        super().__init__(
+            library,
+            program.elements,
+            ctypes.c_int64(channels),
+            ctypes.c_int64(len(program.elements)),
+            ctypes.c_double(program.cutoff),
+            ctypes.c_void_p(kinds.ctypes.data),
+            ctypes.byref(weights),
         )
-        if not self.model:
-            raise MemoryError(f"evaluator: {FAULTS[-1]}")
-        nothing = np.zeros(0, np.int64)
-        lone = self(np.zeros(Z + 1, np.int64), nothing, np.arange(Z), np.zeros(Z, np.int64), np.zeros((0, 3)), structures=1)
-        self.lone[:] = lone.energies
-
-    def __call__(
-        self,
-        first: np.ndarray,
-        j: np.ndarray,
-        species: np.ndarray,
-        structure: np.ndarray,
-        r: np.ndarray,
-        *,
-        structures: int,
-        threads: int = 1,
-    ) -> Evaluation:
-        """`first` [N + 1] row pointers, `j` [E] neighbors, `species` [N] indices into `elements`, `r` [E, 3] edge vectors (Å)."""
-        N, E = len(species), len(j)
-        if len(first) != N + 1 or len(structure) != N or np.shape(r) != (E, 3):
-            raise ValueError(
-                f"evaluator: {len(first)} row pointers, {len(structure)} structures of atoms and edge vectors {np.shape(r)} "
-                f"came; wanted {N + 1}, {N} and {(E, 3)}"
-            )
-        lists = [np.ascontiguousarray(x, np.int64) for x in (first, j, species, structure)]
-        r = np.ascontiguousarray(r, np.float64)
-        out = Evaluation(np.empty(N), np.empty((N, 3)), np.empty((structures, 3, 3)))
-        pointers = [x.ctypes.data for x in (*lists, r, *out)]
-        fault = self.library.evaluate(self.model, ctypes.byref(_Input(N, E, structures, threads, *pointers)))
-        if fault:
-            raise (MemoryError if fault == len(FAULTS) else ValueError)(f"evaluator: {FAULTS[fault - 1]}")
-        return out
-
-    def __del__(self) -> None:
-        if getattr(self, "model", None):
-            self.library.drop(self.model)
 
 
 class _Packing:
     """A program's tensors as the library wants them: channels padded, matrices by panels, tables by blocks of lanes."""
 
-    def __init__(self, library: ctypes.CDLL, program: Program, kept: list) -> None:
+    def __init__(self, library: ctypes.CDLL, program: MessagePassingProgram, kept: list) -> None:
         self.lanes, self.panel, self.program, self.kept = library.lanes(), library.panel(), program, kept
         self.dtype = program.embedding.dtype
         self.channels = program.embedding.shape[1]

@@ -14,7 +14,7 @@ from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.irreps import Irreps
 from adiabat.kernels import Contraction, Convolution, bessel, distance, edge_conv, edge_geometry, polynomial_cutoff
-from adiabat.kernels.evaluator import Interaction, Program
+from adiabat.kernels.evaluator import Interaction, MessagePassingProgram
 from adiabat.nn import MLP, Linear, Product, RadialTable, SpeciesLinear, WithLoneAtoms
 from adiabat.potential import Model
 from adiabat.typing import Tensor
@@ -92,12 +92,12 @@ class MACE(Model):
         return {"energies": surroundings.relative(energies)}
 
     @torch.no_grad()
-    def program(self) -> Program | None:
+    def program(self) -> MessagePassingProgram | None:
         if self.elements is None or any(len(readout.weights) > 2 for readout in self.readouts):
             return None
         Z = len(self.elements)
         layers = tuple(layer.program(self.neighbors, readout) for layer, readout in zip(self.layers, self.readouts))
-        return Program(self.elements, self.cutoff, self.embedding, torch.zeros(Z, Z, dtype=torch.int64), layers)
+        return MessagePassingProgram(self.elements, self.cutoff, self.embedding, torch.zeros(Z, Z, dtype=torch.int64), layers)
 
     @torch.no_grad()
     def prepare(self, graphs: Sequence[Graph]) -> None:

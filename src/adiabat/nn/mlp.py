@@ -29,10 +29,13 @@ class MLP(nn.Module):
         self.weights = nn.ParameterList(torch.randn(a, b) / a**0.5 for a, b in zip(sizes[:-1], sizes[1:]))
 
     def forward(self, x: Float[Tensor, "*N a"]) -> Float[Tensor, "*N b"]:
-        *hidden, last = self.weights
-        for weight in hidden:
+        return self.hidden(x) @ self.weights[-1]
+
+    def hidden(self, x: Float[Tensor, "*N a"]) -> Float[Tensor, "*N h"]:
+        """What the last matrix sees."""
+        for weight in list(self.weights)[:-1]:
             x = torch.nn.functional.silu(x @ weight) * SILU_SCALE
-        return x @ last
+        return x
 
     def matrices(self) -> list[Tensor]:
         """W_1 … W_n: for who evaluates this elsewhere; the constant c stands between."""

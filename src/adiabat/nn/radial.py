@@ -40,10 +40,21 @@ class RadialTable(Derived):
         self.shape = paths, channels
         self.values = basis(knots(cutoff, intervals))  # float64, no buffer: a model made double would double rounded numbers
         self.stride = max((s for s in range(1, intervals // SINGLE_INTERVALS + 1) if intervals % s == 0), default=1)
+        self._basis: Tensor | None = None
         self.mlp = MLP([self.values.shape[1], *hidden, paths * channels])
 
     def compute(self) -> Float[Tensor, "1 rows paths channels"]:
-        weight = self.mlp.weights[0]
-        values = self.values if weight.dtype == torch.float64 else self.values[:: self.stride]
-        values = self.mlp(values.to(dtype=weight.dtype, device=weight.device))
-        return spline_table(values).unflatten(-1, self.shape)[None]
+        weights = self.mlp.weights
+        values = self.values if weights[0].dtype == torch.float64 else self.values[:: self.stride]
+        # Splines are linear in their values: what is solved for are the last matrix's inputs, for they are fewer.
+        if len(weights) == 1:
+            spline = self._spline(values).to(weights[0])
+        else:
+            spline = spline_table(self.mlp.hidden(values.to(weights[0])))
+        return (spline @ weights[-1]).unflatten(-1, self.shape)[None]
+
+    def _spline(self, values: Tensor) -> Tensor:
+        """The basis functions' own splines: no parameter moves them."""
+        if self._basis is None or len(self._basis) != len(values) + 2:
+            self._basis = spline_table(values)
+        return self._basis

@@ -1,0 +1,142 @@
+"""What a potential frozen into one C call looks like from outside, whatever it computes.
+
+A model says what it computes by a `Program`: whitelisted operations and their tensors. The program's type chooses its evaluator,
+which rearranges the tensors once and compiles the operations together: a call costs no tensor operation and needs no torch inside.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+class Evaluation(NamedTuple):
+    """eV and Å, float64."""
+
+    energies: np.ndarray  # N
+    forces: np.ndarray  # N 3
+    strain: np.ndarray  # S 3 3, ∂E/∂ε
+
+
+class Evaluate(Protocol):
+    """A program made ready to be called, by several threads at once if they like."""
+
+    elements: np.ndarray  # atomic numbers, ascending: what `species` counts in
+
+    def __call__(
+        self,
+        first: np.ndarray,
+        j: np.ndarray,
+        species: np.ndarray,
+        structure: np.ndarray,
+        r: np.ndarray,
+        *,
+        structures: int,
+        threads: int = 1,
+    ) -> Evaluation:
+        """`first` [N + 1] row pointers, `j` [E] neighbors, `species` [N] indices into `elements`, `r` [E, 3] edge vectors (Å)."""
+
+
+class Program(Protocol):
+    """What an evaluator is made from; a frozen dataclass. Per-atom energies are less a lone atom's of the same species."""
+
+    @property
+    def elements(self) -> tuple[int, ...]: ...
+    @property
+    def cutoff(self) -> float: ...
+
+    @property
+    def fast(self) -> bool:
+        """Whether this runs compiled here; compiles at the first asking."""
+
+    def times(self, eV: float) -> Program:
+        """The same in other units."""
+
+    def evaluator(self) -> Evaluate:
+        """What computes it."""
+
+
+FAULTS = (
+    "the row pointers do not span the edges",
+    "an element is unknown to the model",
+    "an atom belongs to no structure",
+    "a neighbor is out of range",
+    "an edge is not a number: look at the positions and the cell",
+    "two atoms lie at one place; remove one of them",
+    "no memory is left; evaluate fewer atoms at once",
+)
+
+
+class _Input(ctypes.Structure):
+    """`struct Input` of walk.h, field by field."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in "atoms edges structures threads".split()] + [
+        (name, ctypes.c_void_p) for name in "first j species structure r energies forces strain".split()
+    ]
+
+
+class Compiled:
+    """An evaluator whose library exports `make`, `drop` and `evaluate` as in walk.h.
+
+    What a call works in is kept for the next one. There are as many such workspaces as calls have run at the same time: two
+    threads never share one.
+    """
+
+    def __init__(self, library: ctypes.CDLL, elements: tuple[int, ...], *arguments: object) -> None:
+        """`arguments` are what `make` takes after the pointer to the lone atoms' energies."""
+        self.library, self.elements = library, np.array(elements)
+        library.make.restype = ctypes.c_void_p
+        library.drop.argtypes = [ctypes.c_void_p]
+        library.evaluate.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        self.arguments = arguments
+        self.free: list[int] = []  # workspaces nobody works in; list operations are whole, so threads need no lock
+        Z = len(elements)
+        self.lone = np.zeros(Z)
+        nothing = np.zeros(0, np.int64)
+        lone = self(np.zeros(Z + 1, np.int64), nothing, np.arange(Z), np.zeros(Z, np.int64), np.zeros((0, 3)), structures=1)
+        self.lone[:] = lone.energies
+
+    def __call__(
+        self,
+        first: np.ndarray,
+        j: np.ndarray,
+        species: np.ndarray,
+        structure: np.ndarray,
+        r: np.ndarray,
+        *,
+        structures: int,
+        threads: int = 1,
+    ) -> Evaluation:
+        N, E = len(species), len(j)
+        if len(first) != N + 1 or len(structure) != N or np.shape(r) != (E, 3):
+            raise ValueError(
+                f"evaluator: {len(first)} row pointers, {len(structure)} structures of atoms and edge vectors {np.shape(r)} "
+                f"came; wanted {N + 1}, {N} and {(E, 3)}"
+            )
+        lists = [np.ascontiguousarray(x, np.int64) for x in (first, j, species, structure)]
+        r = np.ascontiguousarray(r, np.float64)
+        out = Evaluation(np.empty(N), np.empty((N, 3)), np.empty((structures, 3, 3)))
+        pointers = [x.ctypes.data for x in (*lists, r, *out)]
+        workspace = self._workspace()
+        try:
+            fault = self.library.evaluate(workspace, ctypes.byref(_Input(N, E, structures, max(1, threads), *pointers)))
+        finally:
+            self.free.append(workspace)
+        if fault:
+            raise (MemoryError if fault == len(FAULTS) else ValueError)(f"evaluator: {FAULTS[fault - 1]}")
+        return out
+
+    def _workspace(self) -> int:
+        try:
+            return self.free.pop()
+        except IndexError:
+            made = self.library.make(ctypes.c_void_p(self.lone.ctypes.data), *self.arguments)
+            if not made:
+                raise MemoryError(f"evaluator: {FAULTS[-1]}") from None
+            return made
+
+    def __del__(self) -> None:
+        for workspace in getattr(self, "free", ()):
+            self.library.drop(workspace)

@@ -7,7 +7,9 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from typer.testing import CliRunner
 
+from adiabat.cli import app
 from adiabat.report import SECTIONS, Sections, methods, write
 from adiabat.report.chapters import CHAPTERS, TITLES
 from adiabat.report.citations import WORKS
@@ -162,6 +164,13 @@ def test_the_methods_text_says_what_the_run_recorded_and_cites_it(tmp_path):
     assert methods.text(write_run(tmp_path / "bare", only=["learning_curve"])).startswith(
         "It was trained on sets growing from 24 to 72 labels."
     )
+
+
+def test_the_methods_text_is_printed_by_the_command_line(tmp_path):
+    run = write_run(tmp_path / "run")
+    told = CliRunner().invoke(app, ["report", str(run), "--methods"])
+    assert told.exit_code == 0
+    assert told.stdout == methods.text(run)
 
 
 def test_what_people_write_is_shown_and_never_run(tmp_path):

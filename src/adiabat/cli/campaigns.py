@@ -55,8 +55,16 @@ def learn(
 
 
 @app.command()
-def report(run: str = typer.Argument(help="run folder")) -> int:
+def report(
+    run: str = typer.Argument(help="run folder"),
+    methods: bool = typer.Option(False, "--methods", help="print a methods paragraph and BibTeX for a manuscript instead"),
+) -> int:
     """Write report.html of a run, finished or not."""
+    if methods:
+        from adiabat.report.methods import text
+
+        sys.stdout.write(text(run))
+        return terminal.FINE
     from adiabat.report import write
 
     console.print(Text(str(write(run))), soft_wrap=True)

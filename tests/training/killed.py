@@ -26,7 +26,7 @@ if __name__ == "__main__":
     import importlib
 
     folder, optimizer, members = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    importlib.import_module("adiabat.training.fit").CHECKPOINT_EVERY_S = 0.0
+    importlib.import_module("adiabat.training.loop").CHECKPOINT_EVERY_S = 0.0
 
     def progress(metrics):
         print(json.dumps(metrics["epoch"]), flush=True)

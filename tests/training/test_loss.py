@@ -10,8 +10,8 @@ from ase import Atoms
 from adiabat.graph import Graph
 from adiabat.models import LennardJones, Morse
 from adiabat.potential import Potential
-from adiabat.training.fit import cut, readable
-from adiabat.training.loss import Loss, Sum, squared_errors
+from adiabat.training.batches import cut
+from adiabat.training.loss import Loss, Sum, readable, squared_errors
 from training.sets import copper, water, without
 
 POTENTIAL = Potential(Morse(depth_eV=0.3, minimum_angstrom=1.5, cutoff=4.0))
@@ -77,7 +77,7 @@ def test_batches_keep_their_budget_and_their_order():
     graphs = [graph_of(a) for a in FRAMES]
     largest = max(g.n_edges for g in graphs)
     for budget in (1, largest, 2 * largest):
-        batches = cut(graphs, budget)
+        batches = list(cut(graphs, budget))
         assert all(b.n_edges <= budget or b.n_structures == 1 for b in batches)
         assert torch.equal(torch.cat([b.numbers for b in batches]), torch.cat([g.numbers for g in graphs]))
 

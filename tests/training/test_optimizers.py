@@ -15,7 +15,7 @@ from torch import nn
 
 from adiabat.models import BPNN
 from adiabat.training import fit
-from adiabat.training.fit import Training
+from adiabat.training.loop import Training
 from adiabat.training.loss import Loss, Sum
 from adiabat.training.optimizers import LBFGS, OPTIMIZERS
 from training.sets import water

@@ -62,7 +62,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(untouched, tmp_path, optimi
 @pytest.mark.parametrize("optimizer, members", RUNS)
 def test_an_interrupt_within_an_epoch_is_as_good(untouched, tmp_path, optimizer, members, monkeypatch):
     """Ctrl-C comes when it likes: here in the middle of a batch, after some parameters have moved already."""
-    from adiabat.training.fit import Training
+    from adiabat.training.loop import Training
 
     calls = 0
 

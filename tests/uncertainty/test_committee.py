@@ -94,12 +94,12 @@ def test_members_that_agree_have_no_spread():
 
 
 def test_identical_members_cannot_be_calibrated():
-    from adiabat.training.fit import calibration
+    from adiabat.training.spread import scales
 
     frames = Graph.of(water(0), 3.0)
     values = {k: type(v)(v.value, torch.ones_like(v.mask)) for k, v in frames.labels.items()}
     with pytest.raises(ValueError, match="are they copies of each other"):
-        calibration(Committee.of([member(0), member(0)]), [frames.replace(labels=values)])
+        scales(Committee.of([member(0), member(0)]), [frames.replace(labels=values)])
 
 
 def test_precision_and_place_move_everything(committee):

@@ -2,14 +2,19 @@
 
 | file | what |
 |---|---|
-| `fit` | the loop, from frames to a potential |
+| `fit` | from frames to a potential |
 | `problem` | frames to graphs; what is given and what is learned |
+| `batches` | where graphs come from; batches by edge budget |
+| `loop` | the loop: epochs, checks, checkpoints |
+| `distributed` | several processes at one training |
 | `loss` | the loss and the errors people read |
 | `optimizers` | AdamW, SGD, L-BFGS |
 | `schedule` | learning-rate schedules, averages of parameters |
 | `checkpoint` | where a training stands, exactly |
+| `spread` | what held-out frames teach of a committee's spread |
 """
 
-from adiabat.training.fit import Uncalibrated, fit
+from adiabat.training.fit import fit
+from adiabat.training.spread import Uncalibrated
 
 __all__ = ["Uncalibrated", "fit"]

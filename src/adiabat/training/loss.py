@@ -97,6 +97,21 @@ def squared_errors(prediction: Prediction, graph: Graph) -> dict[str, Sum]:
     return found
 
 
+def readable(sums: Mapping[str, Sum]) -> dict[str, float]:
+    """Errors as people read them; of a committee the mean over its members."""
+    names = {
+        "energy": ("energy", "meV_per_atom"),
+        "forces": ("force", "meV_per_A"),
+        "stress": ("strain_gradient", "meV_per_atom"),
+    }
+    found = {}
+    for name, total in sums.items():
+        word, unit = names[name]
+        found[f"{word}_rmse_{unit}"] = 1e3 * float(total.mean_square.sqrt().mean())
+        found[f"{word}_mae_{unit}"] = 1e3 * float(total.mean_absolute.mean())
+    return found
+
+
 def _sum(error: Tensor, weight: Tensor, trailing: int) -> Sum:
     """Sum over rows and the `trailing` axes of components behind them; `weight` holds one number a row."""
     axes = tuple(range(-trailing, 0))

@@ -16,16 +16,18 @@ import torch
 from torch import nn
 
 from adiabat.graph import Graph
+from adiabat.training.distributed import ALONE, World
 from adiabat.training.loss import Loss, Sum
 from adiabat.typing import Float, Tensor
 
-Errors = Callable[[Graph], dict[str, Sum]]
+# Of a batch, or of the share of it that this process has, which may be none.
+Errors = Callable[[Graph | None], dict[str, Sum]]
 
 
 class Optimizer(Protocol):
     """What the loop asks of an optimizer."""
 
-    def start(self, parameters: Sequence[nn.Parameter], members: int | None) -> Stepper: ...
+    def start(self, parameters: Sequence[nn.Parameter], members: int | None, world: World = ALONE) -> Stepper: ...
 
 
 class Stepper(Protocol):
@@ -33,7 +35,7 @@ class Stepper(Protocol):
 
     full_batch: bool
 
-    def epoch(self, batches: Iterable[Graph], errors: Errors, loss: Loss, rate: float) -> None: ...
+    def epoch(self, batches: Iterable[Graph | None], errors: Errors, loss: Loss, rate: float) -> None: ...
 
     def state(self) -> dict[str, Tensor]:
         """All there is, as tensors that later epochs do not change."""
@@ -50,9 +52,9 @@ class AdamW:
     weight_decay: float = 1e-6
     clip: float = 10.0
 
-    def start(self, parameters: Sequence[nn.Parameter], members: int | None) -> Stepper:
+    def start(self, parameters: Sequence[nn.Parameter], members: int | None, world: World = ALONE) -> Stepper:
         return _TorchStepper(
-            torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay), self.lr, self.clip, members
+            torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay), self.lr, self.clip, members, world
         )
 
 
@@ -65,9 +67,9 @@ class SGD:
     weight_decay: float = 0.0
     clip: float = 10.0
 
-    def start(self, parameters: Sequence[nn.Parameter], members: int | None) -> Stepper:
+    def start(self, parameters: Sequence[nn.Parameter], members: int | None, world: World = ALONE) -> Stepper:
         optimizer = torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
-        return _TorchStepper(optimizer, self.lr, self.clip, members)
+        return _TorchStepper(optimizer, self.lr, self.clip, members, world)
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ class LBFGS:
 
     history: int = 60
 
-    def start(self, parameters: Sequence[nn.Parameter], members: int | None) -> Stepper:
-        return _LBFGSStepper(parameters, self.history, members)
+    def start(self, parameters: Sequence[nn.Parameter], members: int | None, world: World = ALONE) -> Stepper:
+        return _LBFGSStepper(parameters, self.history, members, world)
 
 
 OPTIMIZERS: dict[str, Any] = {"adamw": AdamW, "sgd": SGD, "lbfgs": LBFGS}
@@ -106,17 +108,20 @@ def automatic(parameters: int, components: int, dtype: torch.dtype) -> str:
 class _TorchStepper:
     full_batch = False
 
-    def __init__(self, optimizer: torch.optim.Optimizer, lr: float, clip: float, members: int | None) -> None:
-        self.optimizer, self.lr, self.clip, self.members = optimizer, lr, clip, members
+    def __init__(self, optimizer: torch.optim.Optimizer, lr: float, clip: float, members: int | None, world: World) -> None:
+        self.optimizer, self.lr, self.clip, self.members, self.world = optimizer, lr, clip, members, world
 
-    def epoch(self, batches: Iterable[Graph], errors: Errors, loss: Loss, rate: float) -> None:
+    def epoch(self, batches: Iterable[Graph | None], errors: Errors, loss: Loss, rate: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * rate
         for batch in batches:
             sums = errors(batch)
             if not loss.weighs(sums):  # nothing in this batch has a label that counts
                 continue
-            loss(sums).sum().backward()
+            value = loss(sums).sum()
+            if value.requires_grad:  # an empty share has nothing to say
+                value.backward()
+            self.world.add_gradients([p for group in self.optimizer.param_groups for p in group["params"]])
             self._clip()
             self.optimizer.step()
             self.optimizer.zero_grad()
@@ -151,14 +156,14 @@ class _LBFGSStepper:
 
     full_batch = True
 
-    def __init__(self, parameters: Sequence[nn.Parameter], history: int, members: int | None) -> None:
-        self.parameters, self.history, self.members = list(parameters), history, members
+    def __init__(self, parameters: Sequence[nn.Parameter], history: int, members: int | None, world: World) -> None:
+        self.parameters, self.history, self.members, self.world = list(parameters), history, members, world
         self.steps: list[Tensor] = []  # s = x' − x, [M, P]
         self.changes: list[Tensor] = []  # y = g' − g
         self.current: tuple[Tensor, Tensor] | None = None  # loss [M] and gradient [M, P] at x
         self.counts: dict[str, Tensor] | None = None  # what the means of the whole set divide by
 
-    def epoch(self, batches: Iterable[Graph], errors: Errors, loss: Loss, rate: float) -> None:
+    def epoch(self, batches: Iterable[Graph | None], errors: Errors, loss: Loss, rate: float) -> None:
         batches = list(batches)
 
         if self.counts is None:
@@ -170,7 +175,8 @@ class _LBFGSStepper:
             gradient = self._rows([p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters])
             for p in self.parameters:
                 p.grad = None
-            return value.reshape(-1), gradient
+            value, gradient = self.world.total(torch.cat([value.reshape(-1, 1), gradient], 1)).split([1, gradient.shape[1]], 1)
+            return value.reshape(-1), gradient.contiguous()
 
         f, g = self.current if self.current is not None else evaluate()
         x = self._rows([p.detach() for p in self.parameters])
@@ -257,7 +263,7 @@ class _LBFGSStepper:
             p.copy_(part.reshape(p.shape))
 
 
-def _counts(batches: Sequence[Graph], errors: Errors) -> dict[str, Tensor]:
+def _counts(batches: Sequence[Graph | None], errors: Errors) -> dict[str, Tensor]:
     """The sums of weights of the whole set; they do not depend on parameters."""
     counts: dict[str, Tensor] = {}
     for batch in batches:
@@ -266,7 +272,7 @@ def _counts(batches: Sequence[Graph], errors: Errors) -> dict[str, Tensor]:
     return counts
 
 
-def _backward(batches: Sequence[Graph], errors: Errors, loss: Loss, counts: Mapping[str, Tensor]) -> Tensor:
+def _backward(batches: Sequence[Graph | None], errors: Errors, loss: Loss, counts: Mapping[str, Tensor]) -> Tensor:
     """The loss of the whole set, its gradient added to the parameters'.
 
     The loss is linear in the sums of squares, so each batch gives its share, over the count of all, and is let go: the value
@@ -277,7 +283,8 @@ def _backward(batches: Sequence[Graph], errors: Errors, loss: Loss, counts: Mapp
         sums = {name: Sum(part.square, part.absolute, counts[name]) for name, part in errors(batch).items()}
         if loss.weighs(sums):
             share = loss(sums)
-            share.sum().backward()
+            if share.requires_grad:  # else this process's share of the batch is empty
+                share.sum().backward()
             shares.append(share.detach())
     if not shares:
         raise ValueError("no frame has a label that the loss weighs")

@@ -25,6 +25,7 @@ from adiabat.elements import symbol
 from adiabat.graph import Graph, Label, weight_of
 from adiabat.models import ZBL
 from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled, describe
+from adiabat.training.batches import InMemory, Source
 from adiabat.training.loss import Loss
 from adiabat.uncertainty import Committee
 
@@ -38,8 +39,9 @@ class Problem:
     name: str  # of the model's class
     learned: Potential
     given: list[Model]
-    train: list[Graph]
-    validation: list[Graph]
+    train: Source
+    validation: Source
+    n_components: int  # the labeled numbers it learns from: energies, force components, components of stress
     reference: Reference
     fingerprint: str
     metadata: dict[str, Any]
@@ -49,11 +51,6 @@ class Problem:
         """What one member learns."""
         members = self.learned.size if isinstance(self.learned, Committee) else 1
         return sum(p.numel() for p in self.learned.parameters() if p.requires_grad) // members
-
-    @property
-    def n_components(self) -> int:
-        """The labeled numbers it learns from: energies, force components, components of stress."""
-        return sum(int(label.mask.sum()) * label.value[0].numel() for graph in self.train for label in graph.labels.values())
 
     def finish(self) -> Potential:
         """The whole potential: given terms, then the learned one."""
@@ -132,7 +129,8 @@ def pose(
     fingerprint = hashlib.sha256(asked.encode()).hexdigest()
     return Problem(
         type(model).__name__, learned, given,
-        [g.to(device=device) for g in graphs], [g.to(device=device) for g in held_graphs], found, fingerprint,
+        InMemory([g.to(device=device) for g in graphs]), InMemory([g.to(device=device) for g in held_graphs]),
+        sum(int(label.mask.sum()) * label.value[0].numel() for graph in graphs for label in graph.labels.values()), found, fingerprint,
         {
             "training": {
                 "n_train": len(graphs), "n_validation": len(held_graphs), "members": members, "seed": seed, "data_hash": data_hash,

@@ -65,6 +65,19 @@ def _engines() -> Iterator[Line]:
     for package, cure in ENGINES.items():
         version = installed(package)
         yield Line(f"engine {package}", "ok" if version else "missing", version or "not installed", "" if version else cure)
+    from adiabat.labelers.gpaw import INSTALL
+
+    version = installed("gpaw") and installed("gpaw-data")
+    cure = (
+        ""
+        if version
+        else INSTALL
+        if shutil.which("g++")
+        else f"Debian, Ubuntu: apt-get install g++ python3-dev; then {INSTALL}"
+    )
+    yield Line(
+        "engine gpaw", "ok" if version else "missing", str(installed("gpaw") or "not installed (it labels solids)"), cure
+    )
     from adiabat.labelers.ase_calculator import NAMES
 
     yield Line("engine ase", "ok", f"any ASE calculator; by name: {', '.join(sorted(NAMES))}")

@@ -39,8 +39,10 @@ def label(
     options = {"structures": structures, "labeler": labeler, "units": units, "keys": keys}
     say = say or (lambda *_: None)
     engine: Labeler = build(labeler, LABELERS, where="labeler")
-    record = engine.record()  # a missing engine is told before anything is read or written
+    engine.version()  # a missing engine is told before anything is read or written
     frames = [bare(a) for a in read_all(structures, units=units, keys=keys, where="structures")[0]]
+    engine = engine.for_frames(frames)
+    record = engine.record()
     tasks = [task(engine, record, a) for a in frames]
     with RunFolder(out, options, kind="label") as folder, Ledger(folder.folder) as ledger, LocalPool(workers) as pool:
         begun, of, known = time.monotonic(), len({t.key for t in tasks}), dict[str, Outcome]()

@@ -1,7 +1,9 @@
 """Labelers: a structure in, energy, forces and stress out, with the record of how; or an error with a cure.
 
 base             the protocol: checks, errors, the settings record
+auto             the engine by case: pyscf for molecules, gpaw for what is periodic
 pyscf            molecular DFT in Gaussian basis sets
+gpaw             DFT in plane waves, solids and molecules, with stress
 tblite           GFN1- and GFN2-xTB, molecules and periodic cells
 ase_calculator   any ASE calculator by name
 """
@@ -14,13 +16,15 @@ from typing import Any
 
 from adiabat.data.structure import from_json, to_json
 from adiabat.labelers.ase_calculator import ASECalculator
+from adiabat.labelers.auto import Auto
 from adiabat.labelers.base import EngineMissing, Labeler, LabelError
+from adiabat.labelers.gpaw import GPAW
 from adiabat.labelers.pyscf import PySCF
 from adiabat.labelers.tblite import TBLite
 
 __all__ = ["LABELERS", "EngineMissing", "LabelError", "Labeler", "label", "labeler"]
 
-LABELERS: dict[str, type[Labeler]] = {cls.name: cls for cls in (PySCF, TBLite, ASECalculator)}
+LABELERS: dict[str, type[Labeler]] = {cls.name: cls for cls in (Auto, PySCF, GPAW, TBLite, ASECalculator)}
 
 
 def labeler(name: str, **settings: Any) -> Labeler:

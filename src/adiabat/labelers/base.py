@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, ClassVar
 
@@ -77,6 +78,10 @@ class Labeler(ABC):
     def theory(self) -> str:
         """The level of theory in a few words."""
         return self.name
+
+    def for_frames(self, frames: Sequence[Atoms]) -> Labeler:
+        """This labeler with everything settled that depends on what is to be labeled; most need nothing."""
+        return self
 
     def settings(self) -> dict[str, Any]:
         """All settings, defaults included."""

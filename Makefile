@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-sanitize golden-mace lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-sanitize golden-mace gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +26,8 @@ help:
 	@echo "make test        install the rest, run all tests and doctests"
 	@echo "make test-kill   the tests that kill a campaign at random moments and resume it"
 	@echo "make test-sanitize  the generated kernels under AddressSanitizer and UBSan"
+	@echo "make gpaw        build and install GPAW, the engine for solids (needs g++); make test does it, too"
+	@echo "make silicon     examples/silicon in its quick profile: DFT with stress → potential → elastic constants"
 	@echo "make check       lint, format, types, layers, docs;  make format writes the format"
 	@echo "make wheel       build dist/*.whl;  make clean removes what make made"
 
@@ -46,6 +48,12 @@ test-sanitize: .stamps/test
 # Golden values of a peer, made anew in its own environment: make golden-mace PEER_PYTHON=/path/to/bin/python
 golden-mace:
 	PYTHONPATH=src $(PEER_PYTHON) tests/golden/make_mace.py
+
+# GPAW from its sources by g++, once for each Python and siteconfig; without it its tests are skipped.
+gpaw: .stamps/gpaw
+
+silicon: .stamps/demo .stamps/gpaw compiler
+	cd examples/silicon && ../../$(BIN)/adiabat learn quick.yaml
 
 lint: .stamps/test
 	$(BIN)/ruff check .
@@ -85,7 +93,7 @@ clean:
 	  echo "adiabat: '$(PYTHON)' cannot make virtual environments: its venv and ensurepip modules are missing."; \
 	  echo "         Debian, Ubuntu: apt-get install python3-venv   (then run make again)"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	@mkdir -p .stamps && rm -f .stamps/demo .stamps/test && touch $@
+	@mkdir -p .stamps && rm -f .stamps/demo .stamps/test .stamps/gpaw && touch $@
 
 .stamps/demo: pyproject.toml $(PINS) | .stamps/venv
 	$(INSTALL) --editable ".[dft]"
@@ -93,7 +101,12 @@ clean:
 
 .stamps/test: pyproject.toml $(PINS) | .stamps/venv
 	$(INSTALL) --editable ".[dft,dev]"
+	@$(MAKE) --no-print-directory gpaw || echo "adiabat: going on without GPAW; its tests are skipped"
 	@touch .stamps/demo $@
+
+.stamps/gpaw: constraints/gpaw.sh constraints/gpaw_siteconfig.py $(PINS) | .stamps/venv
+	sh constraints/gpaw.sh $(BIN)/python $(PIP_ARGS)
+	@touch $@
 
 compiler:
 	@command -v $${CXX:-g++} >/dev/null || command -v clang++ >/dev/null || { \

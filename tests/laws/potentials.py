@@ -28,6 +28,7 @@ SMALL: dict[str, dict[str, object]] = {
     "morse": {"minimum_angstrom": 1.3, "cutoff": 3.5},
     "zbl": {"reach": 2.0},
     "bpnn": {"cutoff": 3.5, "radial": 4, "angular": 1, "zetas": [1.0, 4.0], "hidden": [6, 6]},
+    "ace": {"cutoff": 3.0, "channels": 4, "l_max": 2, "correlation": 3, "radial": 4},
     "mace": {"cutoff": 3.0, "channels": 4, "l_max": 2, "correlation": 2, "radial": [8]},
     "painn": {"cutoff": 3.0, "channels": 8, "radial": 8},
 }

@@ -93,7 +93,9 @@ class Triangles:
 
     def stacked(self, loss: Loss) -> Tensor:
         """Rows whose squared error is the loss."""
-        parts = [t.R * math.sqrt(loss.weights[kind] / t.weight) for kind, t in self.of.items() if loss.weights[kind] and t.weight]
+        parts = [
+            t.R * math.sqrt(loss.weights[kind] / t.weight) for kind, t in self.of.items() if loss.weights[kind] and t.weight
+        ]
         if not parts:
             raise ValueError("no frame has a label that the loss weighs; nothing can be solved for")
         return torch.cat(parts)

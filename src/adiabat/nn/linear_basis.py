@@ -1,0 +1,90 @@
+"""Models that are linear in what they learn: energies are coefficients times descriptors of each atom's surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from adiabat.typing import Float, Int, Tensor
+
+
+class Edged(Protocol):
+    """Atomic numbers, edges sorted by their center, edge vectors; a `Graph` is one."""
+
+    @property
+    def numbers(self) -> Tensor: ...
+    @property
+    def i(self) -> Tensor: ...
+    @property
+    def j(self) -> Tensor: ...
+    @property
+    def r(self) -> Tensor: ...
+    @property
+    def first(self) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Centers:
+    """Consecutive atoms of a graph with their edges: `species` of the atoms and `neighbors` of the edges count a model's elements,
+    `i` counts these atoms from zero, `edges` says where their edges stand in the graph."""
+
+    species: Int[Tensor, "n"]
+    neighbors: Int[Tensor, "e"]
+    i: Int[Tensor, "e"]
+    r: Float[Tensor, "e 3"]
+    edges: slice
+    atoms: slice
+
+    @property
+    def n(self) -> int:
+        return len(self.species)
+
+
+class LinearBasis:
+    """What a linear family adds to `Model`: E_i = Σ_k c_{z_i,k} B_k(surroundings of i), B = 0 without neighbors.
+
+    It states `elements` and `size`, the number of descriptors, and gives `basis`; `derivatives` is right for every family, by one
+    backward pass a descriptor, and faster where the family has its own. Fitting needs nothing else.
+    """
+
+    elements: tuple[int, ...] | None
+    size: int
+    coefficients: torch.nn.Parameter  # [elements, size], or what `put` makes of that
+
+    def basis(self, at: Centers) -> Float[Tensor, "n K"]:
+        raise NotImplementedError
+
+    def derivatives(self, at: Centers) -> tuple[Float[Tensor, "n K"], Float[Tensor, "e 3 K"]]:
+        """B and ∂B_i/∂r_e of the edges e of i."""
+        r = at.r.detach().requires_grad_()
+        B = self.basis(Centers(at.species, at.neighbors, at.i, r, at.edges, at.atoms))
+        columns = [torch.autograd.grad(column.sum(), r, retain_graph=True, allow_unused=True)[0] for column in B.unbind(1)]
+        return B.detach(), torch.stack([torch.zeros_like(r) if c is None else c for c in columns], -1)
+
+    @torch.no_grad()
+    def put(self, c: Float[Tensor, "Z K"]) -> None:
+        """Take these coefficients, in eV."""
+        self.coefficients.copy_(c)
+
+    def centers(self, graph: Edged, most_edges: int | None = None) -> Iterator[Centers]:
+        """The graph's atoms, all at once or in parts of at most so many edges (but one atom at least)."""
+        assert self.elements is not None
+        known = torch.tensor(self.elements, device=graph.numbers.device)
+        species = torch.searchsorted(known, graph.numbers)
+        first = graph.first.tolist()
+        for a, b in _parts(first, most_edges):
+            edges = slice(first[a], first[b])
+            yield Centers(species[a:b], species[graph.j[edges]], graph.i[edges] - a, graph.r[edges], edges, slice(a, b))
+
+
+def _parts(first: Sequence[int], most: int | None) -> Iterator[tuple[int, int]]:
+    n, a = len(first) - 1, 0
+    while a < n:
+        b = a + 1
+        while b < n and (most is None or first[b + 1] - first[a] <= most):
+            b += 1
+        yield a, b
+        a = b

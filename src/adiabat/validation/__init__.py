@@ -3,8 +3,10 @@
 | file | what |
 |---|---|
 | `errors` | errors against labeled frames, over all and by kind of configuration; the pairs for parity plots |
+| `gate` | laws every potential must obey, tried on this one |
 """
 
 from adiabat.validation.errors import Errors, errors
+from adiabat.validation.gate import GATES, Check, Gate, GateRefusal, gate
 
-__all__ = ["Errors", "errors"]
+__all__ = ["GATES", "Check", "Errors", "Gate", "GateRefusal", "errors", "gate"]

@@ -1,0 +1,223 @@
+"""The model gate passes what is sound and finds every fault that is sown, by the check that is made for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+from adiabat.deploy import load
+from adiabat.graph import Graph
+from adiabat.kernels.geometry import distance
+from adiabat.kernels.segment import segment_sum
+from adiabat.models import ZBL, Morse
+from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled
+from adiabat.uncertainty import Committee
+from adiabat.validation import GATES, GateRefusal, gate
+from adiabat.validation.gate import recorded
+from laws.potentials import family
+
+LAWS = [name for name in GATES if not name.startswith("nve")]
+E0 = {"H": -13.6, "O": -432.1}
+
+
+class Jump(Model):
+    """A pair energy that ends at its cutoff like a cliff."""
+
+    name = "jump"
+
+    def __init__(self, eV: float = 0.02, cutoff: float = 2.8) -> None:
+        super().__init__()
+        self.eV, self.cutoff = eV, cutoff
+
+    def forward(self, graph):
+        d = distance(graph.r)
+        half = 0.5 * self.eV * torch.cos(d) * (d < self.cutoff)
+        return {"energies": segment_sum(half.to(torch.float64), graph.i, graph.n_atoms)}
+
+
+class Crowd(Model):
+    """An energy that grows with the square of the number of atoms."""
+
+    name, is_global = "crowd", True
+
+    def forward(self, graph):
+        return {"energy": 1e-3 * torch.bincount(graph.structure, minlength=graph.n_structures).double() ** 2}
+
+
+class North(Model):
+    """A pair energy that knows where up is."""
+
+    name, cutoff = "north", 3.0
+
+    def forward(self, graph):
+        fade = (1 - (distance(graph.r) / self.cutoff) ** 2).clamp(min=0) ** 3
+        return {"energies": segment_sum(1e-3 * (graph.r[:, 2] ** 2 * fade).double(), graph.i, graph.n_atoms)}
+
+
+class Ranked(Model):
+    """An energy that knows who came first."""
+
+    name, cutoff = "ranked", 3.0
+
+    def forward(self, graph):
+        fade = (1 - (distance(graph.r) / self.cutoff) ** 2).clamp(min=0) ** 3
+        place = torch.arange(graph.n_atoms) - torch.searchsorted(graph.structure, graph.structure)  # within its structure
+        return {"energies": 1e-3 * place.double() * segment_sum(fade.double(), graph.i, graph.n_atoms)}
+
+
+class Changed(Potential):
+    """A potential whose answers somebody spoiled."""
+
+    def forward(self, graph: Graph):
+        return self.spoil(super().forward(graph))
+
+    def frozen(self):
+        return self
+
+
+class UphillForces(Changed):
+    def spoil(self, said):
+        return dataclasses.replace(said, forces=-said.forces)
+
+
+class TurnedStress(Changed):
+    def spoil(self, said):
+        return dataclasses.replace(said, strain=lambda: -said.strain_gradient)
+
+
+class Friction(Changed):
+    """Forces a thousandth too weak along x: a pump."""
+
+    def spoil(self, said):
+        return dataclasses.replace(said, forces=said.forces + 2e-3 * said.forces.roll(1, 1))
+
+
+def sound() -> list[Model]:
+    """Springy bonds of O and H, about as stiff as water, with a wall."""
+    return [ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Morse(4.0, 2.0, 1.0, cutoff=3.0, elements=["H", "O"])]
+
+
+@pytest.fixture
+def water() -> list[Atoms]:
+    return [Atoms("OHH", [[0, 0, 0], [1.0, 0, 0], [0.4, 0.95, 0]])]
+
+
+def failed(found) -> set[str]:
+    return {check.name for check in found.failures}
+
+
+def test_a_sound_potential_passes_everything(water):
+    found = gate(Potential(*sound()), water)
+    assert list(found.checks) == list(GATES)
+    assert not found.failures, [str(f) for f in found.failures]
+    assert {check.verdict for check in found.checks.values()} == {"pass"}
+    drift, order = found.checks["nve_drift"], found.checks["nve_order"]
+    assert abs(drift.value) + 2 * drift.error < drift.target == 1.0
+    assert abs(order.value - 2) < 0.2
+
+
+@pytest.mark.parametrize("name", ["bpnn", "mace"])
+def test_families_pass_the_laws_without_any_structure_given(name):
+    found = gate(Potential(*sound()[:2], Scaled(family(name), eV=0.3)), only=LAWS)
+    assert not found.failures, [str(f) for f in found.failures]
+
+
+def test_a_committee_passes_in_single_precision_too(water):
+    committee = Committee.of([Potential(*sound()[:2], Scaled(family("bpnn", k), eV=0.3)) for k in (1, 2)])
+    found = gate(committee.to(torch.float32), water, only=LAWS)
+    assert not found.failures, [str(f) for f in found.failures]
+    assert committee.dtype == torch.float32  # the gate looked at a copy
+
+
+@pytest.mark.parametrize(
+    "make, expected",
+    [
+        (lambda: UphillForces(*sound()), {"forces"}),
+        (lambda: TurnedStress(*sound()), {"stress"}),
+        (lambda: Potential(*sound(), Jump()), {"smooth_cutoff"}),
+        (lambda: Potential(sound()[0], Scaled(family("bpnn"), eV=0.3)), {"short_range_wall"}),
+        (lambda: Potential(*sound(), Crowd()), {"extensivity"}),
+        (lambda: Potential(*sound(), North()), {"rotation"}),
+        (lambda: Potential(*sound(), Ranked()), {"permutation", "extensivity"}),
+    ],
+    ids=["uphill forces", "turned stress", "jump at the cutoff", "no wall", "not extensive", "knows where up is", "knows its place"],
+)  # fmt: skip
+def test_a_sown_fault_is_found_by_its_check(make, expected, water):
+    found = gate(make(), water, only=LAWS)
+    assert failed(found) == expected
+    for check in found.failures:
+        assert check.cure and str(check.target)[:3]
+        with pytest.raises(GateRefusal, match=f"(?s){check.name}.*--waive"):
+            found.refuse("model.adiabat")
+
+
+@pytest.mark.parametrize("make", [lambda: Friction(*sound())], ids=["forces that pump"])
+def test_dynamics_finds_what_heats(make, water):
+    found = gate(make(), water, only=["nve_drift"])
+    assert failed(found) == {"nve_drift"}
+    assert abs(found.checks["nve_drift"].value) > 1.0
+
+
+def test_a_cliff_at_the_cutoff_shows_in_the_wiggle(water):
+    """An atom that goes back and forth over a cliff of 0.05 eV: halving the timestep does not help."""
+    found = gate(Potential(*sound(), Jump(0.1, 1.02)), water, only=["nve_order"])
+    assert failed(found) == {"nve_order"}
+
+
+def test_without_structures_dynamics_is_not_run_and_says_so():
+    check = gate(Potential(*sound()), only=["nve_drift"]).checks["nve_drift"]
+    assert (check.verdict, check.value) == ("not run", None)
+    assert "--data" in check.cure
+
+
+def test_a_waiver_by_name_stands_in_the_model_file(tmp_path, water):
+    bare = Potential(sound()[0], Scaled(family("bpnn"), eV=0.3))
+    found = gate(bare, water, only=LAWS, waive=["short_range_wall"])
+    assert found.passed and found.checks["short_range_wall"].verdict == "waived"
+    found.record(bare)
+    bare.save(tmp_path / "bare.adiabat")
+    again = load(tmp_path / "bare.adiabat")
+    told = recorded(again)
+    assert told is not None and told.checks == found.checks
+    with torch.no_grad():
+        next(again.parameters()).add_(1e-3)
+    assert recorded(again) is None  # the verdicts were of other numbers
+
+
+def test_a_family_s_own_waiver_counts(water):
+    class Waiving(Jump):
+        waived: ClassVar = {"a_pair_parts_smoothly": "its definition has a hard cutoff"}
+
+    check = gate(Potential(*sound(), Waiving()), water, only=["smooth_cutoff"]).checks["smooth_cutoff"]
+    assert check.verdict == "waived" and "hard cutoff" in check.message
+
+
+def test_json_has_one_object_a_quantity(water):
+    found = gate(Potential(*sound()), water, only=["forces", "extensivity"])
+    told = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert set(told) == {"forces", "extensivity"}
+    assert set(told["forces"]) == {"value", "unit", "error", "target", "verdict", "message", "cure"}
+
+
+def test_unknown_names_are_refused(water):
+    with pytest.raises(ValueError, match="no check of the model gate"):
+        gate(Potential(*sound()), water, waive=["wall"])
+    with pytest.raises(ValueError, match="none of 2 to 200 atoms"):
+        gate(Potential(*sound()), [Atoms("H")])
+
+
+def test_labels_and_constraints_of_frames_do_not_matter(water):
+    from ase.constraints import FixAtoms
+
+    water[0].set_constraint(FixAtoms([0]))
+    water[0].info["config_type"] = "x"
+    a = gate(Potential(*sound()), water, only=["forces"]).checks["forces"]
+    water[0].set_constraint()
+    assert a == gate(Potential(*sound()), water, only=["forces"]).checks["forces"]
+    assert np.isfinite(a.value)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from ase.build import bulk, molecule
 
-from adiabat.campaign.convert import convert, gather
+from adiabat.campaign.convert import convert
+from adiabat.campaign.gather import gather
 from adiabat.data.formats import read, write
 from adiabat.data.structure import fixed_atoms, labeled, labels
 from adiabat.units import hartree

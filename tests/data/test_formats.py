@@ -11,6 +11,7 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 
+from adiabat.data import asedb
 from adiabat.data.formats import read, read_noted, write
 from adiabat.data.structure import fixed_atoms, labeled, to_json
 from adiabat.units import bohr, hartree
@@ -233,3 +234,25 @@ def test_a_file_that_ase_wrote_with_energies_an_atom_is_read(tmp_path):
     [back] = read(tmp_path / "by_ase.xyz")
     assert back.get_potential_energy() == pytest.approx(water.get_potential_energy(), abs=1e-7)
     assert "energies" in back.arrays
+
+
+@pytest.mark.parametrize("name", ["set.ase.db", "set.json"])
+def test_ase_databases_keep_labels_info_arrays_and_fixed_atoms(tmp_path, name):
+    """Through ASE's own file and back; ASE reads the same numbers and finds frames by their info."""
+    slab = bulk("Cu", cubic=True)
+    slab.set_constraint(FixAtoms([0, 2]))
+    slab.set_array("group", np.array([1, 1, 2, 2]))
+    told = labeled(slab, energy=-1 / 3, forces=np.arange(12).reshape(4, 3) / 7, stress=np.arange(6) / 9)
+    told.info |= {
+        "config_type": "slab",
+        "step": 3,
+        "number": "300",
+        "adiabat": {"level_of_theory": "pbe", "deep": [1, {"a": 0.1}]},
+    }
+    hydroxide = labeled(Atoms("OH", [[0, 0, 0], [0, 0, 0.97]], info={"charge": -1, "multiplicity": 1}), energy=-75.0)
+    asedb.write(tmp_path / name, [told, hydroxide])
+    assert [to_json(a) for a in read(tmp_path / name)] == [to_json(told), to_json(hydroxide)]
+    [row] = ase.db.connect(tmp_path / name).select(config_type="slab")
+    assert row.energy == -1 / 3 and row.step == 3 and row.forces.tolist() == told.calc.results["forces"].tolist()
+    with pytest.raises(FileExistsError, match="exists already"):
+        asedb.write(tmp_path / name, [told])

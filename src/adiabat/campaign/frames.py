@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ase import Atoms
 
 from adiabat.config import ConfigError, checked
-from adiabat.data.formats import read_noted, write
+from adiabat.data.formats import read_noted
 from adiabat.data.gate import NAMES, Finding, check
 from adiabat.data.store import Dataset, is_store
-from adiabat.data.unreadable import NAMES as UNREADABLE
 from adiabat.data.unreadable import Unreadable
 
 Source = str | dict[str, Any]
@@ -54,8 +54,9 @@ def read_all(
 
     Without `refused` the first unreadable frame is an error; with it they are put there, by their place among all frames.
 
-    A source is a path, or a mapping ``{file: path, units: {...}, keys: {...}, select: "config_type=md"}`` with its own units, names of
-    labels, and, for a store, a choice of frames; `units` and `keys` are for those that have none of their own.
+    A source is a path, or a mapping ``{file: path, units: {...}, keys: {...}, select: "config_type=md", partial: true}`` with its own units,
+    names of labels, for a store a choice of frames, and leave to take the whole frames of a file that is cut; `units`, `keys` and
+    `partial` are for those that have none of their own.
     """
     frames: list[Atoms] = []
     notes: list[str] = []
@@ -73,7 +74,9 @@ def read_all(
         ):  # it speaks house units; what is given is for the others
             own = {k: options.get(k) for k in own}
         bad: dict[int, Unreadable] | None = None if refused is None else {}
-        more, said = read_noted(options["file"], units=own["units"], keys=own["keys"], partial=partial, refused=bad)
+        more, said = read_noted(
+            options["file"], units=own["units"], keys=own["keys"], partial=options.get("partial", partial), refused=bad
+        )
         if refused is not None:
             before = len(frames) + len(refused)
             refused |= {before + k: error for k, error in (bad or {}).items()}
@@ -84,32 +87,6 @@ def read_all(
     if not frames and not refused:
         raise ConfigError(f"{where}: no frame came; name at least one file with structures")
     return frames, notes
-
-
-def examine(
-    frames: Sequence[Atoms], refused: Mapping[int, Unreadable], sides: Mapping[str, Sequence[int]] | None = None
-) -> list[Finding]:
-    """The gate's findings on the readable frames and those on the others, all numbered by their places among both.
-
-    `sides` are the parts of a split among the readable frames, as `check` takes them.
-    """
-    places = [k for k in range(len(frames) + len(refused)) if k not in refused]
-    found = check(frames, sides=sides) if frames else []
-    return unreadable(refused) + [replace(f, frames=[places[k] for k in f.frames]) for f in found]
-
-
-def unreadable(refused: Mapping[int, Unreadable]) -> list[Finding]:
-    """One finding a kind of unreadable frame, with all of its frames and the words of the first."""
-    found = []
-    for name, what in UNREADABLE.items():
-        mine = {k: error for k, error in sorted(refused.items()) if error.name == name}
-        if mine:
-            n = f"{len(mine)} frame{'s have' if len(mine) > 1 else ' has'}"
-            first = f"{'the first: ' if len(mine) > 1 else ''}{next(iter(mine.values()))}"
-            found.append(
-                Finding(name, "fault", list(mine), f"{n} {what}; {first}", "correct them, or `adiabat convert` leaves them out")
-            )
-    return found
 
 
 def gate(frames: Sequence[Atoms], *, waive: Sequence[str] = (), where: str = "data") -> list[Finding]:
@@ -124,38 +101,18 @@ def gate(frames: Sequence[Atoms], *, waive: Sequence[str] = (), where: str = "da
 
 
 def gate_json(findings: Sequence[Finding], n: int) -> dict[str, Any]:
-    """The object of `adiabat check --json`."""
-    rows = [{k: v for k, v in asdict(f).items() if k not in ("value", "remedy")} for f in findings]
+    """The object of `adiabat check --json`; `value` is a finding's number in the unit its message names, null where it has none."""
+    rows = [{k: v for k, v in asdict(f).items() if k != "remedy"} for f in findings]
+    for row in rows:
+        row["value"] = float(row["value"]) if row["value"] is not None and math.isfinite(row["value"]) else None
     return {"n_structures": n, "findings": rows}
 
 
-def convert(
-    given: Sequence[Source], to: str | Path, *, units=None, keys=None, partial: bool = False, overwrite: bool = False
-) -> dict[str, Any]:
-    """Frames of any format into one extended XYZ file or a store (.db); those with faults are left out and listed."""
-    to = Path(to)
-    if to.exists() and to.suffix != ".db" and not overwrite:
-        raise FileExistsError(f"{to}: exists already; choose another name, or --overwrite")
-    refused: dict[int, Unreadable] = {}
-    frames, notes = read_all(given, units=units, keys=keys, partial=partial, where="convert", refused=refused)
-    for error in refused.values():
-        if error.name == "truncated" or error.frame:  # whole frames may be missing behind it: only asked for (--partial)
-            raise error
-    findings = [f for f in examine(frames, refused) if f.grade == "fault" and not f.name.startswith("missing")]
-    left_out = sorted({k for f in findings for k in f.frames})
-    places = [k for k in range(len(frames) + len(refused)) if k not in refused]
-    kept = [a for k, a in zip(places, frames, strict=True) if k not in set(left_out)]
-    if not kept:
-        raise GateFaults(f"{to}: nothing to write, every frame has a fault", findings)
-    if to.suffix == ".db":
-        with Dataset(to) as store:
-            store.add(kept)
-    else:
-        write(to, kept, overwrite=overwrite)
-    return {"written": len(kept), "left_out": left_out, "notes": notes, **gate_json(findings, len(places) + len(refused))}
-
-
 def _source(
-    file: str, units: dict[str, str] | None = None, keys: dict[str, str] | None = None, select: str | None = None
+    file: str,
+    units: dict[str, str] | None = None,
+    keys: dict[str, str] | None = None,
+    select: str | None = None,
+    partial: bool = False,
 ) -> None:
     """A source's options, by signature."""

@@ -40,7 +40,7 @@ CODES = {
     "ConfigError": USAGE, "RunFolderError": USAGE, "ModelFileError": USAGE, "ForeignCheckpoint": USAGE,
     "ForeignModelError": USAGE, "LedgerInUse": USAGE,
     "FileNotFoundError": USAGE, "FileExistsError": USAGE, "IsADirectoryError": USAGE, "NotADirectoryError": USAGE, "PermissionError": USAGE,
-    "GateFaults": FINDING, "DynamicsError": FINDING, "MDStopped": FINDING, "LabelError": FAILED, "RunPaused": FAILED,
+    "GateFaults": FINDING, "GateRefusal": FINDING, "DynamicsError": FINDING, "MDStopped": FINDING, "LabelError": FAILED, "RunPaused": FAILED,
 }  # fmt: skip
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 QUIET_S = 5.0  # between lines of progress where no terminal listens
@@ -176,6 +176,17 @@ def note(text: str) -> None:
     console.print(Text(f"note: {on_the_command_line(text, command())}"), soft_wrap=True)
 
 
+def worded(told: Any) -> Any:
+    """What a command tells, with every cure in it naming the options of that command.
+
+    >>> worded({"findings": [{"cure": "correct it", "frames": [3]}]})
+    {'findings': [{'cure': 'correct it', 'frames': [3]}]}
+    """
+    if isinstance(told, dict):
+        return {k: on_the_command_line(v, command()) if k in ("message", "cure") else worded(v) for k, v in told.items()}
+    return [worded(one) for one in told] if isinstance(told, list) else told
+
+
 def counted(n: int, what: str) -> str:
     """'1 structure', '2 structures'."""
     return f"{n} {what}{'s' * (n != 1)}"
@@ -220,7 +231,7 @@ def short(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def table(title: str, head: list[str], rows: list[list[str]]) -> None:
+def table(title: str, head: list[str], rows: list[list[Any]]) -> None:
     """A table on standard output; words like fault and ok have their color."""
     drawn = Table(title=title or None, title_justify="left", show_header=any(head), box=None, pad_edge=False)
     for name in head:
@@ -235,7 +246,8 @@ def table(title: str, head: list[str], rows: list[list[str]]) -> None:
         "pass": "green",
     }
     for row in rows:
-        drawn.add_row(*(Text(on_the_command_line(cell, command()), style=colors.get(cell, "")) for cell in row))
+        cells = ["" if cell is None else str(cell) for cell in row]
+        drawn.add_row(*(Text(on_the_command_line(cell, command()), style=colors.get(cell, "")) for cell in cells))
     console.print(drawn)
 
 

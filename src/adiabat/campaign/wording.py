@@ -5,26 +5,49 @@ from __future__ import annotations
 import ast
 import re
 
-# Commands whose files are described on the command line; the others have a configuration, which takes units={…} and keys={…} as they stand.
+# What a room says of its own functions, and how the command line does it.
+FUNCTIONS = {
+    "keep one level, with select()": "keep one level: `adiabat convert IN --to FILE` keeps the commonest, --level another",
+    "split() keeps them": "`adiabat train` keeps them",
+    "divide by groups, with split(), and": "let `adiabat train` divide one file by groups, and",
+    "overwrite=True": "--overwrite",
+}
+# Commands whose files are described on the command line, and those that name them in a configuration.
 WITH_OPTIONS = ("check", "convert", "test")
+WITH_CONFIGURATION = ("train", "label", "sample", "learn")
+WHOLE = "`adiabat convert FILE --to whole.xyz --partial`"
 
 
 def on_the_command_line(text: str, command: str) -> str:
-    """The text with Python's keywords as this command's options.
+    """The text with Python's keywords as this command's options, or as the lines of its configuration.
 
     >>> on_the_command_line("name one, as in keys={'energy': 'REF_energy'}", "check")
     'name one, as in --keys energy=REF_energy'
     >>> on_the_command_line("read the file again with units={'energy': 'hartree', ...}", "convert")
     'read the file again with --units energy=hartree,...'
+    >>> on_the_command_line("read the file again with units={'energy': 'hartree', ...}", "train")
+    'read the file again with units: {energy: hartree, ...}'
     >>> on_the_command_line("read them alone with partial=True", "train")
+    'read them alone with {file: FILE, partial: true} for its name'
+    >>> on_the_command_line("read them alone with partial=True", "check")
     'read them alone with `adiabat convert FILE --to whole.xyz --partial`'
     """
-    partial = "--partial" if command in ("convert", "test") else "`adiabat convert FILE --to whole.xyz --partial`"
-    text = text.replace("partial=True", partial).replace("overwrite=True", "--overwrite")
-    if command not in WITH_OPTIONS:
+    configured = command in WITH_CONFIGURATION
+    partial = (
+        "--partial" if command in ("convert", "test") else "{file: FILE, partial: true} for its name" if configured else WHOLE
+    )
+    text = text.replace("partial=True", partial)
+    for python, typed in FUNCTIONS.items():
+        text = text.replace(python, typed)
+    if command in WITH_OPTIONS:
+        text = re.sub(r"\bkeys=(?!\{)", "--keys", text)
+    elif not configured:
         return text
-    text = re.sub(r"\bkeys=(?!\{)", "--keys", text)
-    return re.sub(r"\b(units|keys)=(\{[^{}]*\})", lambda m: _option(m[1], m[2]), text)
+    return re.sub(r"\b(units|keys)=(\{[^{}]*\})", lambda m: (_line if configured else _option)(m[1], m[2]), text)
+
+
+def _line(name: str, literal: str) -> str:
+    return f"{name}: {literal.replace(chr(39), '')}"
 
 
 def _option(name: str, literal: str) -> str:

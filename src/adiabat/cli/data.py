@@ -8,7 +8,8 @@ import typer
 from rich.text import Text
 
 from adiabat.campaign import terminal
-from adiabat.campaign.terminal import Teller, console, pairs, put_json, table
+from adiabat.campaign.terminal import Teller, console, counted, note, pairs, put_json, table, worded
+from adiabat.campaign.wording import on_the_command_line
 from adiabat.cli.application import app
 from adiabat.cli.arguments import ASSIGN, CONFIG, JSON, KEYS, PARTIAL, UNITS, configured
 
@@ -52,7 +53,7 @@ def label(
 
 @app.command()
 def check(
-    data: list[str] = typer.Argument(help="files or stores"),
+    data: list[str] = typer.Argument(help="files, stores, and folders of them"),
     to_json: str = JSON,
     html: str = typer.Option(None, "--html", help="write the findings as one offline page to this file", metavar="FILE"),
     fix: str = typer.Option(None, "--fix", help="write a copy with the safe cures: a new .xyz or .db", metavar="NEWFILE"),
@@ -60,34 +61,32 @@ def check(
     keys: str = KEYS,
 ) -> int:
     """The data gate: what is wrong with a set, before anything is trained on it. Exit code 1 on a fault."""
-    from adiabat.campaign.check import read_parts
-    from adiabat.campaign.frames import examine, gate_json
+    from adiabat.campaign.check import examine, page
+    from adiabat.campaign.check import fix as mend
+    from adiabat.campaign.frames import gate_json
+    from adiabat.campaign.gather import gather
 
-    frames, notes, refused, sides = read_parts(data, units=pairs(units), keys=pairs(keys))
-    findings = examine(frames, refused, sides)
-    told = gate_json(findings, len(frames) + len(refused))
+    came = gather(data, units=pairs(units), keys=pairs(keys))
+    findings = examine(came)
+    told = worded(gate_json(findings, len(came.order)) | {"files": came.files})
     if html is not None:
-        from adiabat.campaign.check import page
-
-        page(findings, told["n_structures"], ", ".join(data), html)
+        page(told, ", ".join(data), html)
     if fix is not None:
-        from adiabat.campaign.check import fix as mend
-
-        done, left = mend(frames, fix)
+        done, left = mend(came.frames, fix)
         for line in [*done, *(f"not mended: {f}" for f in left)]:
-            Teller().line("fix", line)
+            Teller().line("fix", on_the_command_line(line, "check"))
     if put_json(told, to_json):
-        rows = [[f["grade"], f["name"], f["message"], f["cure"]] for f in told["findings"]]
-        table(terminal.counted(told["n_structures"], "structure"), ["grade", "finding", "what", "what to do"], rows)
-        for note in notes:
-            terminal.note(note)
+        rows = [[f["grade"], f["name"], came.where(f["frames"]), f["message"], f["cure"]] for f in told["findings"]]
+        table(counted(told["n_structures"], "structure"), ["grade", "finding", "frames", "what", "what to do"], rows)
+        for said in came.notes:
+            note(said)
     return terminal.FINDING if any(f.grade == "fault" for f in findings) else terminal.FINE
 
 
 @app.command()
 def convert(
     files: list[str] = typer.Argument(metavar="IN …", help="files of any supported format, and folders of them"),
-    to: str = typer.Option(..., help="what to write: .xyz, .extxyz (also .xz, .gz), or .db, a store"),
+    to: str = typer.Option(..., help="what to write: .xyz, .extxyz (also .xz, .gz); .db, a store; .ase.db or .json, ASE's"),
     units: str = UNITS,
     keys: str = KEYS,
     partial: bool = PARTIAL,
@@ -96,30 +95,22 @@ def convert(
     overwrite: bool = typer.Option(False, "--overwrite", help="replace the output file"),
 ) -> int:
     """Files of any supported format into one; frames with faults are left out and listed, with exit code 1."""
-    from adiabat.campaign.convert import convert as gathered
-    from adiabat.campaign.convert import manifold
-    from adiabat.campaign.frames import convert as run
+    from adiabat.campaign.convert import convert as run
 
-    if manifold(files):
-        told = gathered(files, to, units=pairs(units), keys=pairs(keys), level=level, overwrite=overwrite)
-        if put_json(told, to_json):
-            for said in [*told["notes"], *told["citations"], *filter(None, [told["methods"]])]:
-                console.print(Text(f"note: {said}"), soft_wrap=True)
-            console.print(Text(f"{told['written']} of {told['n_structures']} structures in {to}"), soft_wrap=True)
-            left = [
-                [r["file"], "" if r["frame"] is None else str(r["frame"]), r["message"], r["cure"]] for r in told["left_out"]
-            ]
-            if left:
-                table(f"{len(left)} left out", ["file", "step", "why", "what to do"], left)
-        return terminal.FINDING if told["left_out"] else terminal.FINE
-    told = run(files, to, units=pairs(units), keys=pairs(keys), partial=partial, overwrite=overwrite)
-    for note in told["notes"]:
-        terminal.note(note)
-    console.print(Text(f"{told['written']} of {told['n_structures']} structures in {to}"), soft_wrap=True)
-    if told["left_out"]:
-        rows = [[f["name"], ", ".join(map(str, f["frames"])), f["message"], f["cure"]] for f in told["findings"]]
-        table(f"{len(told['left_out'])} left out", ["finding", "frames", "what", "what to do"], rows)
-    return terminal.FINDING if told["left_out"] else terminal.FINE
+    told = run(files, to, units=pairs(units), keys=pairs(keys), level=level, partial=partial, overwrite=overwrite)
+    told = worded(told)
+    whole = [f for f in told["findings"] if not f["frames"]]
+    if put_json(told, to_json):
+        for said in [*told["notes"], *told["citations"], *filter(None, [told["methods"]])]:
+            note(said)
+        console.print(Text(f"{told['written']} of {counted(told['n_structures'], 'structure')} in {to}"), soft_wrap=True)
+        rows = [[f["name"], f["message"], f["cure"]] for f in whole]
+        if rows:
+            table("faults of the whole", ["finding", "what", "what to do"], rows)
+        left = [[r["file"], r["frame"], r["name"], r["message"], r["cure"]] for r in told["left_out"]]
+        if left:
+            table(f"{len(left)} left out", ["file", "step", "finding", "why", "what to do"], left)
+    return terminal.FINDING if told["left_out"] or whole else terminal.FINE
 
 
 @app.command()

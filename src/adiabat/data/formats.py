@@ -18,7 +18,7 @@ import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
 
-from adiabat.data import datasets, engines, extxyz, structure
+from adiabat.data import asedb, datasets, engines, extxyz, structure
 from adiabat.data import keys as names
 from adiabat.data.engines import LeftOut
 from adiabat.data.labels import UNITS, Factors, attach, factors
@@ -30,7 +30,6 @@ log = logging.getLogger("adiabat.data")
 # Structures without labels, by suffix or file name, and the ASE reader that knows them; none of them runs code from the file.
 STRUCTURES = {
     ".cif": "cif", ".vasp": "vasp", "POSCAR": "vasp", "CONTCAR": "vasp", ".pdb": "proteindatabank", ".gen": "gen", ".xsf": "xsf",
-    ".json": "db",
 }  # fmt: skip
 
 
@@ -79,23 +78,31 @@ def account(path: str | Path, units=None, keys=None) -> tuple[list[Atoms], list[
         refused: dict[int, Unreadable] = {}
         frames, left_out, notes = _read(path, units, keys, True, refused)
     except (ValueError, OSError, ImportError) as error:
-        return [], [LeftOut(str(path), None, *_why_and_cure(error, path))], []
+        return [], [refusal(path, None, error)], []
     cut = [note for note in notes if note.startswith("the file ends inside frame")]
-    left_out += [LeftOut(str(path), None, note, "fetch it again") for note in cut]
-    left_out += [LeftOut(str(path), k, *_why_and_cure(error, path)) for k, error in refused.items()]
+    left_out += [LeftOut(str(path), None, note, "fetch it again", "truncated") for note in cut]
+    left_out += [refusal(path, k, error) for k, error in refused.items()]
     return frames, left_out, [note for note in notes if note not in cut]
 
 
-def _why_and_cure(error: Exception, path: Path) -> tuple[str, str]:
+def refusal(path: str | Path, frame: int | None, error: Exception) -> LeftOut:
+    """An error of reading as an entry of the account; its last clause is the cure.
+
+    >>> refusal("a.xyz", 3, Unreadable("a.xyz, frame 3: no positions; wanted a column pos:R:3"))
+    LeftOut(file='a.xyz', frame=3, why='frame 3: no positions', cure='wanted a column pos:R:3', name='unreadable')
+    """
     why, _, cure = str(error).removeprefix(f"{path}: ").removeprefix(f"{path}, ").rpartition("; ")
-    return (why, cure) if why else (cure, "look at the file")
+    name = error.name if isinstance(error, Unreadable) else "unreadable"
+    return LeftOut(str(path), frame, *((why, cure) if why else (cure, "look at the file")), name)
 
 
 def _read(path: Path, units, keys, partial: bool, refused) -> tuple[list[Atoms], list[LeftOut], list[str]]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file; look at the path, relative to {Path.cwd()}")
     if path.is_dir():
-        raise ValueError(f"{path}: a folder came, wanted a file; name the file in it, or give the folder to `adiabat convert`")
+        raise ValueError(
+            f"{path}: a folder came, wanted a file; name the file in it, or give the folder to `adiabat check` or `adiabat convert`"
+        )
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty; wanted at least one frame; fetch or write it again")
     scale = factors(units, path)
@@ -117,12 +124,12 @@ def _read(path: Path, units, keys, partial: bool, refused) -> tuple[list[Atoms],
     suffix = next((s for s in reversed(path.suffixes) if s.lower() not in extxyz.OPENERS), "").lower()
     if suffix in (".xyz", ".extxyz", ".exyz"):
         frames, notes = _read_extxyz(path, scale, keys, partial, refused)
-    elif suffix in (".traj", ".db") or suffix in STRUCTURES or path.name in STRUCTURES:
+    elif suffix in (".traj", *asedb.SUFFIXES) or suffix in STRUCTURES or path.name in STRUCTURES:
         if keys:
             raise ValueError(f"{path}: keys are for extended XYZ; ASE's own files name their labels themselves; leave keys out")
         frames, notes = _read_ase(path, suffix, scale, refused)
     else:
-        known = [".xyz", ".extxyz", ".traj", ".db", *STRUCTURES]
+        known = [".xyz", ".extxyz", ".traj", *asedb.SUFFIXES, *STRUCTURES]
         content = [one.NAME for one in (*engines.ENGINES, *datasets.DATASETS)]
         raise ValueError(
             f"{path}: format unknown by its name; wanted one of {', '.join(known)} (XYZ also .xz, .gz, .bz2), or by its "
@@ -229,9 +236,9 @@ def _atoms(frame: extxyz.Frame, taken: dict[str, str], scale: Factors, path: Pat
 def _read_ase(path: Path, suffix: str, scale: Factors, refused) -> tuple[list[Atoms], list[str]]:
     import ase.io
 
-    reader = {".traj": "traj", ".db": "db"}.get(suffix) or STRUCTURES.get(suffix) or STRUCTURES[path.name]
+    reader = {".traj": "traj"}.get(suffix) or STRUCTURES.get(suffix) or STRUCTURES.get(path.name) or "db"
     try:
-        images = ase.io.read(path, index=":", format=reader)
+        images = asedb.read(path) if reader == "db" else ase.io.read(path, index=":", format=reader)
     except Exception as error:  # whatever ASE's readers raise on a broken file
         raise ValueError(
             f"{path}: ASE's reader {reader!r} failed: {type(error).__name__}: {error}; see whether the file is whole"

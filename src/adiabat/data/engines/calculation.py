@@ -47,12 +47,14 @@ class Step:
 
 @dataclass
 class LeftOut:
-    """What of a file is no label: where, why, what to do. `frame` counts the file's own steps; None is the file as such."""
+    """What of a file is no label: where, why, what to do, and what the data gate calls it. `frame` counts the file's own steps; None is
+    the file as such."""
 
     file: str
     frame: int | None
     why: str
     cure: str
+    name: str = "no label"
 
     def __str__(self) -> str:
         return f"{self.file}{'' if self.frame is None else f', step {self.frame}'}: {self.why}; {self.cure}"
@@ -79,7 +81,7 @@ class Calculation:
         for number, step in enumerate(self.steps):
             why, cure = _no_label(step)
             if why:
-                left_out.append(LeftOut(str(path), number, why, cure))
+                left_out.append(LeftOut(str(path), number, why, cure, "unconverged" if step.converged is False else "no label"))
                 continue
             try:
                 frames.append(self._frame(step, number, path))
@@ -92,7 +94,13 @@ class Calculation:
         elif not self.ended:
             why = f"the file is cut: {self.ending} wanted at its end" if self.ending else "the file is cut"
             left_out.append(
-                LeftOut(str(path), None, why, "fetch it again, or finish the run; complete steps before the cut are sound")
+                LeftOut(
+                    str(path),
+                    None,
+                    why,
+                    "fetch it again, or finish the run; complete steps before the cut are sound",
+                    "truncated",
+                )
             )
         return frames, left_out
 

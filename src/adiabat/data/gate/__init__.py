@@ -86,7 +86,7 @@ def check(
         except ValueError:
             known.append({})
             stale.append(k)
-    message = "labels of {n} belong to other positions than they have now"
+    message = "labels of {n} belong to other positions than {they have|it has} now"
     found = finding("stale labels", "fault", stale, message, "label them again", None, LEAVE_OUT)
     whole = present.finite(Set(frames, known))
     found += whole

@@ -32,15 +32,16 @@ def cells(given: Set) -> list[Finding]:
     least = min(thin.values(), default=0.0)
     return (
         finding(
-            "cell", "fault", bad, "{n} are periodic along a direction without a cell vector", "set the cell, or pbc=False", None, LEAVE_OUT
+            "cell", "fault", bad, "{n} {are|is} periodic along a direction without a cell vector", "set the cell, or pbc=False", None, LEAVE_OUT
         )
-        + finding("left-handed cell", "note", left, "{n} have a left-handed cell; some engines refuse it", "swap two cell vectors")
+        + finding("left-handed cell", "note", left, "{n} {have|has} a left-handed cell; some engines refuse it", "swap two cell vectors")
         + finding(
-            "periodicity not set", "fault", unset, "{n} fill their cell like a crystal or a liquid and say they are not periodic",
+            "periodicity not set", "fault", unset,
+            "{n} {fill|fills} {their|its} cell like a crystal or a liquid and {say|says} {they are|it is} not periodic",
             "set pbc=True where the engine computed a periodic system",
         )
         + finding(
-            "thin vacuum", "warning", list(thin), f"{{n}} have a vacuum of only {least:.3g} Å, wanted {VACUUM[1]:g} or more",
+            "thin vacuum", "warning", list(thin), f"{{n}} {{have|has}} a vacuum of only {least:.3g} Å, wanted {VACUUM[1]:g} or more",
             "compute with a wider vacuum, unless the layers are meant to touch", least,
         )
     )  # fmt: skip
@@ -54,7 +55,7 @@ def mixed_periodicity(given: Set) -> list[Finding]:
             of.setdefault(given.formulas[k], {}).setdefault(bool(atoms.pbc.any()), []).append(k)
     rare = sorted(k for sides in of.values() if len(sides) == 2 for k in min(sides.values(), key=len))
     return finding(
-        "mixed periodicity", "warning", rare, "{n} differ in periodicity from most frames of the same composition",
+        "mixed periodicity", "warning", rare, "{n} {differ|differs} in periodicity from most frames of the same composition",
         "see whether pbc was lost in a conversion",
     )  # fmt: skip
 

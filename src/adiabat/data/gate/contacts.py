@@ -26,9 +26,11 @@ def contacts(given: Set) -> list[Finding]:
     cure = "leave them out, unless short distances are meant to be learned"
     told = f"wanted at least {NEAR}; the nearest is {least:.2f}"
     return finding(
-        "overlapping atoms", "fault", over, f"{{n}} have atoms below {OVERLAP} of the sum of their covalent radii",
+        "overlapping atoms", "fault", over, f"{{n}} {{have|has}} atoms below {OVERLAP} of the sum of their covalent radii",
         "leave them out", least, LEAVE_OUT,
-    ) + finding("near contacts", "warning", rest, f"{{n}} have atoms below {NEAR} of the sum of their radii, {told}", cure, least)  # fmt: skip
+    ) + finding(
+        "near contacts", "warning", rest, f"{{n}} {{have|has}} atoms below {NEAR} of the sum of their radii, {told}", cure, least,
+    )  # fmt: skip
 
 
 def length(given: Set) -> list[Finding]:
@@ -56,7 +58,7 @@ def departed(given: Set) -> list[Finding]:
             bad.append(k)
     if len(bad) > 0.5 * len(given.frames):
         return []
-    message = f"{{n}} have an atom with no other within {FAR:g} times the sum of covalent radii"
+    message = f"{{n}} {{have|has}} an atom with no other within {FAR:g} times the sum of covalent radii"
     return finding("lone atoms", "warning", bad, message, "see whether a molecule fell apart, or a cell is too large")
 
 

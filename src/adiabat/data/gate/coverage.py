@@ -57,7 +57,8 @@ def kinds(given: Set) -> list[Finding]:
     told, wanted = (", ".join(f"{kind} {100 * x:.0f} %" for kind, x in of.items()) for of in (shares, proposed))
     frames = sorted(k for kind in small for k in of[kind])
     return finding(
-        "unbalanced kinds", "warning", frames, f"the kinds are {told}; {{n}} are of the small ones", f"add frames or weights toward {wanted}",
+        "unbalanced kinds", "warning", frames, f"the kinds are {told}; {{n}} {{are|is}} of the small ones",
+        f"add frames or weights toward {wanted}",
         max(shares.values()),
     )  # fmt: skip
 
@@ -68,7 +69,7 @@ def temperatures(given: Set) -> list[Finding]:
     if len(known) < max(ENOUGH, 0.8 * len(given.frames)) or max(known.values()) - min(known.values()) > 1:
         return []
     t = float(np.median(list(known.values())))
-    message = f"{{n}} are all of {t:.0f} K"
+    message = f"{{n}} {{are|is}} all of {t:.0f} K"
     return finding(
         "one temperature",
         "warning",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,11 +45,20 @@ LEAVE_OUT: tuple[str, Any] = ("leave out", None)
 def finding(
     name: str, grade, frames: Sequence[int], message: str, cure: str, value: float | None = None, remedy=None
 ) -> list[Finding]:
-    """One finding, if any frame has it; {n} in the message becomes '3 frames'."""
+    """One finding, if any frame has it; its message is put `in_number`."""
     if not len(frames):
         return []
-    n = f"{len(frames)} frame{'s' if len(frames) > 1 else ''}"
-    return [Finding(name, grade, [int(k) for k in frames], message.replace("{n}", n), cure, value, remedy)]
+    return [Finding(name, grade, [int(k) for k in frames], in_number(message, len(frames)), cure, value, remedy)]
+
+
+def in_number(message: str, n: int) -> str:
+    """{n} becomes '3 frames', and of {have|has} the word that fits.
+
+    >>> in_number("{n} {have|has} no energy", 3), in_number("{n} {have|has} no energy", 1)
+    ('3 frames have no energy', '1 frame has no energy')
+    """
+    message = message.replace("{n}", f"{n} frame{'s' * (n != 1)}")
+    return re.sub(r"\{([^{}|]*)\|([^{}|]*)\}", lambda m: m[1] if n != 1 else m[2], message)
 
 
 def graded(name: str, values: Mapping[int, float], limits: Mapping[int, tuple[float, float]], message: str, cure: str):

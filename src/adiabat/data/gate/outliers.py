@@ -30,7 +30,7 @@ def energies(given: Set) -> list[Finding]:
         if far and len(far) <= max(1, MANY * len(places)):
             bad += far
             worst = max(worst, float(off.max()))
-    message = f"{{n}} lie far from the energies of their composition, by up to {worst:.3g} eV an atom"
+    message = f"{{n}} {{lie|lies}} far from the energies of {{their|its}} composition, by up to {worst:.3g} eV an atom"
     cure = "look at them: a broken structure, another electronic state, or a slipped label"
     return finding("energy outliers", "warning", sorted(bad), message, cure, worst)
 
@@ -44,6 +44,6 @@ def forces(given: Set) -> list[Finding]:
     bad = [k for k, value in largest.items() if value > limit] if len(largest) >= ENOUGH else []
     bad = bad or [k for k, value in largest.items() if value > HUGE]
     worst = max((largest[k] for k in bad), default=0.0)
-    message = f"{{n}} have forces up to {worst:.3g} eV/Å, wanted below {limit:.3g} beside the others"
+    message = f"{{n}} {{have|has}} forces up to {worst:.3g} eV/Å, wanted below {limit:.3g} beside the others"
     cure = "leave them out, unless such compression is meant to be learned; a weight a frame keeps them from ruling the fit"
     return finding("force outliers", "warning", bad, message, cure, worst)

@@ -21,9 +21,9 @@ def finite(given: Set) -> list[Finding]:
         if any(np.shape(value) != wanted[name] for name, value in known.items()):
             shapes.append(k)
     return finding(
-        "not finite", "fault", bad, "{n} hold NaN or infinite positions, cell or labels", "leave them out", None, LEAVE_OUT
+        "not finite", "fault", bad, "{n} {hold|holds} NaN or infinite positions, cell or labels", "leave them out", None, LEAVE_OUT
     ) + finding(
-        "shape", "fault", shapes, "{n} have labels of the wrong shape", "wanted one energy, forces (N, 3), stress (6)", None, LEAVE_OUT
+        "shape", "fault", shapes, "{n} {have|has} labels of the wrong shape", "wanted one energy, forces (N, 3), stress (6)", None, LEAVE_OUT
     )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def missing(given: Set) -> list[Finding]:
             continue
         every = len(without) == len(possible)
         grade = "fault" if every and name == "energy" else "note" if every or name == "stress" else "warning"
-        message, cure = f"{{n}} of {len(possible)} have no {name}", f"label them, or train without {name}"
+        message, cure = f"{{n}} of {len(possible)} {{have|has}} no {name}", f"label them, or train without {name}"
         found += finding(f"missing {name}", grade, without, message, cure, len(without) / len(possible))
     return found
 
@@ -45,7 +45,7 @@ def missing(given: Set) -> list[Finding]:
 def unconverged(given: Set) -> list[Finding]:
     """Labels that say themselves that they are not converged."""
     bad = [k for k, a in enumerate(given.frames) if _says_no(record(a).get("converged", a.info.get("converged")))]
-    message, cure = "{n} say they are not converged", "label them again or leave them out"
+    message, cure = "{n} {say|says} {they are|it is} not converged", "label them again or leave them out"
     return finding("unconverged", "fault", bad, message, cure, None, LEAVE_OUT)
 
 
@@ -56,7 +56,7 @@ def records(given: Set) -> list[Finding]:
         told = record(atoms).get("energy")
         if told is not None and "energy" in known and not np.isclose(told, known["energy"], rtol=1e-9, atol=1e-6):
             bad.append(k)
-    message = "{n} carry the settings record of a calculation that gave another energy"
+    message = "{n} {carry|carries} the settings record of a calculation that gave another energy"
     cure = "remove info['adiabat'] from copies before computing them anew"
     return finding("foreign record", "fault", bad, message, cure, None, ("strip record", None))
 
@@ -69,7 +69,7 @@ def placeholders(given: Set) -> list[Finding]:
         if len(given.frames[k]) > 1 and "forces" in known and not np.any(known["forces"]) and not _by_symmetry(given.frames[k])
     ]
     some = any(np.any(known["forces"]) for known in given.labels if "forces" in known)
-    message = "{n} have forces that are all exactly zero, though no symmetry asks for it"
+    message = "{n} {have|has} forces that are all exactly zero, though no symmetry asks for it"
     return finding("zero forces", "fault" if some else "warning", zero, message, "label them again, or drop their forces")
 
 
@@ -85,7 +85,7 @@ def constrained(given: Set) -> list[Finding]:
             free = np.setdiff1d(np.arange(len(atoms)), fixed)
             if fixed and len(free) and not known["forces"][fixed].any() and known["forces"][free].any():
                 bad.append(k)
-    message = "{n} have forces of exactly zero on their fixed atoms and not on the others"
+    message = "{n} {have|has} forces of exactly zero on {their|its} fixed atoms and not on the others"
     cure = "write raw forces (apply_constraint=False); fixed atoms travel as a mask"
     return finding("constrained forces", "fault", bad, message, cure)
 
@@ -103,7 +103,7 @@ def borrowed(given: Set) -> list[Finding]:
             shapes = {given.frames[k].positions.round(6).tobytes() + given.frames[k].cell.array.round(6).tobytes() for k in ks}
             if len(shapes) > 1:
                 bad |= set(ks)
-    message = "{n} have forces or stress that equal another structure's to the last digit"
+    message = "{n} {have|has} forces or stress that equal another structure's to the last digit"
     return finding(
         "labels of another frame", "fault", sorted(bad), message, "pair structures and labels anew from the engine's files"
     )

@@ -23,7 +23,9 @@ def levels(given: Set) -> list[Finding]:
     told = ", ".join(f"{name} ({len(ks)})" for name, ks in of.items())
     grade = "warning" if len(of) == 2 and "not stated" in of else "fault"
     rare = sorted(k for ks in of.values() if ks is not max(of.values(), key=len) for k in ks)
-    return finding("mixed levels of theory", grade, rare, "{n} differ from the rest: " + told, "keep one level, with select()")
+    return finding(
+        "mixed levels of theory", grade, rare, "{n} {differ|differs} from the rest: " + told, "keep one level, with select()"
+    )
 
 
 def offsets(given: Set) -> list[Finding]:
@@ -78,11 +80,11 @@ def states(given: Set) -> list[Finding]:
         for ks in of.values() if ks is not max(of.values(), key=len) for k in ks
     )  # fmt: skip
     return finding(
-        "impossible state", "fault", impossible, "{n} state a charge or multiplicity their electrons cannot have",
+        "impossible state", "fault", impossible, "{n} {state|states} a charge or multiplicity {their|its} electrons cannot have",
         "an even number of electrons has an odd multiplicity; correct info['charge'] or info['multiplicity']",
     ) + finding(
         "mixed states", "warning", [k for k in rare if k not in set(impossible)],
-        "{n} have another charge or multiplicity than most frames of their composition",
+        "{n} {have|has} another charge or multiplicity than most frames of {their|its} composition",
         "one potential energy surface a state: keep one, or train a family that declares total charge",
     )  # fmt: skip
 

@@ -37,17 +37,17 @@ def twins(given: Set) -> list[Finding]:
     close = sorted({b for _, b in near} - seen - set(later))
     return [
         *finding(
-            "contradicting labels", "fault", against, "{n} repeat an earlier structure with other labels", "keep the right one"
+            "contradicting labels", "fault", against, "{n} {repeat|repeats} an earlier structure with other labels", "keep the right one"
         ),
         *finding(
-            "duplicates", "warning", again, "{n} repeat an earlier structure and its labels", "leave them out", None, LEAVE_OUT
+            "duplicates", "warning", again, "{n} {repeat|repeats} an earlier structure and its labels", "leave them out", None, LEAVE_OUT
         ),
         *finding(
-            "equivalent structures", "note", later, "{n} equal another up to rotation, order of atoms or cell",
+            "equivalent structures", "note", later, "{n} {equal|equals} another up to rotation, order of atoms or cell",
             "split() keeps them on one side",
         ),
         *finding(
-            "near duplicates", "note", close, "{n} nearly equal an earlier one: atoms moved by a hundredth of an Å or less",
+            "near duplicates", "note", close, "{n} nearly {equal|equals} an earlier one: atoms moved by a hundredth of an Å or less",
             "take frames further apart: they cost a label and say nothing new",
         ),
         *_leaks(given, [*pairs, *same], near),
@@ -61,9 +61,13 @@ def _leaks(given: Set, same: list[tuple[int, int]], near: list[tuple[int, int]])
         return []
     found: list[Finding] = []
     for name, links, word in (
-        ("leakage", same, "are in an earlier part of the split too, up to rotation, order or cell"),
-        ("near leakage", near, "nearly equal a frame of an earlier part of the split"),
-        ("leakage along a trajectory", _steps(given), "stand next to a frame of another part of the split in their trajectory"),
+        ("leakage", same, "{are|is} in an earlier part of the split too, up to rotation, order or cell"),
+        ("near leakage", near, "nearly {equal|equals} a frame of an earlier part of the split"),
+        (
+            "leakage along a trajectory",
+            _steps(given),
+            "{stand|stands} next to a frame of another part of the split in {their|its} trajectory",
+        ),
     ):
         leaked = sorted(
             {max(p, key=lambda k: side[k]) for p in links if p[0] in side and p[1] in side and side[p[0]] != side[p[1]]}
@@ -74,7 +78,7 @@ def _leaks(given: Set, same: list[tuple[int, int]], near: list[tuple[int, int]])
             name,
             grade,
             leaked,
-            f"{{n}} {word} ({parts}): errors on them say little",
+            f"{{n}} {word} ({parts}): errors on {{them|it}} say little",
             "divide by groups, with split(), and report without them",
         )
     return found

@@ -14,6 +14,7 @@ class Finding(Form):
     message: str
     frames: list[int] = []
     cure: str | None = None
+    value: float | None = None  # in the unit the message names
 
 
 class DataGate(Form):

@@ -25,6 +25,7 @@ from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
 from adiabat.graph import Graph
 from adiabat.kernels.evaluation import Evaluate, Program
+from adiabat.kernels.local import Adds, Call, Constants, ConstantsEvaluator, Edges, LocalProgram
 from adiabat.kernels.segment import segment_sum
 from adiabat.typing import Float, Tensor
 
@@ -65,7 +66,7 @@ class Model(nn.Module):
     def prepare(self, graphs: Sequence[Graph]) -> None:
         """Set what depends on the training data alone (the scaling of descriptors, say), before the first step."""
 
-    def program(self) -> Program | None:
+    def program(self) -> Program | LocalProgram | None:
         """What the evaluator may run in one call instead of `forward`; None where there is no such list of operations."""
         return None
 
@@ -96,6 +97,9 @@ class ReferenceEnergies(Model):
         )
         return {"energies": table}
 
+    def program(self) -> Constants:
+        return Constants(torch.tensor(self.table, dtype=torch.float64))
+
 
 class Scaled(Model):
     """A model in units of `eV`: its energies, of order one, times a constant with which training starts at the right scale."""
@@ -113,7 +117,7 @@ class Scaled(Model):
         scaled = ("energies", "energy")
         return {name: value * self.eV if name in scaled else value for name, value in self.model(graph).items()}
 
-    def program(self) -> Program | None:
+    def program(self) -> Program | LocalProgram | None:
         program = self.model.program()
         return None if program is None else program.times(self.eV)
 
@@ -344,42 +348,55 @@ class Frozen:
 
     def __init__(self, potential: Potential) -> None:
         self.potential, self.cutoff = potential, potential.cutoff
-        self.key: tuple | None = None
+        self.seen: Snapshot | None = None
 
     def __call__(self, graph: Graph) -> Prediction:
         potential = self.potential
         if potential.training or graph.device.type != "cpu":
             return potential(graph)
-        if self.key != (key := self._key()):
-            self.key, (self.evaluators, self.rest) = key, self._freeze()
+        if self.seen is None or not self.seen.holds():
+            self._freeze()
         if not self.evaluators:
             return potential(graph)
-        potential.accept(graph)
-        parts = [self._evaluate(evaluator, graph) for evaluator in self.evaluators]
+        if graph.inputs or self.cutoff > graph.cutoff:
+            potential.accept(graph)
+        graph.once(("accepted", self.elements), lambda: potential._accept_elements(graph))
+        parts = [self._evaluate(evaluator, graph) for evaluator in self.walks]
+        if self.locals:
+            sums = call_of(graph, 1).made_by(self.locals)
+            parts.append(Prediction(sums.energy[0], sums.forces[0], sums.energies[0], graph, {}, lambda: sums.strain[0]))
         if self.rest is not None:
             parts.append(self._autograd(self.rest, graph))
-        return potential.with_global(_sum(parts))
+        prediction = parts[0] if len(parts) == 1 else _sum(parts)
+        return potential.with_global(prediction) if self.is_global else prediction
+
+    def frozen(self) -> Frozen:
+        """Itself."""
+        return self
+
+    def _freeze(self) -> None:
+        self.seen = Snapshot(self.potential)
+        self.cutoff, self.elements = self.potential.cutoff, self.potential.elements
+        self.is_global = any(term.is_global for term in self.potential.terms)
+        self.evaluators: list[Evaluate | Adds] = []
+        rest = []
+        for term in self.potential.terms:
+            program = None if term.is_global or term.outputs != ("energies",) else term.program()
+            if program is not None and program.fast:
+                self.evaluators.append(program.evaluator())
+            elif not term.is_global:
+                rest.append(term)
+        self.locals = [it for it in self.evaluators if isinstance(it, Adds)]
+        self.walks = [it for it in self.evaluators if not isinstance(it, Adds)]
+        self.rest = Potential(*rest) if rest else None
+        if all(isinstance(it, ConstantsEvaluator) for it in self.evaluators):
+            self.evaluators = []  # nothing to gain
 
     def _autograd(self, rest: Potential, graph: Graph) -> Prediction:
         with torch.enable_grad():
             r = graph.r.detach().to(self.potential.dtype).requires_grad_()
             energies, outputs = rest.local(graph.replace(r=r))
             return rest.differentiate(graph, r, energies, outputs)
-
-    def _key(self) -> tuple:
-        # Buffers count, too: a mean number of neighbors is one.
-        tensors = (*self.potential.parameters(), *self.potential.buffers())
-        return tuple((p.data_ptr(), p._version, p.dtype) for p in tensors)
-
-    def _freeze(self) -> tuple[list[Evaluate], Potential | None]:
-        evaluators, rest = [], []
-        for term in self.potential.terms:
-            program = None if term.is_global or term.outputs != ("energies",) else term.program()
-            if program is not None and program.fast:
-                evaluators.append(program.evaluator())
-            elif not term.is_global:
-                rest.append(term)
-        return evaluators, Potential(*rest) if rest else None
 
     def _evaluate(self, evaluator: Evaluate, graph: Graph) -> Prediction:
         first, j, species, structure = graph.once(
@@ -397,6 +414,30 @@ class Frozen:
         energies, forces, strain = (torch.from_numpy(x) for x in found)
         energy = _rows(energies, graph.structure, graph.n_structures)
         return Prediction(energy, forces, energies, graph, {}, lambda: _symmetric(strain))
+
+
+class Snapshot:
+    """Whether a module still has the tensors it had, unchanged. Looked at before every call, so it must cost little."""
+
+    def __init__(self, module: nn.Module) -> None:
+        modules = list(module.modules())
+        self.children = [(it._modules, list(it._modules.values())) for it in modules if it._modules]
+        # Buffers count, too: a mean number of neighbors is one.
+        self.places = [place for it in modules for place in (it._parameters, it._buffers) if place]
+        self.key = self._key()
+
+    def _key(self) -> list[tuple]:
+        return [(t.data_ptr(), t._version, t.dtype) for place in self.places for t in place.values() if t is not None]
+
+    def holds(self) -> bool:
+        return all(list(now.values()) == before for now, before in self.children) and self._key() == self.key
+
+
+def call_of(graph: Graph, copies: int) -> Call:
+    """A call of compiled local terms on a graph, with outputs of zero for so many copies."""
+    edges = graph.once("compiled edges", lambda: Edges(graph, graph.n_structures))
+    r = graph.r.detach().to(torch.float64).contiguous()
+    return Call(edges, r, copies, torch.get_num_threads())
 
 
 def _sum(parts: Sequence[Prediction]) -> Prediction:

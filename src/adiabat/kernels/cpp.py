@@ -10,13 +10,13 @@ from __future__ import annotations
 from importlib.resources import files
 from types import ModuleType
 
-from adiabat.kernels import cpp_conv, cpp_edge, cpp_evaluator, cpp_poly, cpp_symmetry
-from adiabat.kernels.ir import Contraction, Convolution, Harmonics, MessagePassing, Symmetry
+from adiabat.kernels import cpp_conv, cpp_edge, cpp_evaluator, cpp_local, cpp_poly, cpp_symmetry
+from adiabat.kernels.ir import Contraction, Convolution, Harmonics, LocalTerm, MessagePassing, Symmetry
 
 MAX_TERMS = 4000  # a longer polynomial would compile for minutes: the reference does it
 
 
-Spec = Convolution | Contraction | Harmonics | Symmetry | MessagePassing
+Spec = Convolution | Contraction | Harmonics | Symmetry | MessagePassing | LocalTerm
 WRITERS: dict[type, ModuleType] = {Convolution: cpp_conv, Contraction: cpp_poly, Harmonics: cpp_edge, Symmetry: cpp_symmetry}
 
 
@@ -37,6 +37,8 @@ def source(spec: Spec, tangents: bool = False) -> str:
     """
     if isinstance(spec, MessagePassing):
         return cpp_evaluator.source(spec, _header)
+    if isinstance(spec, LocalTerm):
+        return cpp_local.source(spec, _header)
     writer = WRITERS[type(spec)]
     sizes = "enum { " + ", ".join(f"{name} = {n}" for name, n in writer.sizes(spec).items()) + " };"
     parts = [f"// {spec}", _header("lanes.h"), sizes, _header(writer.HEADER), *writer.body(spec)]

@@ -69,6 +69,239 @@ class Symmetry:
         return f"{self.radial};{self.widths};{'.'.join(map(str, self.zetas))}"
 
 
+@dataclass(frozen=True)
+class LocalTerm:
+    """A whole local term: networks on symmetry functions, or (None) a pair potential; what `local` runs in one call.
+
+    >>> str(LocalTerm.of("networks;8;1;1.2.4")), str(LocalTerm.of("pairs;"))
+    ('networks;8;1;1.2.4', 'pairs;')
+    """
+
+    symmetry: Symmetry | None = None
+
+    @classmethod
+    def of(cls, text: str) -> LocalTerm:
+        kind, _, rest = text.partition(";")
+        if kind not in ("networks", "pairs"):
+            raise ValueError(f"{text!r} is not a local term; wanted networks;… or pairs;")
+        return cls(Symmetry.of(rest) if kind == "networks" else None)
+
+    def __str__(self) -> str:
+        return "pairs;" if self.symmetry is None else f"networks;{self.symmetry}"
+
+
+class Path(NamedTuple):
+    """One way a message is made: the input irrep at place `input`, coupled with the harmonic l, gives the irrep `output`."""
+
+    input: int
+    l: int
+    output: Irrep
+
+
+class Coefficient(NamedTuple):
+    """out[path, c] += value · R[path] · h[a] · Y[m], rows counted within all of h, all of Y and the path's own output."""
+
+    path: int
+    a: int
+    m: int
+    c: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A sum over neighbors of (radial × Y_lm × h_j) along a list of paths; see `edge_conv`.
+
+    >>> conv = Convolution.between("0e+1o", 1, "0e+1o")
+    >>> str(conv)
+    '0e+1o|0.0.0e,1.1.0e,0.1.1o,1.0.1o'
+    >>> Convolution.of(str(conv)) == conv
+    True
+    """
+
+    irreps: Irreps
+    paths: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        for path in self.paths:
+            if not 0 <= path.input < len(self.irreps):
+                raise ValueError(f"path {path} names input {path.input}; there are {len(self.irreps)}: {self.irreps}")
+            l1, p1 = self.irreps[path.input]
+            if not abs(l1 - path.l) <= path.output.l <= l1 + path.l or max(l1, path.l, path.output.l) > MAX_L:
+                raise ValueError(f"{l1} and {path.l} do not couple to {path.output.l} with every l ≤ {MAX_L}")
+            if p1 * (-1) ** path.l != path.output.p:
+                raise ValueError(f"parity: {self.irreps[path.input]} times Y_{path.l} cannot be {path.output}")
+        if len(self.outputs) > MAX_OUTPUTS:
+            raise ValueError(f"{len(self.outputs)} output irreps; at most {MAX_OUTPUTS}")
+        if not self.paths:
+            raise ValueError("a convolution without paths: no harmonic couples these irreps")
+
+    @classmethod
+    def between(cls, irreps: str | Irreps, l_max: int, outputs: str | Irreps) -> Convolution:
+        """Every allowed path from `irreps` by harmonics up to l_max to `outputs`, in the order of the outputs."""
+        irreps, outputs = Irreps.of(irreps), Irreps.of(outputs)
+        paths = [
+            Path(k, l, out)
+            for out in outputs
+            for k, (l1, p1) in enumerate(irreps)
+            for l in range(l_max + 1)
+            if abs(l1 - l) <= out.l <= l1 + l and p1 * (-1) ** l == out.p
+        ]
+        return cls(irreps, tuple(paths))
+
+    @classmethod
+    def of(cls, text: str) -> Convolution:
+        irreps, _, paths = text.partition("|")
+        found = [re.fullmatch(r"(\d+)\.(\d+)\.(\d+[eo])", path) for path in paths.split(",")]
+        if not all(found):
+            raise ValueError(f"{text!r} is not a convolution; wanted irreps|input.l.output,…")
+        return cls(Irreps.of(irreps), tuple(Path(int(f[1]), int(f[2]), Irrep.of(f[3])) for f in found if f))
+
+    def __str__(self) -> str:
+        return f"{self.irreps}|" + ",".join(f"{p.input}.{p.l}.{p.output}" for p in self.paths)
+
+    @property
+    def l_max(self) -> int:
+        return max(path.l for path in self.paths)
+
+    @cached_property
+    def outputs(self) -> Irreps:
+        """The distinct output irreps, in the order of their first path."""
+        return Irreps(dict.fromkeys(path.output for path in self.paths))
+
+    @cached_property
+    def slots(self) -> tuple[tuple[int, int], ...]:
+        """For each path its output irrep (an index into `outputs`) and its place among the paths that share it."""
+        seen = dict.fromkeys(self.outputs, 0)
+        slots = []
+        for path in self.paths:
+            slots.append((self.outputs.index(path.output), seen[path.output]))
+            seen[path.output] += 1
+        return tuple(slots)
+
+    @cached_property
+    def multiplicity(self) -> tuple[int, ...]:
+        """How many paths share each output irrep."""
+        return tuple(sum(path.output == out for path in self.paths) for out in self.outputs)
+
+    @cached_property
+    def coefficients(self) -> tuple[Coefficient, ...]:
+        """√(2l₃+1) times the real coupling coefficients: along (0, l, l) the message is R·h·Y_l, with coefficient 1."""
+        table = []
+        for k, path in enumerate(self.paths):
+            l1, row = self.irreps[path.input].l, self.irreps.rows[path.input].start
+            C = clebsch_gordan(l1, path.l, path.output.l) * sqrt(path.output.dim)
+            table += [Coefficient(k, row + a, path.l**2 + m, c, float(C[a, m, c])) for a, m, c in np.argwhere(C).tolist()]
+        return tuple(table)
+
+
+class Term(NamedTuple):
+    """One monomial of one output row: out[row] += coefficient · Π x[factors], factors sorted."""
+
+    row: int
+    factors: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """Symmetric equivariant polynomials of one atom's features up to a correlation order; see `node_poly`.
+
+    >>> poly = Contraction.of("0e+1o|0e|2")
+    >>> [term.factors for term in poly.terms]
+    [(0,), (0, 0), (1, 1), (2, 2), (3, 3)]
+    >>> poly.orders  # paths: one linear, two quadratic
+    ((0, 1), (0, 2), (0, 2))
+    """
+
+    irreps: Irreps
+    outputs: Irreps
+    correlation: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.correlation <= MAX_CORRELATION:
+            raise ValueError(f"correlation must be within 1…{MAX_CORRELATION}, got {self.correlation}")
+        if max(irrep.l for irrep in (*self.irreps, *self.outputs)) > MAX_L:
+            raise ValueError(f"l must be at most {MAX_L}; got {self.irreps} → {self.outputs}")
+
+    @classmethod
+    def of(cls, text: str) -> Contraction:
+        match = re.fullmatch(r"([\deo+]+)\|([\deo+]+)\|(\d)", text)
+        if not match:
+            raise ValueError(f"{text!r} is not a contraction; wanted irreps|outputs|correlation")
+        return cls(Irreps.of(match[1]), Irreps.of(match[2]), int(match[3]))
+
+    def __str__(self) -> str:
+        return f"{self.irreps}|{self.outputs}|{self.correlation}"
+
+    @property
+    def orders(self) -> tuple[tuple[int, int], ...]:
+        """For each path: the output irrep (an index into `outputs`) and the order ν of its polynomial."""
+        return _contraction(self)[0]
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The monomials that some path has, sorted by output row, then factors."""
+        return _contraction(self)[1]
+
+    @property
+    def U(self) -> np.ndarray:
+        """The couplings [paths, terms]: path p is Σ_t U_pt · monomial_t, all its 2L + 1 rows among the terms."""
+        return _contraction(self)[2]
+
+
+@cache
+def _contraction(poly: Contraction) -> tuple[tuple[tuple[int, int], ...], tuple[Term, ...], np.ndarray]:
+    basis = symmetric_couplings(poly.irreps, poly.correlation, max(out.l for out in poly.outputs))
+    orders: list[tuple[int, int]] = []
+    entries: list[dict[Term, float]] = []
+    for o, (out, rows) in enumerate(zip(poly.outputs, poly.outputs.rows)):
+        for nu in range(1, poly.correlation + 1):
+            factors = monomials(poly.irreps.dim, nu)
+            for path in basis[nu].get(out, []):
+                where = np.argwhere(abs(path) > 1e-12).tolist()
+                entries.append({Term(rows.start + M, factors[k]): float(path[M, k]) for M, k in where})
+                orders.append((o, nu))
+    terms = tuple(sorted({term for path in entries for term in path}))
+    place, U = {term: t for t, term in enumerate(terms)}, np.zeros((len(entries), len(terms)))
+    for p, path_terms in enumerate(entries):
+        for term, value in path_terms.items():
+            U[p, place[term]] = value
+    U.setflags(write=False)
+    return tuple(orders), terms, U
+
+
+@dataclass(frozen=True)
+class MessagePassing:
+    """Layers of a convolution and the contraction of its mixed sums: what `evaluator` runs in one call.
+
+    >>> str(MessagePassing.of("0e|0.0.0e&0e|0e|1"))
+    '0e|0.0.0e&0e|0e|1'
+    """
+
+    layers: tuple[tuple[Convolution, Contraction], ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("message passing without a layer")
+        before = Irreps.of("0e")
+        for t, (conv, poly) in enumerate(self.layers):
+            if conv.irreps != before or poly.irreps != conv.outputs:
+                raise ValueError(f"layer {t} takes {conv.irreps} and contracts {poly.irreps}; {before} and {conv.outputs} come")
+            before = poly.outputs
+
+    @classmethod
+    def of(cls, text: str) -> MessagePassing:
+        pairs = [layer.split("&") for layer in text.split("\n")]
+        return cls(tuple((Convolution.of(conv), Contraction.of(poly)) for conv, poly in pairs))
+
+    def __str__(self) -> str:
+        return "\n".join(f"{conv}&{poly}" for conv, poly in self.layers)
+
+    @property
+    def l_max(self) -> int:
+        return max(conv.l_max for conv, _ in self.layers)
+
+
 class Path(NamedTuple):
     """One way a message is made: the input irrep at place `input`, coupled with the harmonic l, gives the irrep `output`."""
 

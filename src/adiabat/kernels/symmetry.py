@@ -51,7 +51,7 @@ def symmetry_functions(
     >>> symmetry_functions(r, s, edges, 1, 2.0, one, one, 0 * one, [1.0])
     tensor([[1.0000, 0.0493, 0.0493]], dtype=torch.float64)
     """
-    spec = _spec(len(eta), len(angular_eta), tuple(zetas))
+    spec = spec_of(len(eta), len(angular_eta), tuple(zetas))
     eta, R_s, angular_eta = eta.to(r.dtype), R_s.to(r.dtype), angular_eta.to(r.dtype)
     plain = not any(x.requires_grad or torch._C._functorch.is_batchedtensor(x) for x in (species, eta, R_s, angular_eta))
     if spec and len(r) and plain and dispatch.fast_for(spec, r, vmapped=True):
@@ -77,7 +77,7 @@ def reference_symmetry_functions(r, species, edges, n_species, cutoff, eta, R_s,
 
 
 @cache
-def _spec(radial: int, widths: int, zetas: tuple[float, ...]) -> Symmetry | None:
+def spec_of(radial: int, widths: int, zetas: tuple[float, ...]) -> Symmetry | None:
     """What to generate, or None: powers are multiplied out, so ζ must be a whole number."""
     if any(zeta != int(zeta) or not 1 <= zeta <= MAX_ZETA for zeta in zetas):
         return None

@@ -14,6 +14,7 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import segment_sum, symmetry_functions
+from adiabat.kernels.local import Member, Networks
 from adiabat.potential import Model
 from adiabat.typing import Float, Tensor
 
@@ -77,6 +78,15 @@ class BPNN(Model):
         G, J = (x.to(graph.r.dtype) for x in remembered)
         step = graph.r - graph.r.detach()  # zero, but its derivative is not
         return G + segment_sum(torch.einsum("edk,ek->ed", J, step), graph.i, graph.n_atoms)
+
+    def program(self) -> Networks | None:
+        if self.elements is None:
+            return None
+        descriptor, dense = self.descriptor, [[(x.weight, x.bias) for x in network.layers] for network in self.networks]
+        return Networks(
+            self.elements, self.cutoff, descriptor.eta, descriptor.R_s, descriptor.angular_eta, descriptor.zetas,
+            (Member(self.mean, self.scale, dense),), self.mean.dtype,
+        )  # fmt: skip
 
     @torch.no_grad()
     def prepare(self, graphs: Sequence[Graph]) -> None:

@@ -9,6 +9,7 @@ import torch
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels.geometry import distance
+from adiabat.kernels.local import Pairs
 from adiabat.kernels.radial import polynomial_cutoff
 from adiabat.kernels.segment import segment_sum
 from adiabat.potential import Model
@@ -47,6 +48,9 @@ class LennardJones(Pair):
         s6 = (self.sigma / d) ** 6
         return 4 * self.epsilon * (s6 * s6 - s6) * polynomial_cutoff(d, self.cutoff)
 
+    def program(self) -> Pairs:
+        return Pairs("lennard_jones", self.elements, self.cutoff, (self.sigma, self.epsilon, 0.0))
+
 
 class Morse(Pair):
     """φ(d) = D [e^{−2a(d − d₀)} − 2 e^{−a(d − d₀)}], Morse, Phys. Rev. 34, 57 (1929), faded out smoothly at the cutoff."""
@@ -67,6 +71,9 @@ class Morse(Pair):
     def phi(self, d: Tensor, graph: Graph) -> Tensor:
         x = torch.exp(-self.width * (d - self.minimum))
         return self.depth * (x * x - 2 * x) * polynomial_cutoff(d, self.cutoff)
+
+    def program(self) -> Pairs:
+        return Pairs("morse", self.elements, self.cutoff, (self.depth, self.width, self.minimum))
 
 
 class ZBL(Pair):
@@ -95,6 +102,11 @@ class ZBL(Pair):
         x = d / a.to(d.dtype)
         screening = sum(c * torch.exp(-b * x) for c, b in self.SCREENING)
         return COULOMB * z.to(d.dtype) / d * screening * polynomial_cutoff(d / reach.to(d.dtype), 1.0)
+
+    def program(self) -> Pairs:
+        reach = [self.reach * radius for radius in periodic_table.COVALENT_RADII]
+        power = [z**0.23 for z in range(len(reach))]
+        return Pairs("zbl", self.elements, self.cutoff, (COULOMB, 0.88534 * bohr, 0.0), reach, power)
 
     def _nobody_near(self, graph: Graph) -> bool:
         _, reach, _ = graph.once(("zbl", self.reach), lambda: self._pairs(graph))

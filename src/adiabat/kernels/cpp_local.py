@@ -1,0 +1,57 @@
+"""Whole local terms in C++: descriptors with a network for each element, and pair potentials, each one function of a `Call`.
+
+What differs between them stands in `networks.h` (on `descriptor.h`, `dense.h` and `symmetry.h`) and `pairs.h`; nothing is written
+here but sizes, powers and the frame.
+"""
+
+from __future__ import annotations
+
+from adiabat.kernels import cpp_symmetry
+from adiabat.kernels.ir import LocalTerm
+
+
+def source(spec: LocalTerm, header) -> str:
+    """The whole translation unit; `header` gives the text of a header by its name.
+
+    >>> "int evaluate" in source(LocalTerm.of("pairs;"), lambda name: "")
+    True
+    """
+    # Nothing inside has a name outside of this library: the loader would share it with another potential's.
+    parts = [f"// {spec}", header("lanes.h"), "#include <algorithm>", "#include <new>", "namespace {"]
+    if spec.symmetry is None:
+        parts += [header("call.h"), header("pairs.h")]
+    else:
+        sizes = ", ".join(f"{name} = {n}" for name, n in cpp_symmetry.sizes(spec.symmetry).items())
+        parts += [f"enum {{ {sizes} }};", header("symmetry.h"), *cpp_symmetry.body(spec.symmetry)]
+        parts += [header(name) for name in ("call.h", "dense.h", "descriptor.h", "networks.h")]
+    return "\n".join([*parts, "}", *_exports(spec), ""])
+
+
+def _exports(spec: LocalTerm) -> list[str]:
+    return [
+        'extern "C" {',
+        "int lanes() { return W; }",
+        "void *make(const Facts *facts) { return new (std::nothrow) Model(*facts); }",
+        "void drop(void *model) { delete (Model *)model; }",
+        "int evaluate(void *model, const Call *in) {",
+        "  Model &m = *(Model *)model;",
+        "  if (int fault = check(*in, m.kind, m.elements)) return fault;",
+        "  try {",
+        *(["    reserve(m, *in);"] if spec.symmetry else []),
+        "    return run(m, *in);",
+        "  } catch (const std::bad_alloc &) { return 7; }",
+        "}",
+        # What the processor cannot do shows here, in a process of its own.
+        "int trial() {",
+        *(_TRIAL if spec.symmetry else ["  return 0;"]),
+        "}",
+        "}",
+    ]
+
+
+_TRIAL = [
+    "  std::vector<S> x(TILE * W, (S)1), w(W * W, (S)1), y(TILE * W), b(W, (S)0);",
+    "  times(x.data(), TILE, W, w.data(), W, b.data(), y.data());",
+    "  V e = activate(TANH, *(VU *)y.data());",
+    "  return e[0] > 0 && y[0] == W ? 0 : 1;",
+]

@@ -59,7 +59,7 @@ def add(path: Path, n: int) -> Iterator[tuple[float, float]]:
 
 
 def pack(path: Path, n: int) -> Iterator[tuple[float, float]]:
-    from adiabat.data.shards import pack
+    from adiabat.data.packing import pack
     from adiabat.data.store import Dataset
 
     with clock() as took:

@@ -12,7 +12,8 @@ from ase import Atoms
 from ase.constraints import FixAtoms
 
 from adiabat.data.damage import Damaged
-from adiabat.data.shards import BLOCK, Shards, pack
+from adiabat.data.packing import BLOCK, pack
+from adiabat.data.shards import Shards
 from adiabat.data.store import Dataset
 from adiabat.data.structure import content_hash, labeled, to_json
 from adiabat.graph import Graph
@@ -150,7 +151,7 @@ def test_every_bit_of_a_small_set_counts(tmp_path):
 
 LIMITED = """
 import resource, signal, sys
-from adiabat.data.shards import pack
+from adiabat.data.packing import pack
 from adiabat.data.store import Dataset
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 dataset = Dataset(sys.argv[1])

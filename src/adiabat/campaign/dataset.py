@@ -39,7 +39,7 @@ def work(
             added, pairs = dataset.distinct(distinct)
             done.append(f"{added.new} configurations in {distinct}, {len(pairs)} equivalent ones left out")
         if pack:
-            from adiabat.data.shards import pack as packed
+            from adiabat.data.packing import pack as packed
 
             done.append(f"packed in {packed(dataset, select=select).path}")
         if card is not None:

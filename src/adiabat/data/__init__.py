@@ -10,6 +10,7 @@ row, writer    a configuration as a row with its seal; one writer at a time, wit
 damage         what is damaged in a store, by row
 query          the small language of Dataset.select
 statistics     counts, shares and ranges by kind, from the catalogue
+packing        a store as packed shards
 shards         packed shards: a set as plain arrays, in random order, without loading it
 split          train, validation, test without leaks
 gate           the data gate: findings before any training

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from adiabat.durable import put, sync_folder
 from adiabat.jobs.task import sha256, spell
 
 STALE_S = 3600.0  # temporary files live for milliseconds; one this old lost its worker, wherever that ran
@@ -35,19 +36,16 @@ def publish(folder: Path, key: str, kind: str, result: Any, *, wall_s: float, cp
     path = path_of(folder, key)
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sync_folder(folder)
+        sync_folder(folder)
     temporary = path.with_name(f"{key}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "w", encoding="ascii") as file:
-            file.write(spell(record))
-            file.flush()
-            os.fsync(file.fileno())
+        put(temporary, [spell(record).encode("ascii")])
         os.replace(temporary, path)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()  # on a full disk the half file is part of the trouble
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return record
 
 
@@ -93,12 +91,3 @@ def sweep(folder: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > STALE_S:
                 path.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is durable once the folder that holds the name is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

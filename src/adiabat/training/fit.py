@@ -70,6 +70,7 @@ def fit(
     or ``[]``) ``best`` goes by the training loss, and a committee warns that its spread is not calibrated. On a CPU the same call gives
     the same bits, interrupted or not.
 
+    >>> import numpy as np
     >>> from adiabat.labelers import labeler
     >>> from adiabat.models import BPNN
     >>> from ase.build import molecule

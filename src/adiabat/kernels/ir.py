@@ -90,6 +90,27 @@ class LocalTerm:
         return "pairs;" if self.symmetry is None else f"networks;{self.symmetry}"
 
 
+@dataclass(frozen=True)
+class LocalTerm:
+    """A whole local term: networks on symmetry functions, or (None) a pair potential; what `local` runs in one call.
+
+    >>> str(LocalTerm.of("networks;8;1;1.2.4")), str(LocalTerm.of("pairs;"))
+    ('networks;8;1;1.2.4', 'pairs;')
+    """
+
+    symmetry: Symmetry | None = None
+
+    @classmethod
+    def of(cls, text: str) -> LocalTerm:
+        kind, _, rest = text.partition(";")
+        if kind not in ("networks", "pairs"):
+            raise ValueError(f"{text!r} is not a local term; wanted networks;… or pairs;")
+        return cls(Symmetry.of(rest) if kind == "networks" else None)
+
+    def __str__(self) -> str:
+        return "pairs;" if self.symmetry is None else f"networks;{self.symmetry}"
+
+
 class Path(NamedTuple):
     """One way a message is made: the input irrep at place `input`, coupled with the harmonic l, gives the irrep `output`."""
 

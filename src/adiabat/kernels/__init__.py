@@ -9,24 +9,26 @@ Each has a plain PyTorch reference, which is the meaning; fast paths stand behin
 | `radial`, `spline` | cutoffs and radial bases; functions of a distance as B-spline tables |
 | `edge_conv` | sums over neighbors of (radial × harmonic × feature) along a path list |
 | `node_poly` | symmetric polynomials of one atom's features |
-| `triplet`, `symmetry` | sums over pairs of neighbors with angles; all symmetry functions at once, fast |
+| `triplet`, `symmetry`, `aev` | sums over pairs of neighbors with angles; all symmetry functions, or ANI's, at once, fast |
 | `linear` | dense maps of one irrep |
 | `ir` | path lists, coefficient tables, Horner polynomials: what fast paths are generated from |
 """
 
+from adiabat.kernels.aev import AEV, environments
 from adiabat.kernels.edge_conv import edge_conv
 from adiabat.kernels.edge_geometry import edge_geometry
 from adiabat.kernels.geometry import distance, spherical_harmonics
 from adiabat.kernels.ir import Contraction, Convolution
 from adiabat.kernels.linear import linear
 from adiabat.kernels.node_poly import merge, node_poly, polynomial
-from adiabat.kernels.radial import bessel, cosine_cutoff, gaussians, polynomial_cutoff, tanh3_cutoff
+from adiabat.kernels.radial import bessel, cosine_cutoff, gaussians, polynomial_cutoff, smooth_cutoff, tanh3_cutoff
 from adiabat.kernels.segment import segment_sum
 from adiabat.kernels.spline import knots, spline, spline_table
 from adiabat.kernels.symmetry import symmetry_functions
 from adiabat.kernels.triplet import angular_symmetry, pair_channel, radial_symmetry, triplets
 
 __all__ = [
+    "AEV",
     "Contraction",
     "Convolution",
     "angular_symmetry",
@@ -35,6 +37,7 @@ __all__ = [
     "distance",
     "edge_conv",
     "edge_geometry",
+    "environments",
     "gaussians",
     "knots",
     "linear",
@@ -45,6 +48,7 @@ __all__ = [
     "polynomial_cutoff",
     "radial_symmetry",
     "segment_sum",
+    "smooth_cutoff",
     "spherical_harmonics",
     "spline",
     "spline_table",

@@ -7,17 +7,24 @@ file reaches the compiler.
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from types import ModuleType
 
-from adiabat.kernels import cpp_conv, cpp_edge, cpp_evaluator, cpp_local, cpp_poly, cpp_symmetry
-from adiabat.kernels.ir import Contraction, Convolution, Harmonics, LocalTerm, MessagePassing, Symmetry
+from adiabat.kernels import cpp_aev, cpp_conv, cpp_edge, cpp_evaluator, cpp_local, cpp_poly, cpp_symmetry
+from adiabat.kernels.ir import Contraction, Convolution, Environment, Harmonics, LocalTerm, MessagePassing, Symmetry
 
 MAX_TERMS = 4000  # a longer polynomial would compile for minutes: the reference does it
 
 
-Spec = Convolution | Contraction | Harmonics | Symmetry | MessagePassing | LocalTerm
-WRITERS: dict[type, ModuleType] = {Convolution: cpp_conv, Contraction: cpp_poly, Harmonics: cpp_edge, Symmetry: cpp_symmetry}
+Spec = Convolution | Contraction | Harmonics | Symmetry | Environment | MessagePassing | LocalTerm
+WRITERS: dict[type, ModuleType] = {
+    Convolution: cpp_conv,
+    Contraction: cpp_poly,
+    Harmonics: cpp_edge,
+    Symmetry: cpp_symmetry,
+    Environment: cpp_aev,
+}
 
 
 def covers(spec: Spec) -> bool:
@@ -46,7 +53,9 @@ def source(spec: Spec, tangents: bool = False) -> str:
 
 
 def _header(name: str) -> str:
-    return files("adiabat.kernels").joinpath(name).read_text()
+    """The text of a header, with those of ours that it includes."""
+    text = files("adiabat.kernels").joinpath(name).read_text()
+    return re.sub(r'^#include "(\w+\.h)"\n', lambda found: _header(found[1]), text, flags=re.MULTILINE)
 
 
 def _exports(writer: ModuleType, tangents: bool) -> list[str]:

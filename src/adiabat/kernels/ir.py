@@ -70,6 +70,35 @@ class Symmetry:
 
 
 @dataclass(frozen=True)
+class Environment:
+    """So many radial functions, and angular ones for each of `shifts` × `sections` with a power ζ (0: not a whole number).
+
+    >>> str(Environment.of("aev;16;4;8;32;cosine"))
+    'aev;16;4;8;32;cosine'
+    """
+
+    radial: int
+    shifts: int
+    sections: int
+    zeta: int
+    smooth: bool
+
+    def __post_init__(self) -> None:
+        if min(self.radial, self.shifts, self.sections) < 0 or not 0 <= self.zeta <= MAX_ZETA:
+            raise ValueError(f"environment {self}; wanted counts, and a power within 0…{MAX_ZETA}")
+
+    @classmethod
+    def of(cls, text: str) -> Environment:
+        kind, radial, shifts, sections, zeta, fade = text.split(";")
+        if kind != "aev" or fade not in ("cosine", "smooth"):
+            raise ValueError(f"{text!r} is no environment; wanted aev;…;cosine or aev;…;smooth")
+        return cls(int(radial), int(shifts), int(sections), int(zeta), fade == "smooth")
+
+    def __str__(self) -> str:
+        return f"aev;{self.radial};{self.shifts};{self.sections};{self.zeta};{'smooth' if self.smooth else 'cosine'}"
+
+
+@dataclass(frozen=True)
 class LocalTerm:
     """A whole local term: networks on symmetry functions, or (None) a pair potential; what `local` runs in one call.
 

@@ -51,6 +51,17 @@ def polynomial_cutoff(d: Float[Tensor, "*E"], cutoff: float, p: int = 6) -> Floa
     return f * (d < cutoff)
 
 
+def smooth_cutoff(d: Float[Tensor, "*E"], cutoff: float) -> Float[Tensor, "*E"]:
+    """Fade pairs out: f(x) = exp(1 − 1/(1 − x²)) with x = d/r_c, 0 beyond; every derivative is continuous. torchani's "smooth".
+
+    >>> smooth_cutoff(torch.tensor([0.0, 2.5, 5.0]), 5.0)
+    tensor([1.0000, 0.7165, 0.0000])
+    """
+    inside = d < cutoff
+    # 10⁻³: e⁻¹⁰⁰⁰ is zero, and beyond the cutoff nothing must divide by zero
+    return torch.exp(1 - 1 / (1 - (d / cutoff).square()).clamp_min(1e-3)) * inside
+
+
 def bessel(d: Float[Tensor, "*E"], cutoff: float, n: int | Sequence[float]) -> Float[Tensor, "*E n"]:
     """Spherical Bessel functions of order zero: b_k(d) = √(2/r_c) sin(kπd/r_c)/d, k = 1…n, or the k that `n` lists.
 

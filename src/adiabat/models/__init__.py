@@ -7,18 +7,22 @@ model files know a family by its line here.
 | `morse` | `Morse` | Morse 1929 |
 | `zbl` | `ZBL` | Ziegler, Biersack, Littmark 1985 |
 | `bpnn` | `BPNN` | Behler and Parrinello 2007 |
+| `ani` | `ANI` | Smith, Isayev and Roitberg 2017 |
 | `ace` | `ACE` | Drautz 2019; Darby et al. 2023 |
 | `mace` | `MACE` | Batatia et al. 2022 |
+| `mtp` | `MTP` | Shapeev 2016 |
 | `painn` | `PaiNN` | Schütt, Unke and Gastegger 2021 |
 """
 
 from adiabat.models.ace import ACE
+from adiabat.models.ani import ANI
 from adiabat.models.bpnn import BPNN
 from adiabat.models.mace import MACE
+from adiabat.models.mtp import MTP
 from adiabat.models.painn import PaiNN
 from adiabat.models.pair import ZBL, LennardJones, Morse
 from adiabat.potential import Model
 
-MODELS: dict[str, type[Model]] = {model.name: model for model in (LennardJones, Morse, ZBL, BPNN, ACE, MACE, PaiNN)}
+MODELS: dict[str, type[Model]] = {model.name: model for model in (LennardJones, Morse, ZBL, BPNN, ANI, ACE, MTP, MACE, PaiNN)}
 
-__all__ = ["ACE", "BPNN", "MACE", "MODELS", "ZBL", "LennardJones", "Morse", "PaiNN"]
+__all__ = ["ACE", "ANI", "BPNN", "MACE", "MODELS", "MTP", "ZBL", "LennardJones", "Morse", "PaiNN"]

@@ -12,7 +12,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from torch import nn
 
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph

@@ -52,7 +52,8 @@ class LinearBasis:
 
     elements: tuple[int, ...] | None
     size: int
-    coefficients: torch.nn.Parameter  # [elements, size], or what `put` makes of that
+    coefficients: torch.nn.Parameter  # [elements or 1, size], or what `put` makes of that
+    shared: bool = False  # one set of coefficients for all elements
 
     def basis(self, at: Centers) -> Float[Tensor, "n K"]:
         raise NotImplementedError

@@ -151,30 +151,32 @@ def rows_of(model: LinearBasis, graph: Graph, cutoff: float, eV: float, shifts: 
     """The rows of one structure by kind of label, each with how many components they speak for.
 
     Energies and strain gradients are per atom, as in the loss; the strain gradient, symmetric, has six rows, off-diagonal ones
-    counted twice. Columns are elements × descriptors, then, with `shifts`, one an element for its reference energy; the last one
+    counted twice. Columns are sets of coefficients × descriptors, then, with `shifts`, one an element for its reference energy; the last one
     is the label.
     """
     near, Z, K, N = graph.within(cutoff), len(model.elements or ()), model.size, graph.n_atoms
+    blocks = blocks_of(model)
     labeled = graph.labeled
-    energy = torch.zeros(Z, K, dtype=torch.float64)
-    forces = torch.zeros(N * Z, 3, K, dtype=torch.float64)
-    strain = torch.zeros(Z, 3, 3, K, dtype=torch.float64)
+    energy = torch.zeros(blocks, K, dtype=torch.float64)
+    forces = torch.zeros(N * blocks, 3, K, dtype=torch.float64)
+    strain = torch.zeros(blocks, 3, 3, K, dtype=torch.float64)
     species = torch.zeros(N, dtype=torch.int64)
     for at in model.centers(near, EDGES_AT_ONCE):
         B, J = model.derivatives(at)
-        energy.index_add_(0, at.species, B)
+        of_center = torch.zeros_like(at.species) if model.shared else at.species
+        energy.index_add_(0, of_center, B)
         species[at.atoms] = at.species
-        block = at.species[at.i]
+        block = of_center[at.i]
         if "forces" in labeled:
-            forces.index_add_(0, (at.i + at.atoms.start) * Z + block, J)
-            forces.index_add_(0, near.j[at.edges] * Z + block, -J)
+            forces.index_add_(0, (at.i + at.atoms.start) * blocks + block, J)
+            forces.index_add_(0, near.j[at.edges] * blocks + block, -J)
         if "stress" in labeled:
-            for z in at.species.unique().tolist():
+            for z in of_center.unique().tolist():
                 mine = (block == z)[:, None] * at.r
                 strain[z] += (mine.T @ J.flatten(1)).view(3, 3, K)
 
     def row(x: Tensor, label: Tensor, shift: Tensor | None = None) -> Tensor:
-        """x [n, Z K] with its columns of shifts and of labels."""
+        """x [n, blocks K] with its columns of shifts and of labels."""
         shift = torch.zeros(len(x), Z, dtype=torch.float64) if shift is None else shift
         return torch.cat([eV * x, *([shift] if shifts else []), label.reshape(-1, 1)], 1)
 
@@ -184,7 +186,7 @@ def rows_of(model: LinearBasis, graph: Graph, cutoff: float, eV: float, shifts: 
         rows["energy"] = row(energy.view(1, -1) / N, graph.labels["energy"].value / N, counts / N), 1.0
     if "forces" in labeled:
         known = graph.labels["forces"].mask
-        by_atom = forces.view(N, Z, 3, K).transpose(1, 2)[known].reshape(-1, Z * K)
+        by_atom = forces.view(N, blocks, 3, K).transpose(1, 2)[known].reshape(-1, blocks * K)
         rows["forces"] = row(by_atom, graph.labels["forces"].value[known]), 3.0 * float(known.sum())
     if "stress" in labeled and not bool(graph.volume.isnan()[0]):
         x, y = torch.triu_indices(3, 3)
@@ -193,6 +195,11 @@ def rows_of(model: LinearBasis, graph: Graph, cutoff: float, eV: float, shifts: 
         label = (graph.volume[0] * graph.labels["stress"].value[0])[x, y] / N
         rows["stress"] = row(symmetric, label) * twice, 9.0
     return rows
+
+
+def blocks_of(model: LinearBasis) -> int:
+    """How many sets of coefficients there are."""
+    return 1 if model.shared else len(model.elements or ())
 
 
 def linear_model(problem: Problem) -> LinearBasis | None:
@@ -230,8 +237,8 @@ def solve(
     # In float64, from the tables as they will be deployed: those of single precision are rounded already.
     exact: Any = copy.deepcopy(model).double().eval()
     shifts = problem.reference.method == "least squares" and members == 1
-    Z = len(exact.elements)
-    columns = Z * exact.size + Z * shifts + 1
+    Z, coefficients = len(exact.elements), blocks_of(exact) * exact.size
+    columns = coefficients + Z * shifts + 1
     sides = {"train": [Triangles(columns) for _ in range(members)], "validation": [Triangles(columns)]}
     for side, triangles in sides.items():
         for graph in problem.train if side == "train" else problem.validation:
@@ -241,8 +248,8 @@ def solve(
                 member.add(rows, weight)
     held = sides["validation"][0] if len(problem.validation) else None
     found = [ridge_regression(member, held, loss, free=Z * shifts) for member in sides["train"]]
-    _put(problem, [solution.c[: Z * exact.size].view(Z, -1) for solution in found])
-    shift = dict(zip(exact.elements, found[0].c[Z * exact.size :].tolist()))
+    _put(problem, [solution.c[:coefficients].view(-1, exact.size) for solution in found])
+    shift = dict(zip(exact.elements, found[0].c[coefficients:].tolist()))
     _shift_references(problem, shift)
     return _told(problem, found, shift, None if folder is None else Path(folder), progress)
 

@@ -1,0 +1,93 @@
+"""Who answers for a structure: a potential, any ASE calculator, a campaign's labels. Properties ask, and do not mind whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from adiabat.potential import Potential
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Energy in eV (force-consistent), forces in eV/Å, stress in eV/Å³, positive when stretched."""
+
+    energy: float
+    forces: Float[np.ndarray, "N 3"]
+    stress: Float[np.ndarray, "3 3"]
+
+
+Ask = Callable[[Sequence["Atoms"]], list[Answer]]
+AT_ONCE = 64  # structures in one batch
+
+
+def by_potential(potential: Potential | Any) -> Ask:
+    """Answers of a potential (or a committee's mean), many structures at once, in float64.
+
+    >>> from ase.build import bulk
+    >>> from adiabat.models import LennardJones
+    >>> from adiabat.potential import Potential
+    >>> ask = by_potential(Potential(LennardJones(elements=["Ar"])))
+    >>> [answer] = ask([bulk("Ar", a=5.3)])
+    >>> answer.stress.shape
+    (3, 3)
+    """
+    from adiabat.graph import Graph
+
+    potential = _in_double(potential)
+    quick = getattr(potential, "without_spread", potential)
+
+    def ask(frames: Sequence[Atoms]) -> list[Answer]:
+        answers = []
+        for start in range(0, len(frames), AT_ONCE):
+            part = [_bare(a) for a in frames[start : start + AT_ONCE]]
+            found = quick(Graph.of(part, potential.cutoff))
+            ends = np.cumsum([len(a) for a in part])[:-1]
+            forces = np.split(found.forces.numpy(force=True), ends)
+            stresses = found.stress.numpy(force=True)
+            answers += [Answer(float(e), f, s) for e, f, s in zip(found.energy.tolist(), forces, stresses, strict=True)]
+        return answers
+
+    return ask
+
+
+def by_calculator(calculator: Any) -> Ask:
+    """Answers of an ASE calculator, one structure after the other.
+
+    >>> from ase.build import bulk
+    >>> from ase.calculators.emt import EMT
+    >>> round(by_calculator(EMT())([bulk("Cu")])[0].energy, 3)
+    -0.006
+    """
+
+    def one(atoms: Atoms) -> Answer:
+        here = _bare(atoms)
+        here.calc = calculator
+        energy = here.get_potential_energy(force_consistent="free_energy" in calculator.implemented_properties)
+        stress = here.get_stress(voigt=False, apply_constraint=False)
+        return Answer(float(energy), np.array(here.get_forces(apply_constraint=False)), np.array(stress))
+
+    return lambda frames: [one(a) for a in frames]
+
+
+def _in_double(potential: Any) -> Any:
+    """Differences of energies a strain of 10⁻³ apart need all the digits there are."""
+    import copy
+
+    import torch
+
+    return potential if potential.dtype == torch.float64 else copy.deepcopy(potential).to(torch.float64)
+
+
+def _bare(atoms: Atoms) -> Atoms:
+    copy = atoms.copy()
+    copy.calc = None
+    copy.set_constraint()
+    return copy

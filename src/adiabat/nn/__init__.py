@@ -15,6 +15,6 @@ from adiabat.nn.linear import Linear, SpeciesLinear
 from adiabat.nn.mlp import MLP
 from adiabat.nn.product import Product
 from adiabat.nn.radial import RadialTable
-from adiabat.nn.surroundings import WithLoneAtoms
+from adiabat.nn.surroundings import WithLoneAtoms, neighbor_species
 
-__all__ = ["MLP", "Derived", "Linear", "Product", "RadialTable", "SpeciesLinear", "WithLoneAtoms"]
+__all__ = ["MLP", "Derived", "Linear", "Product", "RadialTable", "SpeciesLinear", "WithLoneAtoms", "neighbor_species"]

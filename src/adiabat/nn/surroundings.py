@@ -24,6 +24,12 @@ class Topology(Protocol):
     def first(self) -> Tensor: ...
 
 
+def neighbor_species(graph: Topology, elements: Sequence[int]) -> Tensor:
+    """Which of the elements (atomic numbers, ascending) each edge's neighbor is [E]."""
+    known = torch.tensor(elements, device=graph.numbers.device)
+    return torch.searchsorted(known, graph.numbers)[graph.j]
+
+
 class WithLoneAtoms:
     """The edges of a graph with one more atom a species, which has no neighbors: rows N, N + 1, … of every feature.
 

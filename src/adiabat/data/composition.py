@@ -7,7 +7,7 @@ be undetermined: differences between such structures are unharmed, atomization e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,11 @@ def reference_energies(frames: Sequence[Atoms]) -> Reference:
     counts = np.array([[np.count_nonzero(a.numbers == z) for z in elements] for a, _ in many], dtype=float).reshape(
         -1, len(elements)
     )
-    energies = np.array([energy for _, energy in many])
+    return fitted(elements, counts, np.array([energy for _, energy in many]), alone)
+
+
+def fitted(elements: list[int], counts: np.ndarray, energies: np.ndarray, alone: Mapping[int, float]) -> Reference:
+    """As `reference_energies`, from numbers of atoms [frames, elements] and energies (eV), and the energies of isolated atoms."""
     sizes = counts.sum(axis=1)
     if set(alone) == set(elements):
         values = np.array([alone[z] for z in elements])
@@ -72,7 +76,7 @@ def reference_energies(frames: Sequence[Atoms]) -> Reference:
         a, b = counts / sizes[:, None], energies / sizes
         values, _, rank, _ = np.linalg.lstsq(a, b, rcond=1e-9)
         method, undetermined = "least squares", _undetermined(a, int(rank), elements)
-    rms = float(np.sqrt(np.mean(((energies - counts @ values) / sizes) ** 2))) if len(many) else 0.0
+    rms = float(np.sqrt(np.mean(((energies - counts @ values) / sizes) ** 2))) if len(energies) else 0.0
     return Reference(dict(zip(elements, values.tolist())), method, undetermined, rms)
 
 

@@ -17,6 +17,7 @@ from adiabat.training.distributed import world
 from adiabat.training.loop import Training
 from adiabat.training.loss import Loss
 from adiabat.training.optimizers import OPTIMIZERS, automatic
+from adiabat.training.packed import as_part, pose_packed
 from adiabat.training.problem import pose
 from adiabat.training.schedule import AVERAGES, SCHEDULES
 from adiabat.training.solve import linear_model, solve
@@ -49,14 +50,14 @@ def fit(
     folder: str | Path | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> Potential:
-    """Train `model` on `train` (frames, a file or a store) and return it as a potential.
+    """Train `model` on `train` (frames, a file, a store, or packed shards, which are read as they are needed) and return it as a potential.
 
     | argument | meaning |
     |---|---|
     | `validation` | held-out frames; without them a tenth of `train`, duplicates and trajectory neighbors kept on one side; ``[]``: none |
     | `members`, `leave_out` | a committee of that many, each without its own share of the frames; its spread is calibrated on `validation` |
     | `epochs`, `patience` | passes through the data; stop after that many checks without a better validation loss |
-    | `optimizer` | ``adamw``, ``sgd``, ``lbfgs``; ``auto``: least squares for linear families, L-BFGS for few parameters on a small set in float64, else AdamW |
+    | `optimizer` | ``adamw``, ``sgd``, ``lbfgs``; ``auto``: least squares for linear families, L-BFGS for small sets, else AdamW |
     | `schedule`, `average`, `loss` | by name or ``{name: {option: value}}``; `loss` as options of `Loss` |
     | `keep` | parameters that are returned: ``best`` by validation loss, or ``last``; ``auto``: last with L-BFGS unless `patience` is given |
     | `batch_edges` | frames of so many edges make a batch; by default a tenth of the set, 20,000 at most; halved when memory runs out |
@@ -89,15 +90,21 @@ def fit(
         "reference_energies": repr(reference_energies), "wall": wall, "seed": seed, "dtype": dtype, "check_every": check_every,
     }  # fmt: skip
     processes = world(device)
-    problem = pose(
-        model, train, validation, members=members, leave_out=leave_out, seed=seed, reference=reference_energies, wall=wall,
-        loss=wanted, dtype=DTYPES[dtype], device=processes.device(device), remember_MB=remember_MB, options=options,
-    )  # fmt: skip
+    part = as_part(train)
+    common = {
+        "members": members, "leave_out": leave_out, "seed": seed, "reference": reference_energies, "wall": wall, "loss": wanted,
+        "dtype": DTYPES[dtype], "device": processes.device(device), "options": options,
+    }  # fmt: skip
+    if part is None:
+        problem = pose(model, train, validation, remember_MB=remember_MB, **common)
+    else:
+        problem = pose_packed(model, part, validation, **common)
     if keep not in ("auto", "best", "last"):
         raise ValueError(f"fit.keep: {keep!r} came; wanted 'auto', 'best' (by validation loss) or 'last'")
     if optimizer == "auto" and linear_model(problem) is not None:
         return solve(problem, wanted, folder=folder, progress=progress)
-    chosen = automatic(problem.n_parameters, problem.n_components, DTYPES[dtype]) if optimizer == "auto" else optimizer
+    chosen = "adamw" if optimizer == "auto" and part is not None else optimizer
+    chosen = automatic(problem.n_parameters, problem.n_components, DTYPES[dtype]) if chosen == "auto" else chosen
     run = Training(
         problem, wanted, _made(chosen, OPTIMIZERS, "optimizer"), _made(schedule, SCHEDULES, "schedule"), _made(average, AVERAGES, "average"),
         epochs=epochs, patience=patience, keep=keep, batch_edges=batch_edges, check_every=check_every, seed=seed,

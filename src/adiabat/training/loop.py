@@ -16,7 +16,7 @@ from torch import nn
 from adiabat.graph import Graph
 from adiabat.potential import Potential
 from adiabat.training import checkpoint
-from adiabat.training.batches import Source, cut
+from adiabat.training.batches import InMemory, Source, cut
 from adiabat.training.distributed import ALONE, World
 from adiabat.training.loss import Loss, Sum, readable, squared_errors
 from adiabat.training.optimizers import OPTIMIZERS
@@ -131,6 +131,11 @@ class Training:
     def batches(self) -> Iterable[Graph | None]:
         """The training frames in batches by edge budget; in a new order each epoch, unless the optimizer takes all at once."""
         if self.stepper.full_batch:
+            if not isinstance(self.problem.train, InMemory):
+                raise ValueError(
+                    f"{self.optimizer} takes all frames at once, which packed shards are too many for; "
+                    "choose adamw, or give the frames as a store or a file"
+                )
             if self._whole is None:
                 self._whole = list(cut(self.problem.train, self.batch_edges, self.world))
             return self._whole

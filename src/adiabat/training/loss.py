@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -32,6 +33,13 @@ class Loss:
                 raise ValueError(f"loss.{name}: {getattr(self, name)} came; wanted a weight ≥ 0")
         if not self.energy + self.forces + self.stress > 0:
             raise ValueError("loss: every weight is 0; nothing would be learned")
+
+    def weight_of(self, info: Mapping[str, Any]) -> float:
+        """How much a frame counts that says this of itself."""
+        weight = float(info.get("weight", 1.0)) * self.kinds.get(str(info.get("config_type", "")), 1.0)
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"weight {weight} came; wanted a number ≥ 0 in info['weight'] and in loss.kinds")
+        return weight
 
     @property
     def weights(self) -> dict[str, float]:

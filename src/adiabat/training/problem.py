@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def pose(
         parts = (frames, []) if sides is None else tuple([frames[k] for k in side] for side in (sides.train, sides.validation))
     _refuse_unlabeled(parts[0], loss)
     _refuse_unjudged(parts[1], loss)
-    level = _levels([*parts[0], *parts[1]])
+    level = one_level(said_level(a.info) for part in parts for a in part)
     lone = [a for a in frames if is_isolated(a)]
     training, held = ([a for a in part if not is_isolated(a) and _weight(a, loss) > 0] for part in parts)
     if not training:
@@ -103,6 +103,25 @@ def pose(
     elements = sorted({int(z) for a in (*training, *held, *lone) for z in a.numbers})
 
     found = _reference(reference, [*training, *lone], elements)
+    model = for_elements(model, elements)
+    given = given_terms(found, elements, wall)
+    cutoff, baseline = max(model.cutoff, *(term.cutoff for term in given)), Potential(*given)
+    graphs, held_graphs = ([graph_of(a, cutoff, loss, baseline) for a in part] for part in (training, held))
+    learned = learners(model, graphs, members, seed, dtype).to(device)
+    graphs, held_graphs = _remembered(learned, graphs, remember_MB), _remembered(learned, held_graphs, remember_MB)
+    if members > 1 and leave_out > 0:
+        graphs = _folds(graphs, groups(training), members, leave_out, seed)
+    data_hash = _data_hash(training, held)
+    return Problem(
+        type(model).__name__, learned, given,
+        InMemory([g.to(device=device) for g in graphs]), InMemory([g.to(device=device) for g in held_graphs]), components(graphs),
+        found, fingerprint(data_hash, model, options),
+        metadata(found, level, n_train=len(graphs), n_validation=len(held_graphs), members=members, seed=seed, data_hash=data_hash),
+    )  # fmt: skip
+
+
+def for_elements(model: Model, elements: Sequence[int]) -> Model:
+    """The model for the elements of the data, all of which it must know."""
     with torch.random.fork_rng(devices=[]):  # weights drawn here are drawn again for each member
         model = model.for_elements([symbol(z) for z in elements])
     known = model.elements or elements
@@ -112,33 +131,33 @@ def pose(
             f"the data contain {' '.join(map(symbol, missing))}, the model is for {' '.join(map(symbol, known))}; "
             "leave its elements out to take them from the data"
         )
-    given: list[Model] = [ReferenceEnergies({symbol(z): e for z, e in found.energies.items()})]
-    if wall:
-        given.append(ZBL(elements=[symbol(z) for z in elements]))
+    return model
 
-    cutoff = max(model.cutoff, *(term.cutoff for term in given))
-    baseline = Potential(*given)
-    graphs, held_graphs = ([_without(baseline, _graph(a, cutoff, loss)) for a in part] for part in (training, held))
-    scale = _scale(graphs)
-    learned = _learners(model, scale, graphs, members, seed, dtype).to(device)
-    graphs, held_graphs = _remembered(learned, graphs, remember_MB), _remembered(learned, held_graphs, remember_MB)
-    if members > 1 and leave_out > 0:
-        graphs = _folds(graphs, groups(training), members, leave_out, seed)
-    data_hash = _data_hash(training, held)
+
+def given_terms(reference: Reference, elements: Sequence[int], wall: bool) -> list[Model]:
+    """What has nothing to learn."""
+    counted = ReferenceEnergies({symbol(z): e for z, e in reference.energies.items()})
+    return [counted, ZBL(elements=[symbol(z) for z in elements])] if wall else [counted]
+
+
+def components(graphs: Iterable[Graph]) -> int:
+    """How many labeled numbers there are."""
+    return sum(int(label.mask.sum()) * label.value[0].numel() for graph in graphs for label in graph.labels.values())
+
+
+def fingerprint(data_hash: str, model: Model, options: Mapping[str, Any]) -> str:
+    """A name for a training, by which its checkpoint is known."""
     asked = json.dumps([data_hash, describe(model), options], sort_keys=True, default=repr)
-    fingerprint = hashlib.sha256(asked.encode()).hexdigest()
-    return Problem(
-        type(model).__name__, learned, given,
-        InMemory([g.to(device=device) for g in graphs]), InMemory([g.to(device=device) for g in held_graphs]),
-        sum(int(label.mask.sum()) * label.value[0].numel() for graph in graphs for label in graph.labels.values()), found, fingerprint,
-        {
-            "training": {
-                "n_train": len(graphs), "n_validation": len(held_graphs), "members": members, "seed": seed, "data_hash": data_hash,
-            },
-            "reference_energies": {"method": found.method, "undetermined": [symbol(z) for z in found.undetermined]},
-            "level_of_theory": level,
-        },
-    )  # fmt: skip
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def metadata(reference: Reference, level: str | None, **training: Any) -> dict[str, Any]:
+    """What a model file tells of the data it learned from."""
+    return {
+        "training": training,
+        "reference_energies": {"method": reference.method, "undetermined": [symbol(z) for z in reference.undetermined]},
+        "level_of_theory": level,
+    }
 
 
 def _refuse_unlabeled(frames: Sequence[Atoms], loss: Loss) -> None:
@@ -166,6 +185,14 @@ def _refuse_unjudged(held: Sequence[Atoms], loss: Loss) -> None:
 
 
 def _reference(wanted: str | Mapping[str, float], frames: Sequence[Atoms], elements: Sequence[int]) -> Reference:
+    counted = given_reference(wanted, elements, any("energy" in labels(a) for a in frames))
+    if counted is not None:
+        return counted
+    return reference_energies(frames if wanted == "auto" else [a for a in frames if not is_isolated(a)])
+
+
+def given_reference(wanted: str | Mapping[str, float], elements: Sequence[int], labeled: bool) -> Reference | None:
+    """Reference energies that need no look at the frames; None where ``auto`` or ``fit`` asks for one."""
     if not isinstance(wanted, str):
         given = {atomic_numbers([s])[0]: float(e) for s, e in wanted.items()}
         missing = [symbol(z) for z in elements if z not in given]
@@ -174,27 +201,26 @@ def _reference(wanted: str | Mapping[str, float], frames: Sequence[Atoms], eleme
                 f"reference_energies: none for {' '.join(missing)}, which the data contain; give one in eV for each element"
             )
         return Reference(given, "as given", (), 0.0)
-    if wanted in ("auto", "fit") and not any("energy" in labels(a) for a in frames):  # forces alone: energies have no zero
-        return Reference(dict.fromkeys(elements, 0.0), "no energies", tuple(elements), 0.0)
-    if wanted == "auto":
-        return reference_energies(frames)
-    if wanted == "fit":
-        return reference_energies([a for a in frames if not is_isolated(a)])
+    if wanted in ("auto", "fit"):
+        # forces alone: energies have no zero
+        return None if labeled else Reference(dict.fromkeys(elements, 0.0), "no energies", tuple(elements), 0.0)
     raise ValueError(
         f"reference_energies: {wanted!r} came; wanted 'auto' (isolated atoms where present, else a fit), 'fit', "
         "or a mapping such as {H: -13.6}"
     )
 
 
-def _graph(atoms: Atoms, cutoff: float, loss: Loss) -> Graph:
-    return Graph.of(atoms, cutoff).replace(weight=torch.tensor([_weight(atoms, loss)], dtype=torch.float64))
+def graph_of(atoms: Atoms, cutoff: float, loss: Loss, baseline: Potential) -> Graph:
+    """A frame's graph with its weight; its labels less the share of the baseline."""
+    weight = torch.tensor([_weight(atoms, loss)], dtype=torch.float64)
+    return _without(baseline, Graph.of(atoms, cutoff).replace(weight=weight))
 
 
 def _weight(atoms: Atoms, loss: Loss) -> float:
-    weight = float(atoms.info.get("weight", 1.0)) * loss.kinds.get(str(atoms.info.get("config_type", "")), 1.0)
-    if not 0 <= weight < np.inf:
-        raise ValueError(f"{name_of(atoms)}: weight {weight} came; wanted a number ≥ 0 in info['weight'] and in loss.kinds")
-    return weight
+    try:
+        return loss.weight_of(atoms.info)
+    except ValueError as error:
+        raise ValueError(f"{name_of(atoms)}: {error}") from None
 
 
 def _without(baseline: Potential, graph: Graph) -> Graph:
@@ -213,8 +239,9 @@ def _scale(graphs: Sequence[Graph]) -> float:
     return max(float(energies.std()) if len(energies) > 1 else 1.0, 1e-3)
 
 
-def _learners(model: Model, scale: float, graphs: Sequence[Graph], members: int, seed: int, dtype: torch.dtype) -> Potential:
-    made = []
+def learners(model: Model, graphs: Sequence[Graph], members: int, seed: int, dtype: torch.dtype) -> Potential:
+    """What is trained: members with weights of their own, their size and what else depends on the data taken from these graphs."""
+    made, scale = [], _scale(graphs)
     for m in range(members):
         # Each member draws its own weights; the global generator is put back, so that nobody else's numbers change.
         with torch.random.fork_rng(devices=[]):
@@ -257,12 +284,15 @@ def _folds(graphs: Sequence[Graph], together: Sequence[int], members: int, leave
     return folded
 
 
-def _levels(frames: Sequence[Atoms]) -> str | None:
-    levels = {
-        json.dumps(a.info["adiabat"]["level_of_theory"])
-        for a in frames
-        if isinstance(a.info.get("adiabat"), Mapping) and "level_of_theory" in a.info["adiabat"]
-    }
+def said_level(info: Mapping[str, Any]) -> str | None:
+    """The level of theory that a frame states, as JSON."""
+    record = info.get("adiabat")
+    return json.dumps(record["level_of_theory"]) if isinstance(record, Mapping) and "level_of_theory" in record else None
+
+
+def one_level(said: Iterable[str | None]) -> str | None:
+    """The level of theory of all frames that state one; two are refused."""
+    levels = {level for level in said if level is not None}
     if len(levels) > 1:
         raise ValueError(f"the frames mix {len(levels)} levels of theory: {', '.join(sorted(levels))}; train on one of them")
     return json.loads(levels.pop()) if levels else None

@@ -32,7 +32,7 @@ from adiabat.training.spread import scales
 from adiabat.typing import Float, Tensor
 from adiabat.uncertainty import Committee
 
-EDGES_AT_ONCE = 1000  # slopes of so many edges are held together: 8 · 3 · 1000 bytes a descriptor
+EDGES_AT_ONCE = 500  # of which descriptors are worked out together
 RIDGES = np.logspace(-20, 0, 41)  # of the largest squared singular value of the scaled columns
 KINDS = ("energy", "forces", "stress")
 
@@ -162,18 +162,22 @@ def rows_of(model: LinearBasis, graph: Graph, cutoff: float, eV: float, shifts: 
     strain = torch.zeros(blocks, 3, 3, K, dtype=torch.float64)
     species = torch.zeros(N, dtype=torch.int64)
     for at in model.centers(near, EDGES_AT_ONCE):
-        B, J = model.derivatives(at)
+        B, pieces = model.derivatives(at)
         of_center = torch.zeros_like(at.species) if model.shared else at.species
         energy.index_add_(0, of_center, B)
         species[at.atoms] = at.species
-        block = of_center[at.i]
-        if "forces" in labeled:
-            forces.index_add_(0, (at.i + at.atoms.start) * blocks + block, J)
-            forces.index_add_(0, near.j[at.edges] * blocks + block, -J)
-        if "stress" in labeled:
-            for z in of_center.unique().tolist():
-                mine = (block == z)[:, None] * at.r
-                strain[z] += (mine.T @ J.flatten(1)).view(3, 3, K)
+        ends = near.j[at.edges] * blocks + of_center[at.i]
+        for edges, J in pieces:
+            forces.index_add_(0, ends[edges], J, alpha=-1)
+            i = at.i[edges]
+            for k in torch.unique_consecutive(i).tolist():
+                mine = i == k if int(i[0]) != int(i[-1]) else slice(None)
+                # One product sums the pushes on the center and the strain gradient r ⊗ g.
+                one_r = torch.cat([at.r.new_ones(len(at.r[edges][mine]), 1), at.r[edges][mine]], 1)
+                summed = (one_r.T @ J[mine].flatten(1)).view(4, 3, K)
+                block = int(of_center[k])
+                forces[(k + at.atoms.start) * blocks + block] += summed[0]
+                strain[block] += summed[1:]
 
     def row(x: Tensor, label: Tensor, shift: Tensor | None = None) -> Tensor:
         """x [n, blocks K] with its columns of shifts and of labels."""

@@ -1,0 +1,186 @@
+"""A training problem from packed shards: nothing of the set is held but a few numbers a frame.
+
+One pass over the arrays counts elements and energies, for the reference energies; sizes are taken from a sample, which is the first
+frames, since a pack is in random order. Then every epoch reads the blocks in a new order and makes each graph when its batch is due.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from adiabat.data.composition import Reference, fitted, is_isolated
+from adiabat.data.parts import Part, divided, info, places, whole
+from adiabat.data.shards import BITS, Shards
+from adiabat.data.structure import Atoms
+from adiabat.graph import Graph, weight_of
+from adiabat.potential import Model, Potential
+from adiabat.training.batches import InMemory, Source
+from adiabat.training.loss import Loss
+from adiabat.training.problem import (
+    Problem,
+    components,
+    fingerprint,
+    for_elements,
+    frames_of,
+    given_reference,
+    given_terms,
+    graph_of,
+    learners,
+    metadata,
+    one_level,
+    said_level,
+)
+
+SAMPLE = 512  # frames that the model's size and its scales are taken from
+
+
+def as_part(source: Any) -> Part | None:
+    """The part of a packed set that a source is; None where it is something else."""
+    if isinstance(source, str | Path) and (Path(source) / "index.json").is_file():
+        source = Shards(source)
+    return whole(source) if isinstance(source, Shards) else source if isinstance(source, Part) else None
+
+
+class Packed:
+    """Graphs of a part of a packed set, each made when it is asked for."""
+
+    def __init__(self, part: Part, folds: Folds, cutoff: float, loss: Loss, baseline: Potential, device: str) -> None:
+        self.part, self.folds, self.cutoff, self.loss, self.baseline, self.device = part, folds, cutoff, loss, baseline, device
+        sample = [graph.n_edges for graph in itertools.islice(self, 64)]
+        self.n_edges = int(np.mean(sample) * len(part)) if sample else 0
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def __iter__(self) -> Iterator[Graph]:
+        return (self._graph(row, atoms) for row, atoms in self.part.frames())
+
+    def shuffled(self, rng: np.random.Generator) -> Iterator[Graph]:
+        return (self._graph(row, atoms) for row, atoms in self.part.frames(rng))
+
+    def _graph(self, row: int, atoms: Atoms) -> Graph:
+        return self.folds(row, graph_of(atoms, self.cutoff, self.loss, self.baseline)).to(device=self.device)
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Weights by member: each leaves out groups of its own, as the members of a set in memory do."""
+
+    place: np.ndarray | None = None  # by row, where its group stands on a line of length 1
+    members: int = 1
+    leave_out: float = 0.0
+
+    def __call__(self, row: int, graph: Graph) -> Graph:
+        if self.place is None:
+            return graph
+        behind = (self.place[row] - np.arange(self.members) / self.members) % 1.0
+        seen = torch.tensor(behind >= min(self.leave_out, 1 / self.members), dtype=torch.float64)
+        return graph.replace(weight=weight_of(graph)[:, None] * seen)
+
+
+def pose_packed(
+    model: Model,
+    train: Part,
+    validation: Any,
+    *,
+    members: int,
+    leave_out: float,
+    seed: int,
+    reference: str | Mapping[str, float],
+    wall: bool,
+    loss: Loss,
+    dtype: torch.dtype,
+    device: str,
+    options: Mapping[str, Any],
+) -> Problem:
+    """Make the training problem; see `fit` for the meaning of the arguments."""
+    if validation is None:
+        train, held, _ = divided(train, (0.9, 0.1, 0.0), seed)
+    else:
+        held = as_part(validation)
+    seen = survey(train, loss)
+    found = seen.reference(reference)
+    train = train.without(seen.idle)
+    model = for_elements(model, seen.elements)
+    given = given_terms(found, seen.elements, wall)
+    cutoff, baseline = max(model.cutoff, *(term.cutoff for term in given)), Potential(*given)
+    sample = [graph_of(atoms, cutoff, loss, baseline) for _, atoms in itertools.islice(train.frames(), SAMPLE)]
+    learned = learners(model, sample, members, seed, dtype).to(device)
+    folds = Folds()
+    if members > 1 and leave_out > 0:
+        place = np.zeros(len(train.chosen))
+        place[train.chosen] = places(train.group[train.chosen], seed)
+        folds = Folds(place, members, leave_out)
+    judged: Source
+    if held is None:
+        judged = InMemory([graph_of(a, cutoff, loss, baseline).to(device=device) for a in frames_of(validation)])
+    else:
+        judged = Packed(held.without(survey(held, loss).idle) if len(held) else held, Folds(), cutoff, loss, baseline, device)
+    source = Packed(train, folds, cutoff, loss, baseline, device)
+    sides = [str(validation)] if held is None else [held.shards.data_hash, len(held)]
+    return Problem(
+        type(model).__name__, learned, given, source, judged, int(components(sample) / len(sample) * len(train)), found,
+        fingerprint(train.shards.data_hash, model, {**options, "sides": [len(train), *sides]}),
+        metadata(
+            found, seen.level, n_train=len(train), n_validation=len(judged), members=members, seed=seed, data_hash=train.shards.data_hash
+        ),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over a part finds."""
+
+    elements: list[int]
+    counts: np.ndarray  # of atoms, [frames with an energy, elements]
+    energies: np.ndarray  # eV
+    alone: dict[int, float]  # energies of isolated atoms
+    idle: np.ndarray  # bool, by row: isolated atoms, and frames of weight 0
+    level: str | None
+
+    def reference(self, wanted: str | Mapping[str, float]) -> Reference:
+        """Reference energies, as `fit` has them."""
+        counted = given_reference(wanted, self.elements, bool(len(self.energies) or self.alone))
+        return counted or fitted(self.elements, self.counts, self.energies, self.alone if wanted == "auto" else {})
+
+
+def survey(part: Part, loss: Loss) -> Survey:
+    """Look at every frame of a part once: elements, energies, levels of theory, weights."""
+    tables: list[tuple[np.ndarray, np.ndarray]] = []
+    elements: set[int] = set()
+    alone: dict[int, float] = {}
+    levels: set[str] = set()
+    idle, has = np.zeros(len(part.chosen), dtype=bool), 0
+    for block in part.shards.blocks():
+        mine = [k for k in range(len(block)) if part.chosen[block.row[k]]]
+        by_frame = np.zeros((len(block), 119), dtype=np.int32)
+        np.add.at(by_frame, (np.repeat(np.arange(len(block)), np.diff(block.first)), block.numbers), 1)
+        table = []
+        for k in mine:
+            about = info(block, k)
+            levels |= {level for level in [said_level(about)] if level is not None}
+            labeled = bool(block.has[k] & BITS["energy"])
+            if block.first[k + 1] - block.first[k] == 1 and is_isolated(block.frame(k)):
+                idle[block.row[k]] = True
+                z = int(block.numbers[block.first[k]])
+                if labeled:
+                    alone[z] = min(float(block.energy[k]), alone.get(z, np.inf))  # of several spin states the lowest
+            else:
+                idle[block.row[k]] = not loss.weight_of(about) > 0
+                has |= 0 if idle[block.row[k]] else int(block.has[k])
+                table += [k] if labeled else []
+        elements |= set(np.flatnonzero(by_frame[mine].any(0)).tolist())
+        tables.append((by_frame[table].astype(np.int16), block.energy[table]))
+    for name in ("energy", "forces"):
+        if loss.weights[name] and not has & BITS[name]:
+            raise ValueError(f"the loss weighs {name}, and none of {len(part)} packed frames has one; set loss.{name} to 0")
+    ordered = sorted(elements)
+    counts = np.concatenate([table[:, ordered] for table, _ in tables]).astype(float)
+    return Survey(ordered, counts, np.concatenate([e for _, e in tables]), alone, idle, one_level(levels))

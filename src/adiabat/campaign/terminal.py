@@ -40,9 +40,11 @@ CODES = {
     "ConfigError": USAGE, "RunFolderError": USAGE, "ModelFileError": USAGE, "ForeignCheckpoint": USAGE,
     "ForeignModelError": USAGE, "LedgerInUse": USAGE,
     "FileNotFoundError": USAGE, "FileExistsError": USAGE, "IsADirectoryError": USAGE, "NotADirectoryError": USAGE, "PermissionError": USAGE,
-    "GateFaults": FINDING, "GateRefusal": FINDING, "DynamicsError": FINDING, "MDStopped": FINDING, "LabelError": FAILED, "RunPaused": FAILED,
+    "GateFaults": FINDING, "GateRefusal": FINDING, "NoLAMMPS": FAILED, "NotCompiled": FAILED,
+    "DynamicsError": FINDING, "MDStopped": FINDING, "LabelError": FAILED, "RunPaused": FAILED,
 }  # fmt: skip
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+PACKAGE = Path(__file__).parent.parent
 QUIET_S = 5.0  # between lines of progress where no terminal listens
 
 
@@ -157,7 +159,7 @@ def tell(error: BaseException) -> int:
         return code
     told = str(error)
     if isinstance(error, OSError) and error.errno in FULL:
-        where = error.filename or "the disk"
+        where = error.filename or _written(error)
         why = (error.strerror or "no space left").lower()
         told = f"{where}: {why}; what was written before is kept: free some space, and run the same command again"
     elif isinstance(error, OSError) and error.errno is not None:
@@ -251,10 +253,20 @@ def table(title: str, head: list[str], rows: list[list[Any]]) -> None:
     console.print(drawn)
 
 
+def _written(error: BaseException) -> str:
+    """Which file could not be written, where the error of a write does not say: the nearest path in the calls of this package."""
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if Path(frame.f_code.co_filename).is_relative_to(PACKAGE):
+            paths = [value for value in frame.f_locals.values() if isinstance(value, Path)]
+            if paths:
+                return str(paths[-1])
+    return "the disk"
+
+
 def _ours(error: BaseException) -> bool:
     """Whether the error was raised by a line of this package, which then says what to do."""
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and Path(frames[-1].filename).is_relative_to(Path(__file__).parent.parent)
+    return bool(frames) and Path(frames[-1].filename).is_relative_to(PACKAGE)
 
 
 def _kept(error: BaseException) -> str:

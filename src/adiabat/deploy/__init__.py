@@ -3,6 +3,7 @@
 | file | what |
 |---|---|
 | `load` | model files back to potentials |
+| `export`, `lammps` | potentials for other programs |
 | `importers` | the peers' model files to potentials |
 """
 

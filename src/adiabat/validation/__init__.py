@@ -4,6 +4,7 @@
 |---|---|
 | `errors` | errors against labeled frames, over all and by kind of configuration; the pairs for parity plots |
 | `gate` | laws every potential must obey, tried on this one |
+| `parity` | what was exported against what it was made from |
 """
 
 from adiabat.validation.errors import Errors, errors

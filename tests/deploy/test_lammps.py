@@ -1,0 +1,248 @@
+"""Real LAMMPS with our pair style: what the ASE calculator says, it says; and what it cannot do, it refuses in words."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms, units
+from ase.build import bulk
+from ase.md.verlet import VelocityVerlet
+
+from adiabat.deploy import lammps
+from adiabat.deploy.export import export
+from adiabat.deploy.lammps.run import run, setup, single_point, style
+from adiabat.models import ZBL, Morse
+from adiabat.potential import Potential, ReferenceEnergies, Scaled
+from adiabat.uncertainty import Committee
+from adiabat.validation.parity import parity
+from laws.potentials import cluster, crystal, family, several
+
+pytest.importorskip("lammps", reason="LAMMPS is not installed: pip install 'adiabat[md]'")
+pytestmark = pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "c++"))), reason="no C++ compiler")
+
+E0 = {"H": -13.6, "O": -432.1}
+SYMBOLS = ["Cu", "Ag"]
+
+
+def alloy() -> Potential:
+    """Soft Morse bonds between copper and silver, with a wall."""
+    return Potential(
+        ReferenceEnergies({"Cu": -3.5, "Ag": -2.9}), ZBL(elements=SYMBOLS), Morse(0.34, 1.36, 2.8, cutoff=5.0, elements=SYMBOLS)
+    )
+
+
+def solid() -> Atoms:
+    atoms = bulk("Cu", a=3.8, cubic=True) * (2, 2, 2)
+    atoms.numbers[::3] = 47
+    atoms.rattle(0.05, seed=3)
+    return atoms
+
+
+def warm(atoms: Atoms, temperature_K: float) -> None:
+    width = np.sqrt(atoms.get_masses() * units.kB * temperature_K)[:, None]
+    atoms.set_momenta(width * np.random.default_rng(1).normal(size=(len(atoms), 3)))
+
+
+POTENTIALS = {
+    "several": several,
+    "committee": lambda: Committee.of([several(k) for k in (1, 2, 3)]),
+    "mace": lambda: Potential(ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Scaled(family("mace"), eV=0.3)),
+}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("lammps") / "alloy"
+    export(alloy(), "lammps", folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", POTENTIALS)
+def test_energy_forces_and_pressure_are_those_of_ase(name, tmp_path):
+    potential = POTENTIALS[name]()
+    export(potential, "lammps", tmp_path / "out")
+    # A molecule; a skewed cell in which atoms see their own images; a cell turned to no axis.
+    turned = crystal()
+    turned.rotate(40, (1, 2, 3), rotate_cell=True)
+    found = parity(potential, tmp_path / "out", [cluster(), crystal(), turned])
+    assert found.passed, found.failures
+    assert found.checks["parity_forces"].value < 1e-8  # meV/Å: rounding alone
+
+
+def test_a_primitive_cell_sees_its_images(exported):
+    atoms = bulk("Cu", a=3.7)
+    said = single_point(exported, atoms)
+    atoms.calc = alloy().calculator()
+    assert said.energy == pytest.approx(atoms.get_potential_energy(), rel=1e-12)
+    assert said.stress == pytest.approx(atoms.get_stress(voigt=False), rel=2e-7, abs=1e-9)  # LAMMPS' pressure unit has 7 digits
+
+
+def in_lammps(folder: Path, atoms: Atoms, here: Path, commands: str, **options) -> str:
+    velocities = atoms.get_velocities() * units.fs * 1000  # Å/ps
+    given = "".join(f"set atom {k + 1} vx {x:.17g} vy {y:.17g} vz {z:.17g}\n" for k, (x, y, z) in enumerate(velocities))
+    return run(setup(atoms, here) + style(folder, atoms) + given + commands, here, **options)
+
+
+def table(log: str) -> np.ndarray:
+    """The rows of the last thermo table."""
+    lines = log.splitlines()
+    head = max(k for k, line in enumerate(lines) if line.split()[:1] == ["Step"])
+    end = next(k for k in range(head, len(lines)) if lines[k].startswith("Loop time"))
+    return np.array([line.split() for line in lines[head + 1 : end]], float)
+
+
+def test_newton_s_equations_go_the_same_way_as_in_ase(exported, tmp_path):
+    atoms = solid()
+    warm(atoms, 600)
+    log = in_lammps(
+        exported, atoms, tmp_path,
+        "timestep 0.002\nthermo_style custom step pe etotal press temp\nthermo_modify format float %20.14g\nthermo 10\n"
+        "neighbor 0.4 bin\nneigh_modify every 1 delay 0 check yes\nfix 1 all nve\nrun 200\n"
+        "write_dump all custom last id xu yu zu modify sort id format float %20.14g\n",
+    )  # fmt: skip
+    rows = table(log)
+    # 32 atoms at 300 K after equipartition: the wiggle of 2 fs steps is far below a meV an atom, and there is no slope.
+    assert np.abs(np.diff(rows[:, 2][[0, -1]])).max() / len(atoms) < 2e-4
+    ours = solid()
+    ours.set_velocities(atoms.get_velocities())
+    ours.calc = alloy().calculator()
+    VelocityVerlet(ours, timestep=2 * units.fs).run(200)
+    last = np.loadtxt(tmp_path / "last", skiprows=9)[:, 1:]
+    # Rounding of 1e-15, and of the constants that turn eV/Å/amu into accelerations (seven digits in LAMMPS), grows with time.
+    assert np.abs(last - ours.positions).max() < 1e-4
+    assert rows[-1, 1] == pytest.approx(ours.get_potential_energy(), abs=1e-4)
+
+
+def test_a_barostat_meets_the_pressure_it_is_told(exported, tmp_path):
+    atoms = solid()
+    warm(atoms, 300)
+    log = in_lammps(
+        exported, atoms, tmp_path,
+        "timestep 0.002\nthermo_style custom step econserve vol pe press lx ly lz\nthermo_modify format float %20.14g\nthermo 20\n"
+        "fix 1 all npt temp 300 300 0.1 aniso 0 0 0.5\nrun 600\n"
+        "write_dump all custom last id type xu yu zu modify sort id format float %20.14g\n",
+    )  # fmt: skip
+    rows = table(log)
+    # What the barostat conserves holds only if virial and forces belong to one energy: the work on the cell is counted with the one,
+    # the motion of the atoms with the other. The cell has changed by percents on the way.
+    assert np.ptp(rows[:, 2]) / rows[0, 2] > 0.01
+    assert np.ptp(rows[:, 1]) / len(atoms) < 2e-3
+    last = solid()
+    last.set_cell(rows[-1, 5:8], scale_atoms=False)
+    last.positions = np.loadtxt(tmp_path / "last", skiprows=9)[:, 2:]
+    last.calc = alloy().calculator()
+    assert rows[-1, 3] == pytest.approx(last.get_potential_energy(), abs=1e-6)
+
+
+def test_several_ranks_are_refused(exported, tmp_path):
+    with pytest.raises(lammps.NoLAMMPS, match="runs on one MPI rank, 2 came"):
+        in_lammps(exported, solid(), tmp_path, "run 0\n", ranks=2)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (("units metal", "units real"), "needs 'units metal', not 'real'"),
+        (("atom_modify map yes\n", ""), "needs 'atom_modify map yes'"),
+        (("Cu Ag", "Cu Xe"), "has not seen Xe; it knows Cu Ag"),
+        (("Cu Ag", "Cu Copper"), "'Copper' for atom type 2 is no element"),
+        (("Cu Ag", "Cu"), "an element for each of 2 atom types"),
+        (("pair_style adiabat", "pair_style adiabat fast"), "takes no argument, 'fast' came"),
+        (("run 0", "compute s all stress/atom NULL\ndump 1 all custom 1 d c_s[1]\nrun 0"), "no stress of single atoms"),
+    ],
+)
+def test_wrong_usage_is_told(exported, tmp_path, change, message):
+    atoms = solid()
+    text = setup(atoms, tmp_path) + style(exported, atoms) + "run 0\n"
+    assert change[0] in text
+    with pytest.raises(lammps.NoLAMMPS, match=message.replace("(", r"\(")):
+        run(text.replace(*change), tmp_path)
+
+
+def test_a_damaged_folder_is_refused(exported, tmp_path):
+    for name in ("potential.bin", next(p.name for p in exported.glob("*.so") if p.name != "adiabatplugin.so")):
+        folder = tmp_path / name
+        shutil.copytree(exported, folder)
+        content = bytearray((folder / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (folder / name).write_bytes(content)
+        with pytest.raises(lammps.NoLAMMPS, match=r"damaged|not the library that was exported"):
+            single_point(folder, solid())
+    newer = tmp_path / "newer"
+    shutil.copytree(exported, newer)
+    content = bytearray((newer / "potential.bin").read_bytes())
+    content[8] = 9
+    (newer / "potential.bin").write_bytes(content)
+    with pytest.raises(lammps.NoLAMMPS, match="format version 9, this plugin reads 1"):
+        single_point(newer, solid())
+
+
+def test_parity_finds_a_folder_of_another_potential(exported):
+    other = Potential(*alloy().terms[:2], Morse(0.35, 1.36, 2.8, cutoff=5.0, elements=SYMBOLS))
+    found = parity(other, exported, [solid()])
+    assert {check.name for check in found.failures} == {"parity_energy", "parity_forces", "parity_stress"}
+
+
+def test_what_is_not_compiled_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADIABAT_KERNELS", "reference")
+    with pytest.raises(lammps.NotCompiled, match="from Python"):
+        export(alloy(), "lammps", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ValueError, match="any element"):
+        export(Potential(Morse()), "lammps", tmp_path / "out")
+
+
+def test_an_export_is_replaced_only_when_asked(exported, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(FileExistsError, match="is not empty"):
+        export(alloy(), "lammps", tmp_path / "mine", overwrite=True)
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        export(alloy(), "lammps", exported)
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+EXTERNAL = """
+import sys
+import numpy as np
+from pathlib import Path
+from deploy.test_lammps import alloy, solid
+from adiabat.deploy.lammps import external, program
+from adiabat.deploy.lammps.run import setup
+
+here, atoms = Path(sys.argv[1]), solid()
+lmp = program.python()
+lmp.commands_string(setup(atoms, here))
+external.attach(lmp, alloy(), ["Cu", "Ag"])
+lmp.commands_string("velocity all create 600 4928 loop all\\ntimestep 0.002\\nfix 1 all npt temp 300 300 0.1 aniso 0 0 0.5\\nrun 60")
+print(lmp.get_thermo("pe"), lmp.get_thermo("press"), lmp.get_thermo("econserve"))
+lmp.command(f"write_dump all custom {here}/last id type x y z modify sort id format float %20.14g")
+lmp.command("fix_modify adiabat energy yes")
+lx, ly, lz = np.subtract(*lmp.extract_box()[1::-1])
+print(lx, ly, lz, lmp.get_thermo("ke"))
+"""
+
+
+def test_fix_external_from_python_needs_no_compiler(exported, tmp_path):
+    """The same dynamics by the callback as by the plugin: atoms wrap, cells change, edges are kept and found anew."""
+    done = subprocess.run(
+        [sys.executable, "-c", EXTERNAL, str(tmp_path)], capture_output=True, text=True, timeout=300, check=False,
+        env={"PYTHONPATH": ":".join(filter(None, sys.path)), "ADIABAT_KERNELS": "reference", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    pe, pressure, conserved = map(float, done.stdout.split()[:3])
+    commands = (
+        "velocity all create 600 4928 loop all\ntimestep 0.002\nthermo_style custom step pe press econserve\n"
+        "thermo_modify format float %20.14g\nfix 1 all npt temp 300 300 0.1 aniso 0 0 0.5\nrun 60\n"
+    )
+    atoms = solid()
+    rows = table(run(setup(atoms, tmp_path) + style(exported, atoms) + commands, tmp_path))
+    # Rounding grows along 60 steps; the pressure is of a hundred thousand bar of which the virial is nearly all.
+    assert pe == pytest.approx(rows[-1, 1], abs=1e-7)
+    assert pressure == pytest.approx(rows[-1, 2], rel=1e-6, abs=1e-2)
+    assert conserved == pytest.approx(rows[-1, 3], abs=1e-6)

@@ -381,8 +381,7 @@ class Frozen:
         self.evaluators: list[Evaluate | Adds] = []
         rest = []
         for term in self.potential.terms:
-            program = None if term.is_global or term.outputs != ("energies",) else term.program()
-            if program is not None and program.fast:
+            if (program := compiled(term)) is not None:
                 self.evaluators.append(program.evaluator())
             elif not term.is_global:
                 rest.append(term)
@@ -414,6 +413,12 @@ class Frozen:
         energies, forces, strain = (torch.from_numpy(x) for x in found)
         energy = _rows(energies, graph.structure, graph.n_structures)
         return Prediction(energy, forces, energies, graph, {}, lambda: _symmetric(strain))
+
+
+def compiled(term: Model) -> Program | LocalProgram | None:
+    """The program of a term that may run compiled here and tells nothing beside its energies."""
+    program = None if term.is_global or term.outputs != ("energies",) else term.program()
+    return program if program is not None and program.fast else None
 
 
 class Snapshot:

@@ -55,7 +55,7 @@ def explore(
     inventions. The frame at which it was halted is a candidate like the others.
     """
     rng = torch.Generator().manual_seed(seed)
-    mean = committee.without_spread
+    mean, doubting = committee.without_spread.frozen(), committee.frozen()
     state = State.of(starts, mean, temperature_K=temperature_K, rng=rng)
     stride = max(1, round(look_every_fs / timestep_fs))
     looks = max(1, round(duration_fs / (stride * timestep_fs)))
@@ -72,7 +72,7 @@ def explore(
             guards=(), stop_if=EXPLODED, check_every=1,
         )  # fmt: skip
         state = next(islice(steps, stride - 1, stride))
-        spread = _largest(committee(state.graph).outputs["forces_spread"], state.structure, len(starts))
+        spread = _largest(doubting(state.graph).outputs["forces_spread"], state.structure, len(starts))
         frames = state.to_atoms()
         for replica, atoms in enumerate(frames):
             # A frame with atoms nowhere is no candidate: nobody could label it.

@@ -101,8 +101,8 @@ def md(
     path = Path(out)
     if path.suffix not in (".xyz", ".extxyz"):
         raise ValueError(f"{out}: a trajectory is written as extended XYZ; wanted a name ending in .xyz or .extxyz")
-    potential = load(model)
-    potential = potential.without_spread if isinstance(potential, Committee) else potential
+    loaded = load(model)
+    potential = (loaded.without_spread if isinstance(loaded, Committee) else loaded).frozen()
     atoms = read_all(structure, where="structure")[0][0]
     run = Run(_hash(model), _hash(structure), ensemble, temperature_K, timestep_fs, steps, every, friction_per_fs, seed)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ def production(arguments: dict[str, Any]) -> dict[str, Any]:
     """
     torch.set_num_threads(1)
     potential = load(arguments["model"])
-    forces = potential.without_spread if isinstance(potential, Committee) else potential
+    forces = (potential.without_spread if isinstance(potential, Committee) else potential).frozen()
     atoms, replicas = from_json(arguments["atoms"]), int(arguments["replicas"])
     rng = torch.Generator().manual_seed(int(arguments["seed"]))
     dt, T, friction = (float(arguments[k]) for k in ("timestep_fs", "temperature_K", "friction_per_fs"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from adiabat.dynamics.state import PotentialLike, State
+from adiabat.dynamics.state import PotentialLike, State, quickest
 from adiabat.typing import Bool, Float, Int, Tensor
 
 
@@ -42,7 +42,7 @@ def relax(state: State, potential: PotentialLike, *, fmax: float = 0.01, max_ste
 
     Every structure has its own timestep and α, and stays where it is once it has arrived. Velocities of the result are zero.
     """
-    structure, structures = state.structure, len(state.running)
+    potential, structure, structures = quickest(potential), state.structure, len(state.running)
     x, graph, prediction = state.positions, state.graph, state.prediction
     v = torch.zeros_like(x)
     dt = torch.full((structures,), fire.timestep, dtype=torch.float64, device=x.device)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from adiabat.dynamics.guards import EXPLODED, Watch, raise_for, stopped_by
-from adiabat.dynamics.state import PotentialLike, State
+from adiabat.dynamics.state import PotentialLike, State, quickest
 from adiabat.typing import Bool, Float, Tensor
 from adiabat.units import ACCELERATION
 
@@ -66,7 +66,7 @@ def integrate(
         raise ValueError(f"timestep_fs = {timestep_fs}; wanted a positive time, 0.5 fs where hydrogen moves")
     if bath is None and "O" in splitting.letters:
         raise ValueError(f"splitting {splitting.letters!r} has an O but no bath came")
-    taken = 0
+    potential, taken = quickest(potential), 0
     while bool(state.running.any()):
         moving, drift, kick = _strides(state, timestep_fs)
         running = state.running

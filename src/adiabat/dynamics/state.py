@@ -35,6 +35,11 @@ class PotentialLike(Protocol):
     def __call__(self, graph: Graph) -> Prediction: ...
 
 
+def quickest(potential: PotentialLike) -> PotentialLike:
+    """The potential as it is called most quickly for values (`Potential.frozen`); itself where it knows no other way."""
+    return potential.frozen() if hasattr(type(potential), "frozen") else potential  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True)
 class State:
     """Positions live in `graph`, forces in `prediction`; velocities in Å/fs, masses in amu, both float64."""
@@ -71,7 +76,7 @@ class State:
         graph = Graph.of(bare, potential.cutoff, skin=skin_angstrom, device=device)
         masses = torch.tensor(np.concatenate([a.get_masses() for a in frames]), dtype=torch.float64, device=graph.device)
         rigid = Rigid.of(graph, masses, remove)
-        prediction = potential(graph)
+        prediction = quickest(potential)(graph)
         if prediction.forces.requires_grad:
             raise ValueError("the potential is in training mode and would remember every step; call potential.eval() first")
         velocities = torch.zeros_like(graph.positions)

@@ -1,6 +1,6 @@
 """Whole local terms in C++: descriptors with a network for each element, and pair potentials, each one function of a `Call`.
 
-What differs between them stands in `networks.h` (on `descriptor.h`, `dense.h` and `symmetry.h`) and `pairs.h`; nothing is written
+What differs between them stands in `networks.h` (on `descriptor.h`, `dense.h` and `vectors.h`) and `pairs.h`; nothing is written
 here but sizes, powers and the frame.
 """
 
@@ -22,7 +22,7 @@ def source(spec: LocalTerm, header) -> str:
         parts += [header("call.h"), header("pairs.h")]
     else:
         sizes = ", ".join(f"{name} = {n}" for name, n in cpp_symmetry.sizes(spec.symmetry).items())
-        parts += [f"enum {{ {sizes} }};", header("symmetry.h"), *cpp_symmetry.body(spec.symmetry)]
+        parts += [f"enum {{ {sizes} }};", header("vectors.h"), *cpp_symmetry.body(spec.symmetry)]
         parts += [header(name) for name in ("call.h", "dense.h", "descriptor.h", "networks.h")]
     return "\n".join([*parts, "}", *_exports(spec), ""])
 

@@ -11,7 +11,7 @@ import torch
 
 from adiabat.dynamics import State, langevin
 from adiabat.dynamics.guards import EXPLODED, Watch
-from adiabat.dynamics.state import PotentialLike
+from adiabat.dynamics.state import PotentialLike, quickest
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -48,6 +48,7 @@ def md(
     target = temperature_K if callable(temperature_K) else lambda time_fs: temperature_K
     noise = torch.Generator().manual_seed(int(rng.integers(2**63)))
     frames: list[Atoms] = [atoms] if hasattr(atoms, "get_positions") else list(atoms)  # type: ignore[list-item]
+    potential = quickest(potential)
     state = State.of(frames, potential, temperature_K=target(0.0), rng=noise)
     every, first = max(round(interval_fs / timestep_fs), 1), round(warmup_fs / timestep_fs)
     states = langevin(

@@ -3,6 +3,7 @@
 | file | what |
 |---|---|
 | `committee` | members of one architecture, trained and evaluated together; the spread of their predictions |
+| `frozen` | the same for values alone, in one compiled call |
 | `calibration` | the spread scaled on held-out data, its coverage, and whether to trust it |
 """
 

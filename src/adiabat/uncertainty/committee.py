@@ -98,19 +98,25 @@ class Committee(Potential):
         each = self.predictions(graph)
         if self.training:
             return each
+        return self.told(each)
+
+    def told(self, each: Prediction) -> Prediction:
+        """Mean and spread of every member's prediction."""
         scale = self.calibration
         spreads = {
             "forces_spread": scale["forces"] * each.forces.var(0).mean(-1).sqrt(),
             "energy_spread": scale["energy"] * each.energy.std(0),
         }
         return Prediction(
-            each.energy.mean(0), each.forces.mean(0), each.atomic_energies.mean(0), graph,
+            each.energy.mean(0), each.forces.mean(0), each.atomic_energies.mean(0), each.graph,
             {**{k: v.mean(0) for k, v in each.outputs.items()}, **spreads}, lambda: each.strain_gradient.mean(0),
         )  # fmt: skip
 
     def frozen(self) -> Callable[[Graph], Prediction]:
-        """Itself: members are not frozen into one call yet."""
-        return self
+        """This committee as it is called most quickly for values; see `FrozenCommittee`."""
+        from adiabat.uncertainty.frozen import FrozenCommittee
+
+        return FrozenCommittee(self, spread=True)
 
     def predictions(self, graph: Graph) -> Prediction:
         """Every member's prediction: the same fields with a leading axis M."""
@@ -118,7 +124,7 @@ class Committee(Potential):
         with torch.enable_grad():
             r = graph.r.detach().to(self.dtype).expand(self.size, -1, -1).clone().requires_grad_()
             energies, outputs = self._each(graph, r)
-            return self.with_global(self._with_fixed(self.differentiate(graph, r, energies, outputs)))
+            return self.with_global(self.with_fixed(self.differentiate(graph, r, energies, outputs)))
 
     def mean(self, graph: Graph) -> Prediction:
         """The mean alone: one derivative instead of M, the geometry worked out once; for dynamics that asks for no spread."""
@@ -127,7 +133,7 @@ class Committee(Potential):
             r = graph.r.detach().to(self.dtype).requires_grad_()
             energies, outputs = self._each(graph, r)
             mean = self.differentiate(graph, r, energies.mean(0), {k: v.mean(0) for k, v in outputs.items()})
-            return self.with_global(self._with_fixed(mean))
+            return self.with_global(self.with_fixed(mean))
 
     @property
     def without_spread(self) -> Mean:
@@ -167,7 +173,7 @@ class Committee(Potential):
 
         return energies
 
-    def _with_fixed(self, learned: Prediction) -> Prediction:
+    def with_fixed(self, learned: Prediction) -> Prediction:
         """Add the terms that have nothing to learn, which all members share."""
         if not self.fixed:
             return learned
@@ -208,6 +214,12 @@ class Mean:
 
     def __call__(self, graph: Graph) -> Prediction:
         return self.committee.mean(graph)
+
+    def frozen(self) -> Callable[[Graph], Prediction]:
+        """The mean as it is called most quickly for values."""
+        from adiabat.uncertainty.frozen import FrozenCommittee
+
+        return FrozenCommittee(self.committee, spread=False)
 
 
 class _Sum(nn.Module):

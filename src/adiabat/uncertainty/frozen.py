@@ -1,0 +1,107 @@
+"""A committee frozen: members that are networks on descriptors run in one compiled call, which works geometry and descriptors out once.
+
+Members of other families are frozen one by one. Where nothing is compiled, on other devices and while it trains, the committee
+itself answers: the same numbers to rounding.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from adiabat.graph import Graph
+from adiabat.kernels.local import Adds, Networks, Sums
+from adiabat.potential import Frozen, Model, Potential, Prediction, Snapshot, call_of, compiled
+
+if TYPE_CHECKING:
+    from adiabat.uncertainty.committee import Committee
+
+
+class FrozenCommittee:
+    """Mean and spread, or the mean alone, as the committee tells them. Parameters that change are taken up at the next call."""
+
+    def __init__(self, committee: Committee, spread: bool) -> None:
+        self.committee, self.spread, self.cutoff = committee, spread, committee.cutoff
+        self.seen: Snapshot | None = None
+
+    def __call__(self, graph: Graph) -> Prediction:
+        committee = self.committee
+        if not committee.training and graph.device.type == "cpu":
+            if self.seen is None or not self.seen.holds():
+                self._freeze()
+            if self.together or self.one_by_one:
+                committee.accept(graph)
+                if self.spread:
+                    return committee.told(committee.with_global(self._with_fixed(self._each(graph))))
+                return committee.with_global(self._mean(graph))
+        return committee(graph) if self.spread else committee.mean(graph)
+
+    def frozen(self) -> FrozenCommittee:
+        """Itself."""
+        return self
+
+    def _freeze(self) -> None:
+        committee = self.committee
+        self.seen, self.cutoff = Snapshot(committee), committee.cutoff
+        places = [k for k, term in enumerate(committee.terms) if any(term is it for it in committee.learned.terms)]
+        members = [[potential.terms[k] for k in places] for potential in map(committee.member, range(committee.size))]
+        programs = [_together(terms) for terms in zip(*members, strict=True)]
+        self.together: list[Adds] = [it.evaluator() for it in programs if it is not None]
+        self.one_by_one: list[Frozen] = []
+        if len(self.together) < len(places):
+            self.together = []
+            if all(compiled(term) is not None for terms in members for term in terms):
+                self.one_by_one = [Frozen(Potential(*terms)) for terms in members]
+        shared = [compiled(term) for term in committee.fixed]
+        made = [it.evaluator() for it in shared if it is not None]
+        self.shared = [it for it in made if isinstance(it, Adds)]
+        self.shared_by_torch = len(self.shared) < len(shared)  # then all of them are, as the committee does
+
+    def _mean(self, graph: Graph) -> Prediction:
+        """The mean with what all share."""
+        if self.one_by_one:
+            each = self._each(graph)
+            learned = Prediction(
+                each.energy.mean(0), each.forces.mean(0), each.atomic_energies.mean(0), graph, {},
+                lambda: each.strain_gradient.mean(0),
+            )  # fmt: skip
+            return self._with_fixed(learned)
+        call = call_of(graph, 1)
+        if self.shared_by_torch:
+            return self.committee.with_fixed(_of(call.made_by(self.together), graph, 0))
+        return _of(call.made_by([*self.together, *self.shared]), graph, 0)
+
+    def _each(self, graph: Graph) -> Prediction:
+        """Every member's, without what all share."""
+        if self.together:
+            return _of(call_of(graph, self.committee.size).made_by(self.together), graph)
+        found = [member(graph) for member in self.one_by_one]
+        return Prediction(
+            *(torch.stack([getattr(it, name) for it in found]) for name in ("energy", "forces", "atomic_energies")), graph, {},
+            lambda: torch.stack([it.strain_gradient for it in found]),
+        )  # fmt: skip
+
+    def _with_fixed(self, learned: Prediction) -> Prediction:
+        if self.shared_by_torch:
+            return self.committee.with_fixed(learned)
+        if not self.shared:
+            return learned
+        shared = _of(call_of(learned.graph, 1).made_by(self.shared), learned.graph, 0)
+        return Prediction(
+            learned.energy + shared.energy, learned.forces + shared.forces, learned.atomic_energies + shared.atomic_energies,
+            learned.graph, {}, lambda: learned.strain_gradient + shared.strain_gradient,
+        )  # fmt: skip
+
+
+def _together(terms: tuple[Model, ...]) -> Networks | None:
+    """One program of the members' programs, if they are networks that run compiled."""
+    programs = [compiled(term) for term in terms]
+    networks = [it for it in programs if isinstance(it, Networks)]
+    return networks[0].together(networks[1:]) if len(networks) == len(terms) else None
+
+
+def _of(sums: Sums, graph: Graph, copy: int | None = None) -> Prediction:
+    """Of all copies, or of one."""
+    energies, energy, forces, strain = sums if copy is None else (x[copy] for x in sums)
+    return Prediction(energy, forces, energies, graph, {}, lambda: strain)

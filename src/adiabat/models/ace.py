@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -16,13 +17,22 @@ import torch
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.irreps import Irreps
-from adiabat.kernels import Contraction, Convolution, edge_conv, edge_geometry, knots, polynomial_cutoff, spline, spline_table
-from adiabat.kernels.edge_geometry import reference_edge_geometry
+from adiabat.kernels import (
+    Contraction,
+    Convolution,
+    edge_conv,
+    edge_geometry,
+    knots,
+    polynomial_cutoff,
+    segment_sum,
+    spline,
+    spline_table,
+)
 from adiabat.kernels.evaluator import Interaction, MessagePassingProgram
 from adiabat.nn import Product
 from adiabat.nn.linear_basis import Centers, LinearBasis
 from adiabat.potential import Model
-from adiabat.typing import Float, Tensor
+from adiabat.typing import Float, Int, Tensor
 
 
 class ACE(LinearBasis, Model):
@@ -103,19 +113,18 @@ class ACE(LinearBasis, Model):
         self.product.weights.copy_(c.unflatten(1, (self.channels, -1)).transpose(1, 2))
 
     def basis(self, at: Centers) -> Float[Tensor, "n K"]:
-        return self._descriptors(self._density(at))[0]
-
-    def _density(self, at: Centers) -> Float[Tensor, "n lm C"]:
         d, Y = edge_geometry(at.r, self.l_max)
-        R = spline(d, self.table, self.cutoff, at.neighbors)[:, self._l]
-        return torch.zeros(at.n, *R.shape[1:], dtype=R.dtype, device=R.device).index_add(0, at.i, R * Y[..., None])
+        return self._descriptors(self._density(spline(d, self.table, self.cutoff, at.neighbors), Y, at))[0]
+
+    def _density(self, R: Float[Tensor, "E L C"], Y: Float[Tensor, "E lm"], at: Centers) -> Float[Tensor, "n lm C"]:
+        return segment_sum(R[:, self._l] * Y[..., None], at.i, at.n)
 
     def _descriptors(self, A: Float[Tensor, "n lm C"]) -> tuple[Float[Tensor, "n K"], Float[Tensor, "n C lm P"]]:
         """B, columns (channel, coupling), and its slopes ∂B/∂A; by Euler, ν B = Σ A ∂B/∂A."""
-        factors, slopes, order = self._slopes
+        pairs, of_pair, third, slopes, order = self._slopes
         n, rows, C = A.shape
         x = torch.cat([A, torch.ones_like(A[:, :1])], 1).movedim(1, 0).reshape(rows + 1, n * C)
-        monomials = math.prod(x[column] for column in factors.unbind(1))
+        monomials = (x[pairs[:, 0]] * x[pairs[:, 1]])[of_pair] * x[third]
         found = (slopes.to(A.dtype) @ monomials).unflatten(0, (rows, -1)).unflatten(2, (n, C))  # lm P n C
         dB = found.permute(2, 3, 0, 1).contiguous()
         B = torch.einsum("nlc,nclp->ncp", A, dB) / order.to(A.dtype)
@@ -127,8 +136,8 @@ class ACE(LinearBasis, Model):
         return torch.tensor([l for l in range(self.l_max + 1) for _ in range(2 * l + 1)])
 
     @cached_property
-    def _slopes(self) -> tuple[Tensor, Tensor, Tensor]:
-        """∂B_p/∂A_k = Σ_q slopes_{kp,q} Π A[factors_q], and the order of each B_p."""
+    def _slopes(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """∂B_p/∂A_k = Σ_q slopes_{kp,q} A A A of three factors: a pair, of which there are fewer, and a third; and the order of each B_p."""
         poly = self.product.contraction
         rows, P = poly.irreps.dim, len(poly.orders)
         place: dict[tuple[int, ...], int] = {}
@@ -141,34 +150,49 @@ class ACE(LinearBasis, Model):
                 q = place.setdefault(tuple(rest), len(place))
                 for p in paths:
                     entries[k * P + int(p), q] += times * float(poly.U[p, t])
-        padded = torch.tensor([(*q, *[rows] * (poly.correlation - 1 - len(q))) for q in place]).reshape(len(place), -1)
+        padded = torch.tensor([(*q, *[rows] * (3 - len(q))) for q in place])  # a row of ones behind the others
+        pairs, of_pair = torch.unique(padded[:, :2], dim=0, return_inverse=True)
         where = torch.tensor(list(entries)).T
         slopes = torch.sparse_coo_tensor(
             where, torch.tensor(list(entries.values()), dtype=torch.float64), (rows * P, len(place)), check_invariants=False
         )
-        return padded, slopes, torch.tensor([float(nu) for _, nu in poly.orders], dtype=torch.float64)
+        return pairs, of_pair, padded[:, 2], slopes, torch.tensor([float(nu) for _, nu in poly.orders], dtype=torch.float64)
 
     @torch.no_grad()
-    def derivatives(self, at: Centers) -> tuple[Float[Tensor, "n K"], Float[Tensor, "e 3 K"]]:
-        def along(x: int) -> tuple[Tensor, Tensor]:
-            step = torch.zeros_like(at.r)
-            step[:, x] = 1
-            return torch.func.jvp(lambda r: reference_edge_geometry(r, self.l_max), (at.r,), (step,))[1]
-
-        def radial(d: Tensor) -> Tensor:
-            return spline(d, self.table, self.cutoff, at.neighbors)
-
-        d, Y = reference_edge_geometry(at.r, self.l_max)
-        u, dY = (torch.stack(parts, 1) for parts in zip(*map(along, range(3)), strict=True))  # E 3, E 3 lm
-        R, dR = (x[:, self._l].movedim(2, 0) for x in torch.func.jvp(radial, (d,), (torch.ones_like(d),)))  # C E lm
-        B, dB = self._descriptors(self._density(at))
-        dA = R[:, :, None] * dY + dR[:, :, None] * (u[:, :, None] * Y[:, None])  # C E 3 lm
-        J = at.r.new_empty(len(at.r), 3, self.size)
+    def derivatives(self, at: Centers) -> tuple[Float[Tensor, "n K"], Iterator[tuple[slice, Float[Tensor, "e 3 K"]]]]:
+        with torch.enable_grad():
+            r = at.r.detach().requires_grad_()
+            d, Y = edge_geometry(r, self.l_max)
+            dY = torch.stack([torch.autograd.grad(y.sum(), r, retain_graph=True)[0] for y in Y.unbind(1)], -1)  # E 3 lm
+        d, Y = d.detach(), Y.detach()
+        u = at.r / torch.where(d == 0, 1.0, d)[:, None]
+        uY = u[:, :, None] * Y[:, None]
+        radial = self._radial(d, at.neighbors)
+        B, dB = self._descriptors(self._density(radial[0], Y, at))
+        R, dR = (x.movedim(2, 0)[..., self._l].contiguous() for x in radial)  # C E lm
         bounds = torch.cat([at.i.new_zeros(1), torch.bincount(at.i, minlength=at.n).cumsum(0)]).tolist()
-        for k, (a, b) in enumerate(zip(bounds, bounds[1:])):
-            of_k = torch.bmm(dA[:, a:b].flatten(1, 2), dB[k])  # C 3e P
-            J[a:b].view(3 * (b - a), self.channels, -1).copy_(of_k.transpose(0, 1))
-        return B, J
+
+        def pieces() -> Iterator[tuple[slice, Tensor]]:
+            room = at.r.new_empty(max((b - a for a, b in zip(bounds, bounds[1:])), default=0) * 3, self.channels, dB.shape[3])
+            for k, (a, b) in enumerate(zip(bounds, bounds[1:])):
+                if a < b:  # one center at a time: what is in the cache is used at once
+                    dA = (R[:, a:b, None] * dY[a:b]).addcmul_(dR[:, a:b, None], uY[a:b])  # C e 3 lm
+                    J = room[: 3 * (b - a)].copy_(torch.bmm(dA.flatten(1, 2), dB[k]).transpose(0, 1))
+                    yield slice(a, b), J.view(b - a, 3, self.size)
+
+        return B, pieces()
+
+    def _radial(self, d: Float[Tensor, "E"], kind: Int[Tensor, "E"]) -> tuple[Float[Tensor, "E L C"], Float[Tensor, "E L C"]]:
+        """R and its slope: the splines' own."""
+        n = self.table.shape[1] - 3
+        k = (d * (n / self.cutoff)).clamp(0, n - 1).long()
+        t = d * (n / self.cutoff) - k
+        u = 1 - t
+        w = torch.stack([u**3, 3 * t**3 - 6 * t**2 + 4, 3 * u**3 - 6 * u**2 + 4, t**3], -1) / 6
+        dw = torch.stack([-(u**2), 3 * t**2 - 4 * t, 4 * u - 3 * u**2, t**2], -1) * (n / self.cutoff / 2)
+        rows = self.table[kind[:, None], k[:, None] + torch.arange(4)].flatten(2)  # E 4 LC
+        both = torch.bmm(torch.stack([w, dw], 1) * (d < self.cutoff)[:, None, None], rows)
+        return both[:, 0].unflatten(1, self.table.shape[2:]), both[:, 1].unflatten(1, self.table.shape[2:])
 
 
 def radial_functions(d: Float[Tensor, "*E"], cutoff: float, n: int) -> Float[Tensor, "*E n"]:

@@ -58,12 +58,13 @@ class LinearBasis:
     def basis(self, at: Centers) -> Float[Tensor, "n K"]:
         raise NotImplementedError
 
-    def derivatives(self, at: Centers) -> tuple[Float[Tensor, "n K"], Float[Tensor, "e 3 K"]]:
-        """B and ∂B_i/∂r_e of the edges e of i."""
+    def derivatives(self, at: Centers) -> tuple[Float[Tensor, "n K"], Iterator[tuple[slice, Float[Tensor, "e 3 K"]]]]:
+        """B, and ∂B_i/∂r_e of the edges e of i in pieces, each with the edges of `at` it is for; a piece is overwritten by the next."""
         r = at.r.detach().requires_grad_()
         B = self.basis(Centers(at.species, at.neighbors, at.i, r, at.edges, at.atoms))
         columns = [torch.autograd.grad(column.sum(), r, retain_graph=True, allow_unused=True)[0] for column in B.unbind(1)]
-        return B.detach(), torch.stack([torch.zeros_like(r) if c is None else c for c in columns], -1)
+        J = torch.stack([torch.zeros_like(r) if c is None else c for c in columns], -1)
+        return B.detach(), iter([(slice(0, len(r)), J)])
 
     @torch.no_grad()
     def put(self, c: Float[Tensor, "Z K"]) -> None:

@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-sanitize golden-mace gpaw silicon lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-sanitize golden-mace golden-ani gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -48,6 +48,9 @@ test-sanitize: .stamps/test
 # Golden values of a peer, made anew in its own environment: make golden-mace PEER_PYTHON=/path/to/bin/python
 golden-mace:
 	PYTHONPATH=src $(PEER_PYTHON) tests/golden/make_mace.py
+
+golden-ani:
+	PYTHONPATH=src $(PEER_PYTHON) tests/golden/make_ani.py
 
 # GPAW from its sources by g++, once for each Python and siteconfig; without it its tests are skipped.
 gpaw: .stamps/gpaw

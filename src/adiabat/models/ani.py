@@ -5,7 +5,7 @@ Smith, Isayev and Roitberg, Chem. Sci. 8, 3192 (2017).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import pi
 
 import torch
@@ -92,7 +92,7 @@ def _celu(x: Tensor) -> Tensor:
     return nn.functional.celu(x, alpha=0.1)
 
 
-ACTIVATIONS = {"celu": _celu, "gelu": nn.functional.gelu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"celu": _celu, "gelu": nn.functional.gelu}
 
 
 class AtomicNetwork(nn.Module):

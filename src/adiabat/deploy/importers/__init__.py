@@ -4,6 +4,7 @@
 |---|---|---|---|
 | `mace` | mace-torch ≥ 0.3.10 | `.model`, a pickle: needs mace-torch installed and trust | `MACE` |
 | `schnetpack` | schnetpack 2 | a pickled model, such as `best_model`: needs schnetpack installed and trust | `PaiNN` |
+| `ani` | torchani 2 | a pickled `ANI` model: needs torchani installed and trust | `ANI`; an ensemble is a committee |
 | (its peer's) | any of them, extracted | `.npz`: numbers only | by its header |
 
 An importer of pickles has two parts: `extract` asks the peer's loaded object for plain arrays and for its answers on a few

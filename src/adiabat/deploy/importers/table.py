@@ -36,6 +36,7 @@ from adiabat.potential import Potential
 IMPORTERS = (
     "mace",
     "schnetpack",
+    "ani",
     "mtp",
 )
 

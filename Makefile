@@ -18,13 +18,14 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-sanitize golden-mace golden-ani gpaw silicon lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-chaos test-sanitize golden-mace golden-ani gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo        install what the demo needs, run it: DFT labels → potential → active learning → MD → report"
 	@echo "make test        install the rest, run all tests and doctests"
 	@echo "make test-kill   the tests that kill a campaign at random moments and resume it"
+	@echo "make test-chaos  the kill matrix: labeling killed at random moments in every way, full disks, poison; prints the counts"
 	@echo "make test-sanitize  the generated kernels under AddressSanitizer and UBSan"
 	@echo "make gpaw        build and install GPAW, the engine for solids (needs g++); make test does it, too"
 	@echo "make silicon     examples/silicon in its quick profile: DFT with stress → potential → elastic constants"
@@ -39,6 +40,9 @@ test: .stamps/test compiler
 
 test-kill: .stamps/test
 	$(BIN)/python -m pytest -m kill
+
+test-chaos: .stamps/test
+	$(BIN)/python -m pytest -m kill tests/jobs
 
 # The generated kernels under AddressSanitizer and UBSan; libstdc++ is loaded first, too, or torch's exceptions are not found.
 test-sanitize: .stamps/test
@@ -103,7 +107,7 @@ clean:
 	@touch $@
 
 .stamps/test: pyproject.toml $(PINS) | .stamps/venv
-	$(INSTALL) --editable ".[dft,dev]"
+	$(INSTALL) --editable ".[dft,md,dev]"
 	@$(MAKE) --no-print-directory gpaw || echo "adiabat: going on without GPAW; its tests are skipped"
 	@touch .stamps/demo $@
 

@@ -13,6 +13,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ase.io import write
+
+from jobs.engine import number, pair, poison
+
 TESTS = Path(__file__).resolve().parent.parent
 SIGNALS = {"driver": signal.SIGKILL, "both": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
 
@@ -27,6 +31,7 @@ class Campaign:
     sleep_s: float = 0.01
     snapshots: list[tuple[float, dict[int, str]]] = field(default_factory=list)
     kills: int = 0
+    ends_with: int = 0  # the exit code of a run that came to its end
 
     def start(self, grace_s: float = 2.0) -> subprocess.Popen:
         command = [sys.executable, "-m", "jobs.driver", self.folder, self.n_tasks, self.workers, self.sleep_s, grace_s]
@@ -40,11 +45,15 @@ class Campaign:
         assert driver.stdout.readline() == b"running\n"
         return driver
 
+    def moment(self, driver: subprocess.Popen, rng: random.Random, up_to_s: float) -> None:
+        """Wait until it is time for the next kill."""
+        time.sleep(rng.uniform(0.0, up_to_s))
+
     def kill(self, mode: str, moments: int, rng: random.Random, up_to_s: float) -> None:
         """`moments` kills of one mode; a driver that was killed is started again, the last one runs to the end."""
         driver = self.start()
         for _ in range(moments):
-            time.sleep(rng.uniform(0.0, up_to_s))
+            self.moment(driver, rng, up_to_s)
             if driver.poll() is not None:
                 break
             workers = children(driver.pid)
@@ -63,7 +72,7 @@ class Campaign:
             assert wait_until(lambda gone=workers: not any(alive(pid) for pid in gone)), "workers outlived their driver"
             self.snapshot()
             driver = self.start()
-        assert driver.wait(120) == 0
+        assert driver.wait(300) == self.ends_with
         self.snapshot()
 
     def published(self) -> dict[int, str]:
@@ -99,6 +108,60 @@ class Campaign:
             "lost": len(lost),
             "computed_again": len(again),
         }
+
+
+@dataclass
+class Labeling(Campaign):
+    """`adiabat label` itself, on an EMT labeler; the folder of the run is `run` within `folder`, or elsewhere by `run`."""
+
+    poisoned: bool = False
+    run: Path = Path("run")
+
+    def prepare(self) -> None:
+        frames = [pair(n) for n in range(self.n_tasks)]
+        if self.poisoned:
+            for k, bad in enumerate(poison()):
+                frames.insert(self.n_tasks // 3 * (k + 1), bad)
+        write(self.folder / "pairs.xyz", frames, format="extxyz")
+        engine = {"calculator": "jobs.engine:LoggedEMT", "arguments": {"log": str(self.log), "sleep_s": self.sleep_s}}
+        options = {"structures": "pairs.xyz", "out": str(self.run), "workers": self.workers, "labeler": {"ase": engine}}
+        (self.folder / "label.yaml").write_text(json.dumps(options))  # JSON is YAML, too
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "computed.log"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / self.run / "results"
+
+    def start(self, grace_s: float = 0.0) -> subprocess.Popen:
+        path = os.pathsep.join([str(TESTS), *filter(None, sys.path)])
+        return subprocess.Popen(
+            [sys.executable, "-m", "adiabat", "label", "label.yaml"],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": path},
+            stdout=subprocess.DEVNULL,
+            stderr=open(self.folder / "stderr", "ab"),
+            start_new_session=True,
+        )
+
+    def moment(self, driver: subprocess.Popen, rng: random.Random, up_to_s: float) -> None:
+        """Some more results from now, and a little later: while labels are computed, however slow the machine."""
+        wanted = len(self.files()) + rng.randint(1, max(1, self.n_tasks // 15))
+        assert wait_until(lambda: len(self.files()) >= wanted or driver.poll() is not None, 120)
+        time.sleep(rng.uniform(0.0, up_to_s))
+
+    def files(self) -> list[Path]:
+        return list(self.results.glob("??/*.json"))
+
+    def published(self) -> dict[int, str]:
+        """Structure → the moment and the process that published it."""
+        found = {}
+        for path in self.files():
+            record = json.loads(path.read_bytes())
+            found[number(record["result"]["atoms"]["positions"])] = f"{record['published']} {record['pid']}"
+        return found
 
 
 def children(pid: int) -> list[int]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import nn
@@ -154,6 +154,15 @@ class Prediction:
         return self.strain_gradient / self.graph.volume[:, None, None]
 
 
+class Quick(Protocol):
+    """A potential as it is called most quickly for values, without gradients."""
+
+    @property
+    def cutoff(self) -> float: ...
+
+    def __call__(self, graph: Graph) -> Prediction: ...
+
+
 class Potential(nn.Module):
     """A sum of terms with forces and stress.
 
@@ -198,7 +207,7 @@ class Potential(nn.Module):
             energies, outputs = self.local(graph.replace(r=r))
             return self.with_global(self.differentiate(graph, r, energies, outputs))
 
-    def frozen(self) -> Callable[[Graph], Prediction]:
+    def frozen(self) -> Quick:
         """This potential as it is called most quickly for values: compiled into one call where a term allows it.
 
         The same numbers to rounding, without gradients; see `Frozen`.

@@ -19,7 +19,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from adiabat.graph import Graph
 from adiabat.nn import Derived
-from adiabat.potential import Potential, Prediction, describe
+from adiabat.potential import Potential, Prediction, Quick, describe
 from adiabat.typing import Float, Tensor
 
 
@@ -112,7 +112,7 @@ class Committee(Potential):
             {**{k: v.mean(0) for k, v in each.outputs.items()}, **spreads}, lambda: each.strain_gradient.mean(0),
         )  # fmt: skip
 
-    def frozen(self) -> Callable[[Graph], Prediction]:
+    def frozen(self) -> Quick:
         """This committee as it is called most quickly for values; see `FrozenCommittee`."""
         from adiabat.uncertainty.frozen import FrozenCommittee
 
@@ -215,7 +215,7 @@ class Mean:
     def __call__(self, graph: Graph) -> Prediction:
         return self.committee.mean(graph)
 
-    def frozen(self) -> Callable[[Graph], Prediction]:
+    def frozen(self) -> Quick:
         """The mean as it is called most quickly for values."""
         from adiabat.uncertainty.frozen import FrozenCommittee
 

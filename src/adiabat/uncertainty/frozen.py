@@ -77,10 +77,10 @@ class FrozenCommittee:
         if self.together:
             return _of(call_of(graph, self.committee.size).made_by(self.together), graph)
         found = [member(graph) for member in self.one_by_one]
-        return Prediction(
-            *(torch.stack([getattr(it, name) for it in found]) for name in ("energy", "forces", "atomic_energies")), graph, {},
-            lambda: torch.stack([it.strain_gradient for it in found]),
-        )  # fmt: skip
+        energy, forces, energies = (
+            torch.stack([getattr(it, name) for it in found]) for name in ("energy", "forces", "atomic_energies")
+        )
+        return Prediction(energy, forces, energies, graph, {}, lambda: torch.stack([it.strain_gradient for it in found]))
 
     def _with_fixed(self, learned: Prediction) -> Prediction:
         if self.shared_by_torch:

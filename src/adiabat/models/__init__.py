@@ -11,6 +11,7 @@ model files know a family by its line here.
 | `ace` | `ACE` | Drautz 2019; Darby et al. 2023 |
 | `mace` | `MACE` | Batatia et al. 2022 |
 | `mtp` | `MTP` | Shapeev 2016 |
+| `snap` | `SNAP` | Thompson et al. 2015 |
 | `painn` | `PaiNN` | Schütt, Unke and Gastegger 2021 |
 """
 
@@ -21,8 +22,9 @@ from adiabat.models.mace import MACE
 from adiabat.models.mtp import MTP
 from adiabat.models.painn import PaiNN
 from adiabat.models.pair import ZBL, LennardJones, Morse
+from adiabat.models.snap import SNAP
 from adiabat.potential import Model
 
-MODELS: dict[str, type[Model]] = {model.name: model for model in (LennardJones, Morse, ZBL, BPNN, ANI, ACE, MTP, MACE, PaiNN)}
+MODELS: dict[str, type[Model]] = {model.name: model for model in (LennardJones, Morse, ZBL, BPNN, ANI, ACE, MTP, SNAP, MACE, PaiNN)}
 
-__all__ = ["ACE", "ANI", "BPNN", "MACE", "MODELS", "MTP", "ZBL", "LennardJones", "Morse", "PaiNN"]
+__all__ = ["ACE", "ANI", "BPNN", "MACE", "MODELS", "MTP", "SNAP", "ZBL", "LennardJones", "Morse", "PaiNN"]

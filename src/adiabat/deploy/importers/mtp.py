@@ -102,8 +102,8 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
 def _parse(path: Path) -> tuple[dict[str, str], dict[tuple[int, int], list[str]]]:
     """``key = value`` lines, and the rows of radial coefficients by pair of species."""
     try:
-        raw = lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
-        lines = raw.decode("ascii").splitlines()
+        raw = path.read_bytes()
+        lines = (lzma.decompress(raw) if path.suffix == ".xz" else raw).decode("ascii").splitlines()
     except (UnicodeDecodeError, lzma.LZMAError, EOFError) as error:
         raise ForeignModelError(f"{path}: no text, or a damaged one ({error})") from None
     settings: dict[str, str] = {}

@@ -38,6 +38,7 @@ IMPORTERS = (
     "schnetpack",
     "ani",
     "mtp",
+    "snap",
 )
 
 

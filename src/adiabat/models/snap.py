@@ -1,0 +1,173 @@
+"""Spectral neighbor analysis potential: bispectrum components of the neighbor density on the 3-sphere, linear or quadratic.
+
+Thompson, Swiler, Trott, Foiles and Tucker, J. Comput. Phys. 285, 316 (2015); quadratic: Wood and Thompson, J. Chem. Phys. 148, 241721
+(2018); the matrices as in Varshalovich, Moskalev and Khersonskii, Quantum Theory of Angular Momentum (1988), section 4.8 (VMK).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from math import factorial
+
+import torch
+from torch import nn
+
+from adiabat import elements as periodic_table
+from adiabat.elements import symbol
+from adiabat.graph import Graph
+from adiabat.kernels import distance, segment_sum
+from adiabat.nn.linear_basis import Centers, LinearBasis
+from adiabat.potential import Model
+from adiabat.typing import Float, Tensor
+
+
+class SNAP(LinearBasis, Model):
+    """E_i = Σ_k β_k B_k(i) (+ Σ_{k≤l} α_kl B_k B_l): coefficients of an atom's element, B less that of a lone atom.
+
+    | symbol | here |
+    |---|---|
+    | u_j = δ + Σ_k f_c(r_ik) w_k U_j(θ₀, θ, φ), j = 0, ½ … J; θ₀ = `rfac0` π r/R_ik | `density` |
+    | R_ik = `cutoff` (R_i + R_k): radii by element, 0.5 where not given | `_radii` |
+    | B_{j₁j₂j} = Σ conj(u_j) (u_{j₁} ⊗ u_{j₂})_j, j₂ ≤ j₁ ≤ j | `components` |
+
+    `twojmax` is 2J: 55 components for 8. `cutoff` in Å is that of two atoms of radius 0.5; `weights` by element, 1 where not given.
+    The order of components, and of the products behind them, is LAMMPS's.
+    """
+
+    name = "snap"
+
+    def __init__(
+        self,
+        cutoff: float = 5.0,
+        twojmax: int = 8,
+        quadratic: bool = False,
+        rfac0: float = 0.99363,
+        elements: list[str] | None = None,
+        radii: Mapping[str, float] | None = None,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.cutoff = float(cutoff) * 2 * max((radii or {"": 0.5}).values())
+        if elements is None:
+            return
+        if not 0 <= twojmax <= 16:
+            raise ValueError(f"snap.twojmax: {twojmax} came; wanted a whole number from 0 to 16")
+        self.elements = periodic_table.numbers(elements)
+        self.twojmax, self.quadratic, self.rfac0 = twojmax, quadratic, float(rfac0)
+        names = [symbol(z) for z in self.elements]
+        self.reach = [float(cutoff) * float((radii or {}).get(s, 0.5)) for s in names]
+        self.cutoff = 2 * max(self.reach)
+        self.w = [float((weights or {}).get(s, 1.0)) for s in names]
+        self.components = triples(twojmax)
+        n = len(self.components)
+        self.size = n + quadratic * n * (n + 1) // 2
+        self.coefficients = nn.Parameter(torch.randn(len(names), self.size) / (10 * self.size))
+
+    def forward(self, graph: Graph) -> dict[str, Tensor]:
+        if self.elements is None:
+            raise ValueError("snap: its elements are not known yet; give them, or let `fit` take them from the training data")
+        (at,) = self.centers(graph)
+        return {"energies": (self.basis(at) * self.coefficients[at.species]).sum(1)}
+
+    def basis(self, at: Centers) -> Float[Tensor, "n K"]:
+        B = self.bispectrum(at) - self.lone.to(at.r)
+        if not self.quadratic:
+            return B
+        k, l = torch.triu_indices(len(self.components), len(self.components))
+        return torch.cat([B, B[:, k] * B[:, l]], 1)
+
+    @property
+    def lone(self) -> Float[Tensor, "K"]:
+        """B of an atom without neighbors: 2j + 1."""
+        return torch.tensor([float(j + 1) for *_, j in self.components], dtype=torch.float64)
+
+    def bispectrum(self, at: Centers) -> Float[Tensor, "n K"]:
+        """B_{j₁j₂j}, the lone atom's share within."""
+        u = self.density(at)
+        found = []
+        for j1, j2, j in self.components:
+            C = coupling(j1, j2, j).to(u[j])
+            # (u_{j₁} ⊗ u_{j₂})_j, one index at a time
+            half = torch.einsum("nab,acx->nbcx", u[j1], C)
+            whole = torch.einsum("nbcx,ncd->nbdx", half, u[j2])
+            found.append(torch.einsum("nbdx,bdy,nxy->n", whole, C, u[j].conj()).real)
+        return torch.stack(found, 1)
+
+    def density(self, at: Centers) -> list[Tensor]:
+        """u_j [n, 2j + 1, 2j + 1] for 2j = 0 … twojmax; rows m, columns m′ from −j."""
+        reach, w = (torch.tensor(x, dtype=at.r.dtype, device=at.r.device) for x in (self.reach, self.w))
+        R = reach[at.species[at.i]] + reach[at.neighbors]
+        d = distance(at.r)
+        inside = d < R
+        d, r = torch.where(inside, d, 0.5 * R), torch.where(inside[:, None], at.r, 0.5 * R[:, None] / math.sqrt(3))
+        f = torch.where(inside, 0.5 * (1 + torch.cos(math.pi * d / R)) * w[at.neighbors], 0.0)
+        z0 = d / torch.tan(self.rfac0 * math.pi * d / R)
+        norm = (d.square() + z0.square()).rsqrt()
+        x, y, z = (r * norm[:, None]).unbind(1)
+        a, b = torch.complex(z0 * norm, -z), torch.complex(y, -x)  # Cayley–Klein parameters of the rotation by 2θ₀ about r
+        found = []
+        for U in rotations(a, b, self.twojmax):
+            own = torch.eye(U.shape[1], dtype=U.dtype, device=U.device)
+            summed = segment_sum(torch.view_as_real(U) * f[:, None, None, None], at.i, at.n)
+            found.append(own + torch.view_as_complex(summed))
+        return found
+
+
+def rotations(a: Tensor, b: Tensor, twojmax: int) -> list[Tensor]:
+    """U_j(a, b) [e, 2j + 1, 2j + 1] for 2j = 0 … twojmax, by the recursion VMK 4.8 (14); the last row by the symmetry VMK 4.4 (2)."""
+    found = [torch.ones_like(a)[:, None, None]]
+    for j in range(1, twojmax + 1):
+        k = torch.arange(j, dtype=torch.float64, device=a.device)
+        m = k[:, None]
+        before = found[-1]
+        left = torch.sqrt((j - k) / (j - m)).to(a) * a.conj()[:, None, None] * before
+        right = torch.sqrt((k + 1) / (j - m)).to(a) * b.conj()[:, None, None] * before
+        rows = nn.functional.pad(left, (0, 1)) - nn.functional.pad(right, (1, 0))
+        sign = (-1.0) ** (j - torch.arange(j + 1, device=a.device))
+        last = sign * rows[:, :1].conj().flip(2)
+        found.append(torch.cat([rows, last], 1))
+    return found
+
+
+def triples(twojmax: int) -> list[tuple[int, int, int]]:
+    """(2j₁, 2j₂, 2j) of the distinct components, in LAMMPS's order.
+
+    >>> len(triples(8))
+    55
+    """
+    return [
+        (j1, j2, j)
+        for j1 in range(twojmax + 1)
+        for j2 in range(j1 + 1)
+        for j in range(j1 - j2, min(twojmax, j1 + j2) + 1, 2)
+        if j >= j1
+    ]
+
+
+@cache
+def coupling(j1: int, j2: int, j: int) -> Float[Tensor, "m1 m2 m"]:
+    """Clebsch–Gordan coefficients ⟨j₁m₁ j₂m₂|jm⟩ of doubled j, half-integer ones too; VMK 8.2.1 (3).
+
+    >>> coupling(1, 1, 0)[:, :, 0]
+    tensor([[ 0.0000, -0.7071],
+            [ 0.7071,  0.0000]], dtype=torch.float64)
+    """
+    C = torch.zeros(j1 + 1, j2 + 1, j + 1, dtype=torch.float64)
+    half = [(j1 + j2 - j) // 2, (j1 - j2 + j) // 2, (j2 - j1 + j) // 2]
+    delta = math.prod(map(factorial, half)) / factorial((j1 + j2 + j) // 2 + 1)
+    for a in range(j1 + 1):
+        for b in range(j2 + 1):
+            m = (2 * a - j1) + (2 * b - j2)
+            if abs(m) > j:
+                continue
+            c = (m + j) // 2
+            terms = 0.0
+            for z in range(max(0, -(j - j2 + 2 * a - j1) // 2, -(j - j1 - (2 * b - j2)) // 2), min(half[0], j1 - a, b) + 1):
+                parts = (z, half[0] - z, j1 - a - z, b - z, (j - j2 + 2 * a - j1) // 2 + z, (j - j1 - 2 * b + j2) // 2 + z)
+                if min(parts) >= 0:
+                    terms += (-1) ** z / math.prod(map(factorial, parts))
+            norm = math.prod(map(factorial, (a, j1 - a, b, j2 - b, c, j - c))) * (j + 1)
+            C[a, b, c] = terms * math.sqrt(delta * norm)
+    return C

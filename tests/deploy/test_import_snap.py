@@ -1,0 +1,87 @@
+"""SNAP as LAMMPS evaluates it: made-up potentials of two elements, and those of Zuo et al., J. Phys. Chem. A 124, 731 (2020)."""
+
+from __future__ import annotations
+
+import json
+import lzma
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import read
+
+from adiabat.deploy.importers import ForeignModelError, import_model
+from adiabat.graph import Graph
+
+
+@pytest.fixture(scope="module")
+def golden(repository):
+    return json.loads((repository / "tests" / "golden" / "snap-lammps.json").read_text())
+
+
+def written(case, folder):
+    for name, text in case["files"].items():
+        (folder / name).write_text(text)
+    return folder / "x.snapcoeff"
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_two_elements_linear_and_quadratic(case, golden, tmp_path):
+    potential = import_model(written(golden["cases"][case], tmp_path))
+    for name, wanted in golden["cases"][case]["answers"].items():
+        atoms = Atoms(**golden["structures"][name])
+        found = potential(Graph.of(atoms, potential.cutoff))
+        assert abs(float(found.energy[0]) - wanted["energy"]) < 1e-12 * len(atoms)  # both in double
+        assert np.abs(found.forces.numpy() - wanted["forces"]).max() < 1e-12
+        if "stress" in wanted:
+            xx, yy, zz, yz, xz, xy = wanted["stress"]
+            full = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+            # LAMMPS tells pressure in bar, with constants of eight digits.
+            assert np.abs(found.stress[0].numpy() - full).max() < 1e-6 * np.abs(full).max()
+
+
+@pytest.mark.parametrize("kind", ["snap", "qsnap"])
+@pytest.mark.parametrize("element", ["Cu", "Li", "Si"])
+def test_published_potentials(element, kind, data_folder):
+    folder = data_folder / "reference_mlearn_potentials" / element
+    potential = import_model(folder / kind / "SNAPotential.snapparam")
+    with lzma.open(folder / "expected_first5_test_frames.json.xz") as file:
+        wanted = json.load(file)[kind]
+    with lzma.open(data_folder / f"mlearn_{element}" / "test.xyz.xz", "rt") as file:
+        atoms = read(file, "0", format="extxyz")
+    found = potential(Graph.of(atoms, potential.cutoff))
+    assert abs(float(found.energy[0]) - wanted["energy"][0]) < 1e-11 * len(atoms)  # energies of 300 eV in double
+    assert np.abs(found.forces.numpy() - wanted["forces"][0]).max() < 1e-10  # kept to ten decimals
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "said"),
+    [
+        ("x.snapparam", "rfac0 0.97", "chemflag 1", "chemflag 1 is not supported"),
+        ("x.snapparam", "rfac0 0.97", "rmin0 0.5", "rmin0 0.5 is not supported"),
+        ("x.snapparam", "rfac0 0.97", "sinner 1.0", "'sinner' is not supported"),
+        ("x.snapparam", "twojmax 4", "twojmax 6", "15 coefficients an element; twojmax 6 has 31"),
+        ("x.snapparam", "twojmax 4\n", "", "twojmax is missing"),
+        ("x.snapcoeff", "W 0.5 1.0", "W 0.5", "element 1 wants a line 'name radius weight'"),
+        ("x.snapcoeff", "2 15", "2 16", "33 lines for 2 elements of 16 coefficients; wanted 35"),
+    ],
+)
+def test_what_is_not_supported_is_named(file, before, after, said, golden, tmp_path):
+    path = written(golden["cases"][0], tmp_path)
+    text = (tmp_path / file).read_text()
+    assert before in text
+    (tmp_path / file).write_text(text.replace(before, after))
+    with pytest.raises(ForeignModelError, match=said):
+        import_model(path)
+
+
+def test_a_truncated_or_missing_file_is_named(golden, tmp_path):
+    path = written(golden["cases"][0], tmp_path)
+    text = path.read_text()
+    for part in (0.2, 0.5, 0.9):
+        path.write_text(text[: int(part * len(text))])
+        with pytest.raises(ForeignModelError, match="snapcoeff"):
+            import_model(path)
+    path.unlink()
+    with pytest.raises(ForeignModelError, match="x.snapcoeff is not beside it"):
+        import_model(tmp_path / "x.snapparam")

@@ -106,6 +106,11 @@ def sections(seed: int = 1) -> dict[str, dict]:
                  "model_mean": 104.02, "model_mean_error": 0.08, "reference_mean": 104.1, "reference_mean_error": 0.7},
             ],
         },
+        "crystal": {"reference": "PBE/350 eV", "note": "Strains up to 1 %.", "rows": [
+            {"name": "C11", "unit": "GPa", "model": 153.1, "model_error": 2.0, "reference": 152.8, "reference_error": 0.1,
+             "difference_percent": 0.2}]},
+        "rdf": {"r": [2.0, 2.35, 2.7], "g": [0.0, 6.1, 0.2], "error": [0.0, 0.1, 0.02], "coordination": [0.0, 2.1, 4.0],
+                "temperature_K": 1000.0},
         "vibrations": {"reference": "PBE/def2-SVP", "modes": [
             {"name": "bend ν₂", "model_per_cm": 1594.8, "reference_per_cm": 1596.1},
             {"name": "symmetric stretch ν₁", "model_per_cm": 3702.3, "reference_per_cm": 3699.0},

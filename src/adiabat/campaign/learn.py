@@ -18,9 +18,8 @@ from ase import Atoms
 from ase.optimize import BFGS
 
 from adiabat.active import Candidate, Decision, explore
-from adiabat.build.rattle import rattle
 from adiabat.campaign.frames import GateFaults
-from adiabat.campaign.measures import measure
+from adiabat.campaign.matter import matter_of
 from adiabat.campaign.options import Campaign, as_mapping, parse, structure_of
 from adiabat.campaign.run_folder import RunFolder
 from adiabat.campaign.story import Story, signed_errors
@@ -47,12 +46,13 @@ def learn(config: str | Path | Mapping[str, Any], *, out: str | Path | None = No
     if out is not None:
         given["out"] = str(out)
     campaign = parse(given)
-    labeler = build(campaign.labeler, LABELERS, where="labeler")
+    atoms = structure_of(campaign.structure)
+    labeler = build(campaign.labeler, LABELERS, where="labeler").for_frames([atoms])
     torch.set_num_threads(campaign.threads)
     options = {k: v for k, v in as_mapping(campaign).items() if k != "out"}
     folder = RunFolder(campaign.out, options, kind="learn", free=("workers", "threads", "budget_s", "budgets_s"))
     with folder, Workshop(folder, labeler, campaign.workers, say or (lambda *_: None)) as workshop:
-        _Learning(campaign, workshop, labeler).tell()
+        _Learning(campaign, workshop, labeler).tell(atoms)
     return folder.folder
 
 
@@ -65,9 +65,9 @@ class _Learning:
         self.story = Story(self.folder, campaign)
         self.told_error, self.told_spread = np.zeros(0), np.zeros(0)  # components of fresh frames, eV/Å; the spread unscaled
 
-    def tell(self) -> None:
+    def tell(self, atoms: Atoms) -> None:
         """The whole campaign."""
-        atoms = structure_of(self.c.structure)
+        self.matter = matter_of(atoms)
         self.story.settings(self.shop.record, atoms)
         lone = self.reference_atoms(atoms)
         atoms, labels = self.first_labels(atoms)
@@ -83,7 +83,7 @@ class _Learning:
             "test",
             f"{found['energy_mae_meV_per_atom']:.3g} meV/atom and {found['force_mae_meV_per_A']:.3g} meV/Å on {len(test)} test frames",
         )
-        results = measure(self.shop, self.story, self.c.measure, model_path(self.folder, self.c.name), atoms, self.c.seed)
+        results = self.matter.measure(self.shop, self.story, self.c, model_path(self.folder, self.c.name), atoms)
         self.conclude(labels, lone, test, rounds, found, judged, results)
 
     def reference_atoms(self, atoms: Atoms) -> list[Atoms]:
@@ -92,14 +92,14 @@ class _Learning:
         return self.shop.label(lone, "isolated_atom")
 
     def first_labels(self, atoms: Atoms) -> tuple[Atoms, list[Atoms]]:
-        """Relaxation, rattled copies, short hot dynamics: what the first committee learns from."""
+        """Relaxation, varied copies, short hot dynamics: what the first committee learns from."""
         start, rng = self.c.start, np.random.default_rng(self.c.seed)
         labels: list[Atoms] = []
         if start.relax:
             atoms, labels = self.relaxed(atoms)
-        frames = rattle(atoms, start.rattled, sigma_angstrom=start.rattle_angstrom, rng=rng) if start.rattled else []
-        if frames:
-            labels += self.shop.label(frames, "rattled")
+        for kind, frames in self.matter.first(atoms, start, rng).items():
+            if frames:
+                labels += self.shop.label(frames, kind)
         if start.hot:
             engine = EnginePotential(build(start.engine, LABELERS, where="start.engine"))
             sample = partial(self.by_dynamics, atoms, engine, [start.hot_temperature_K], start.hot, start.hot_every_fs, 1)
@@ -113,7 +113,7 @@ class _Learning:
         engine = ByLabels(self.shop, "relax")
         here = atoms.copy()
         here.calc = engine
-        BFGS(here, logfile=None).run(fmax=self.c.start.fmax_eV_per_angstrom, steps=50)
+        BFGS(self.matter.movable(here), logfile=None).run(fmax=self.c.start.fmax_eV_per_angstrom, steps=50)
         bare = here.copy()
         bare.calc = None
         return bare, engine.labeled
@@ -328,6 +328,7 @@ class _Learning:
             "errors_within_two_spreads": judged.within_two,
             "uncertainty_verdict": "pass" if judged.trusted else "fail",
             "rounds": max(r["round"] for r in rounds),
+            **{name: results[name] for name in ("properties", "stress_check") if name in results},
             "wall_s": wall,
             "label_wall_s": spent["label"],
             "model": f"models/{self.c.name}.adiabat",

@@ -44,10 +44,10 @@ def measure(shop: Workshop, story: Story, options: Measure, model: Path, atoms: 
     """All measurements; their numbers for the summary, and the frames that were labeled for them."""
     potential = load(model)
     start = relax(State.of(atoms, potential), potential, fmax=0.002).state.to_atoms()[0]
-    nve, nvt = shop.stage("md", lambda: _production(shop, options, model, start, seed))
-    drift = _drift(nve, len(atoms), options)
+    nve, nvt = shop.stage("md", lambda: production_runs(shop, options, model, start, seed))
+    drift = drift_of(nve, len(atoms), options)
     story.nve(nve, drift, options)
-    temperature = _temperature(nvt)
+    temperature = temperature_of(nvt)
     story.nvt(nvt, temperature, options)
     shop.say("nve", f"drift {drift.value:.2g} ± {drift.error:.2g} meV/atom/ns over {options.replicas} replicas")
     labeled: list[Atoms] = []
@@ -67,7 +67,7 @@ def measure(shop: Workshop, story: Story, options: Measure, model: Path, atoms: 
     return {**results, "labeled": labeled}
 
 
-def _production(shop: Workshop, options: Measure, model: Path, start: Atoms, seed: int) -> list[dict[str, Any]]:
+def production_runs(shop: Workshop, options: Measure, model: Path, start: Atoms, seed: int) -> list[dict[str, Any]]:
     shop.say(
         "md", f"NVE and NVT at {options.temperature_K:g} K, {options.duration_fs / 1000:g} ps, {options.replicas} replicas"
     )
@@ -98,11 +98,11 @@ def _production(shop: Workshop, options: Measure, model: Path, start: Atoms, see
     return shop.compute(tasks)
 
 
-def _drift(nve: dict[str, Any], n_atoms: int, options: Measure) -> Any:
+def drift_of(nve: dict[str, Any], n_atoms: int, options: Measure) -> Any:
     return energy_drift(np.array(nve["conserved_eV"]), np.array(nve["time_fs"]), n_atoms, timestep_fs=options.timestep_fs)
 
 
-def _temperature(nvt: dict[str, Any]) -> Quantity:
+def temperature_of(nvt: dict[str, Any]) -> Quantity:
     """The mean over time and replicas, with the error that the replicas' scatter tells."""
     per_replica = np.array(nvt["temperature_K"]).mean(0)
     if len(per_replica) < 4:
@@ -117,7 +117,7 @@ def trajectory(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
         return {k: data[k] for k in ("numbers", "cell", "pbc")}, data["positions"]
 
 
-def _frames(path: Path, picks: Sequence[tuple[int, int]]) -> list[Atoms]:
+def frames_of(path: Path, picks: Sequence[tuple[int, int]]) -> list[Atoms]:
     structure, positions = trajectory(path)
     return [Atoms(structure["numbers"], positions[t, r], cell=structure["cell"], pbc=structure["pbc"]) for t, r in picks]
 
@@ -127,7 +127,7 @@ def labeled_frames(shop: Workshop, atoms: Atoms, path: Path, n: int) -> list[Ato
     _, positions = trajectory(path)
     samples, replicas = positions.shape[:2]
     times = np.linspace(samples // 5, samples - 1, n).astype(int)
-    frames = _frames(path, [(t, k % replicas) for k, t in enumerate(times)])
+    frames = frames_of(path, [(t, k % replicas) for k, t in enumerate(times)])
     for frame in frames:
         frame.info.update({k: v for k, v in atoms.info.items() if k in ("charge", "multiplicity")})
     return shop.label(frames, "reweighting", keep=False)
@@ -143,7 +143,7 @@ def _distributions(
     _, positions = trajectory(path)
     samples, replicas = positions.shape[:2]
     picks = [(t, r) for r in range(replicas) for t in range(0, samples, max(1, samples * replicas // 4000))]
-    everything = _frames(path, picks)
+    everything = frames_of(path, picks)
     found = []
     for name, unit, of in _subjects(atoms):
         model, few = of(everything), of(frames)

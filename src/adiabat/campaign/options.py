@@ -22,8 +22,9 @@ Spec = str | dict[str, Any]
 class Start:
     """The first labels, before there is a model.
 
-    `relax` follows the reference engine's forces to the nearest minimum; `rattled` copies of it are displaced at random with a
-    standard deviation of `rattle_angstrom`; `hot` frames come from dynamics at `hot_temperature_K` with the cheap `engine`,
+    `relax` follows the reference engine's forces (of a crystal its stress, too) to the nearest minimum; `rattled` copies of it are
+    displaced at random with a standard deviation of `rattle_angstrom`; of a crystal `strained` cells are stretched and sheared by up to
+    `strain_largest`, and `vacancies` copies lack an atom; `hot` frames come from dynamics at `hot_temperature_K` with the cheap `engine`,
     one every `hot_every_fs`.
     """
 
@@ -31,6 +32,9 @@ class Start:
     fmax_eV_per_angstrom: float = 0.01
     rattled: int = 12
     rattle_angstrom: float = 0.06
+    strained: int = 0
+    strain_largest: float = 0.03
+    vacancies: int = 0
     hot: int = 10
     hot_temperature_K: float = 500.0
     hot_every_fs: float = 25.0
@@ -70,9 +74,9 @@ class Test:
 class Measure:
     """What is computed with the finished potential, and held against the reference engine.
 
-    NVE and NVT runs of `duration_fs`, after a thermostat's `equilibration_fs`, with `replicas` at
-    `temperature_K`; `reference_frames` of the NVT run are labeled and reweighted to the reference's own distributions; harmonic
-    `vibrations` of molecules.
+    NVE and NVT runs of `duration_fs`, after a thermostat's `equilibration_fs`, with `replicas` at `temperature_K`, of a crystal in a
+    `supercell`. Of a molecule `reference_frames` of the NVT run are labeled and reweighted to the reference's own distributions, and
+    harmonic `vibrations` computed.
     """
 
     temperature_K: float = 300.0
@@ -83,6 +87,25 @@ class Measure:
     friction_per_fs: float = 0.02
     reference_frames: int = 48
     vibrations: bool = True
+    supercell: list[int] = field(default_factory=lambda: [2, 2, 2])
+
+
+@dataclass(frozen=True)
+class Solid:
+    """What is computed of a crystal, by the potential and by the reference engine, which labels some twenty cells for it.
+
+    The equation of state over `eos_points` with lengths changed by up to `eos_strain`; elastic constants from strains of
+    `elastic_strain` times each of `elastic_steps`, atoms relaxed to `fmax_eV_per_angstrom`; the stress against the slope of the energy, for
+    the engine by strains of `stress_strain`; g(r) of the hot crystal up to `rdf_cutoff_angstrom`.
+    """
+
+    eos_strain: float = 0.02
+    eos_points: int = 7
+    elastic_strain: float = 0.01
+    elastic_steps: list[float] = field(default_factory=lambda: [1.0, 0.5])
+    fmax_eV_per_angstrom: float = 0.005
+    stress_strain: float = 0.01
+    rdf_cutoff_angstrom: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -98,16 +121,17 @@ class Targets:
 class Campaign:
     """A learning campaign's configuration.
 
-    `structure` is a file, or the name of a molecule ASE knows (``H2O``); `labeler` the reference engine; `model` a family with its
-    options; `fit` options of the training in each round, `finish` those that differ in the last one; `members` the committee's
+    `structure` is a file, or the name of a molecule ASE knows (``H2O``); `labeler` the reference engine (by case, if none is named:
+    PySCF for molecules, GPAW for crystals); `model` a family with its options; `fit` options of the training in each round, `finish`
+    those that differ in the last one; `members` the committee's
     size. `workers` label side by side (None: one a core); `threads` train and explore: one is fastest for small graphs, whose
     operations are too short to share. `budget_s` is the wall-clock time aimed at, `budgets_s` the same by stage
     (label, sample, train, explore, md, other): nothing is stopped by them, the report says what was used beside them. The blocks
-    `start`, `explore`, `select`, `stop`, `test`, `measure` and `targets` are described where they are defined.
+    `start`, `explore`, `select`, `stop`, `test`, `measure`, `solid` and `targets` are described where they are defined.
     """
 
     structure: str
-    labeler: Spec
+    labeler: Spec = "auto"
     model: Spec = field(default_factory=lambda: {"bpnn": {}})
     out: str = "run"
     members: int = 4
@@ -119,6 +143,7 @@ class Campaign:
     stop: StopRule = field(default_factory=StopRule)
     test: Test = field(default_factory=Test)
     measure: Measure = field(default_factory=Measure)
+    solid: Solid = field(default_factory=Solid)
     targets: Targets = field(default_factory=Targets)
     name: str = "model"
     budget_s: float | None = None
@@ -135,6 +160,7 @@ BLOCKS = {
     "stop": StopRule,
     "test": Test,
     "measure": Measure,
+    "solid": Solid,
     "targets": Targets,
 }
 STAGES = ("label", "sample", "train", "explore", "md", "other")  # by which wall-clock time is counted

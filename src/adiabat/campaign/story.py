@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from adiabat.analysis import Quantity
-from adiabat.campaign.options import Campaign, Measure, Targets
+from adiabat.campaign.options import Campaign, Measure, Solid, Targets
 from adiabat.campaign.provenance import machine, versions
 from adiabat.campaign.run_folder import RunFolder
 from adiabat.config import named
@@ -144,9 +144,9 @@ class Story:
         )
         return judged
 
-    def nve(self, run: Mapping[str, Any], drift: Any, options: Measure) -> None:
+    def nve(self, run: Mapping[str, Any], drift: Any, options: Measure, n_atoms: int | None = None) -> None:
         energy = np.array(run["conserved_eV"])
-        per_atom = 1e3 * (energy - energy.mean(0)).T / len_of(self.sections)
+        per_atom = 1e3 * (energy - energy.mean(0)).T / (n_atoms or len_of(self.sections))
         self.sections.put(
             "nve",
             time_ps=np.array(run["time_fs"]) / 1000,
@@ -177,6 +177,21 @@ class Story:
 
     def vibrations(self, modes: Sequence[Mapping[str, Any]]) -> None:
         self.sections.put("vibrations", reference=self._theory(), modes=list(modes), note="harmonic, each at its own minimum")
+
+    def crystal(self, rows: Sequence[Mapping[str, Any]], checks: Mapping[str, Any], options: Solid) -> None:
+        """Lattice and elasticity side by side; the stress against the energies' slope."""
+        slopes = {
+            who: f"{check['largest_difference']['value']:.2g} GPa over {', '.join(check['components'])}"
+            for who, check in checks.items()
+        }
+        self.sections.put(
+            "crystal", reference=self._theory(), rows=list(rows),
+            note=f"Strains up to {100 * options.elastic_strain:g} %, atoms relaxed. Stress against the slope of the energy, in a strained "
+            f"and rattled cell: the model's differs by {slopes['model']}, the reference's by {slopes['reference']}.",
+        )  # fmt: skip
+
+    def rdf(self, found: Mapping[str, Any], options: Measure) -> None:
+        self.sections.put("rdf", temperature_K=options.temperature_K, **found)
 
     def costs(self, spent: Mapping[str, float], rows: Sequence[Mapping[str, Any]], workers: int) -> list[tuple[str, float]]:
         """Where the time went; the stages, with what they used, that exceeded their budgets."""
@@ -251,7 +266,7 @@ class Story:
                     "note": "harmonic",
                 }
             )
-        self.sections.put("verdicts", verdicts=tiles)
+        self.sections.put("verdicts", verdicts=[*tiles, *results.get("tiles", [])])
 
     def write(self) -> None:
         write(self.folder.folder)

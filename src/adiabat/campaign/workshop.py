@@ -121,14 +121,18 @@ class Workshop:
         spent["other"] = max(0.0, total - sum(spent.values()))
         return {**spent, "in all": total}
 
-    def label(self, frames: Sequence[Atoms], kind: str, *, keep: bool = True, needed: bool = True) -> list[Atoms]:
+    def label(
+        self, frames: Sequence[Atoms], kind: str, *, keep: bool = True, needed: bool = True, labeler: Labeler | None = None
+    ) -> list[Atoms]:
         """Labeled copies in order; frames the engine could not label are left out, told and kept in `failures`.
 
         `keep` puts them into the store of training labels; `needed` makes it an error if none could be labeled. Each carries
-        `kind` as its config_type.
+        `kind` as its config_type. Another `labeler` is for labels that are not trained on: strained cells on a grid of their own.
         """
         frames = [_of_kind(a, kind) for a in frames]
-        tasks = [self._task(a) for a in frames]
+        engine = labeler or self.labeler
+        record = engine.record() if labeler else self.record
+        tasks = [_task(engine, record, a) for a in frames]
         done = 0
 
         def count(outcome: Outcome) -> None:
@@ -193,20 +197,6 @@ class Workshop:
             )
         return rows
 
-    def _task(self, atoms: Atoms) -> Task:
-        identity = {
-            "structure": content_hash(atoms),
-            "level_of_theory": self.record["level_of_theory"],
-            "version": self.record["version"],
-            "settings": self.record["settings"],
-        }
-        return Task(
-            "label",
-            "adiabat.labelers:label",
-            {"labeler": {self.labeler.name: self.labeler.settings()}, "atoms": to_json(atoms)},
-            identity,
-        )
-
 
 class ByLabels(Calculator):
     """The reference engine as an ASE calculator whose every label goes through the ledger: what is relaxed once stays relaxed."""
@@ -248,6 +238,13 @@ class EnginePotential:
         return Prediction(
             torch.tensor(energies, dtype=torch.float64), torch.tensor(np.concatenate(forces)), nothing, graph, {}, _no_stress
         )
+
+
+def _task(labeler: Labeler, record: Mapping[str, Any], atoms: Atoms) -> Task:
+    identity = {"structure": content_hash(atoms), **{name: record[name] for name in ("level_of_theory", "version", "settings")}}
+    return Task(
+        "label", "adiabat.labelers:label", {"labeler": {labeler.name: labeler.settings()}, "atoms": to_json(atoms)}, identity
+    )
 
 
 def _event_key(event: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from adiabat.campaign import terminal
-from adiabat.cli import campaigns, data, export, gate, motion, potentials  # noqa: F401 each joins its commands to the application
+from adiabat.cli import campaigns, data, export, gate, motion, potentials, properties  # noqa: F401 each joins its commands to the application
 from adiabat.cli.application import app
 
 

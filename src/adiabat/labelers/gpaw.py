@@ -87,6 +87,11 @@ class GPAW(Labeler):
             return self
         return replace(self, cutoff_eV=plane_waves(z for a in frames for z in a.numbers))
 
+    def pinned(self, atoms: Atoms) -> GPAW:
+        """With the k-points of `atoms`: a strained cell must not change them, or its energy would jump."""
+        settled = self.for_frames([atoms])
+        return replace(settled, kpoints=settled.kpoints or grid(atoms, self.kspacing_per_angstrom))
+
     def __call__(self, atoms: Atoms) -> Atoms:
         settled = self.for_frames([atoms])
         return super(GPAW, settled).__call__(atoms)
@@ -115,7 +120,8 @@ class GPAW(Labeler):
 
     def arguments(self, atoms: Atoms, spin: bool) -> dict[str, Any]:
         """What GPAW is called with: everything that a default could change."""
-        size = grid(atoms, self.kspacing_per_angstrom) if self.kpoints is None else self.kpoints
+        chosen = self.kpoints or grid(atoms, self.kspacing_per_angstrom)
+        size = tuple(n if periodic else 1 for n, periodic in zip(chosen, atoms.pbc))
         wanted = {
             "mode": {"name": "pw", "ecut": self.cutoff_eV},
             "xc": self.functional,

@@ -15,7 +15,7 @@ from adiabat.report.reading import measured, show, words
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "What was done": ("settings", "methods"),
     "Accuracy": ("learning_curve", "parity", "errors_by_kind", "uncertainty"),
-    "Physics": ("distributions", "vibrations", "nve", "nvt"),
+    "Physics": ("crystal", "distributions", "vibrations", "rdf", "nve", "nvt"),
     "Active learning": ("rounds", "exploration", "training"),
     "Cost": ("time_budget", "label_cost"),
     "Checks": ("data_gate", "model_gate"),
@@ -24,6 +24,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
 TITLES = {
     "settings": "Settings", "methods": "Methods", "learning_curve": "Learning curve", "parity": "Model against reference",
     "errors_by_kind": "Errors by kind of configuration", "uncertainty": "Does the potential know what it does not know?",
+    "crystal": "Lattice and elasticity", "rdf": "Structure",
     "distributions": "Distributions", "vibrations": "Vibrational frequencies", "nve": "Energy conservation",
     "nvt": "Temperature", "rounds": "Decisions, round by round", "exploration": "Exploration", "training": "Training",
     "time_budget": "Time by stage", "label_cost": "Labels", "data_gate": "Data gate", "model_gate": "Model gate",
@@ -126,6 +127,29 @@ def vibrations(data: forms.Vibrations) -> Block:
         [Table(head, rows)],
         [data.note] if data.note else [],
     )
+
+
+def crystal(data: forms.Crystal) -> Block:
+    rows = [
+        [
+            r.name,
+            measured(r.model, r.model_error, r.unit),
+            measured(r.reference, r.reference_error, r.unit),
+            show(r.difference_percent, 2),
+        ]
+        for r in data.rows
+    ]
+    head = ["quantity", "model", data.reference, "difference (%)"]
+    return Block(
+        "The crystal by the model and by the reference engine itself, each at its own lattice constant.",
+        [Table(head, rows)],
+        [data.note] if data.note else [],
+    )
+
+
+def rdf(data: forms.RDF) -> Block:
+    at = f" at {show(data.temperature_K)} K" if data.temperature_K is not None else ""
+    return Block(f"Distances between atoms in the model's own dynamics{at}: how much denser than chance neighbors stand.")
 
 
 def nve(data: forms.NVE) -> Block:
@@ -256,7 +280,7 @@ def versions(data: forms.Versions) -> Block:
 
 BLOCKS: dict[str, Callable[[Any], Block]] = {
     "settings": settings, "methods": methods, "errors_by_kind": errors_by_kind, "uncertainty": uncertainty,
-    "distributions": distributions, "vibrations": vibrations, "nve": nve, "nvt": nvt, "rounds": rounds,
+    "crystal": crystal, "rdf": rdf, "distributions": distributions, "vibrations": vibrations, "nve": nve, "nvt": nvt, "rounds": rounds,
     "exploration": exploration, "training": training, "time_budget": time_budget, "label_cost": label_cost, "data_gate": data_gate,
     "model_gate": model_gate, "versions": versions,
 }  # fmt: skip

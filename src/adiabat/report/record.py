@@ -31,6 +31,8 @@ SECTIONS: dict[str, type[forms.Form]] = {
     "uncertainty": forms.Uncertainty,
     "distributions": forms.Distributions,
     "vibrations": forms.Vibrations,
+    "crystal": forms.Crystal,
+    "rdf": forms.RDF,
     "nve": forms.NVE,
     "nvt": forms.NVT,
     "rounds": forms.Rounds,

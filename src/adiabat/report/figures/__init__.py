@@ -9,6 +9,7 @@ FIGURES = {
     "uncertainty": accuracy.uncertainty,
     "distributions": physics.distributions,
     "vibrations": physics.vibrations,
+    "rdf": physics.rdf,
     "nve": physics.nve,
     "nvt": physics.nvt,
     "rounds": effort.rounds,

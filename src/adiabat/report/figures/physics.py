@@ -44,6 +44,16 @@ def distributions(data: forms.Distributions) -> list[Figure]:
     return figures
 
 
+def rdf(data: forms.RDF) -> list[Figure]:
+    if not known(data.g):
+        return []
+    traces = [band(data.r, data.g, data.error, "", MODEL)] if known(data.error) else []
+    traces.append(line(data.r, data.g, "model", MODEL, width=2.4, hovertemplate="%{x:.2f} Å: %{y:.3g}"))
+    layout = {"xaxis": axis("r (Å)"), "yaxis": axis("g(r)", rangemode="tozero")}
+    caption = "Peaks at the crystal's shells, as wide as the atoms swing; a liquid would have lost the far ones."
+    return [Figure("rdf", "Radial distribution", traces, layout, caption)]
+
+
 def nve(data: forms.NVE) -> list[Figure]:
     """Total energy along constant-energy runs, and the slope of each replica with their mean ± 2σ."""
     step, lines = thin(len(data.time_ps), 400), [r for r in data.energy_meV_per_atom if known(r)]

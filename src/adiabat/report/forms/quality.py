@@ -165,6 +165,35 @@ class Distributions(Form):
     effective_sample_size: Number = None
 
 
+class Constant(Form):
+    """A property of a crystal by both sides, each with its error (1σ)."""
+
+    name: str
+    unit: str = ""
+    model: Number = None
+    model_error: Number = None
+    reference: Number = None
+    reference_error: Number = None
+    difference_percent: Number = None
+
+
+class Crystal(Form):
+    rows: list[Constant]
+    reference: str = "reference"
+    note: str | None = None
+
+
+class RDF(Form):
+    """g(r) with its standard error, and the running coordination number."""
+
+    aligned = ("r", "g", "error", "coordination")
+    r: Series
+    g: Series
+    error: Series = []
+    coordination: Series = []
+    temperature_K: Number = None
+
+
 class Mode(Form):
     name: str
     model_per_cm: Number = None

@@ -1,0 +1,76 @@
+"""Molecule or crystal: what a campaign does differently with each. The story in `learn` asks, and never asks which it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from ase import Atoms
+from ase.filters import FrechetCellFilter
+
+from adiabat.build import rattle, strain, vacancies
+from adiabat.campaign.measures import measure as measure_molecule
+from adiabat.campaign.options import Campaign, Start
+from adiabat.campaign.solids import measure as measure_crystal
+from adiabat.campaign.story import Story
+from adiabat.campaign.workshop import Workshop
+from adiabat.config import ConfigError
+
+
+class Matter(Protocol):
+    def movable(self, atoms: Atoms) -> Any:
+        """What a relaxation moves: the atoms, or the cell with them."""
+
+    def first(self, atoms: Atoms, start: Start, rng: np.random.Generator) -> dict[str, list[Atoms]]:
+        """Structures for the first labels, by kind."""
+
+    def measure(self, shop: Workshop, story: Story, c: Campaign, model: Path, atoms: Atoms) -> dict[str, Any]:
+        """The physics computed with the finished potential: numbers for the summary, tiles, and the frames labeled for them."""
+
+
+class Molecule:
+    """Atoms in vacuum: positions relax, copies are rattled; distances, angles and vibrations are measured."""
+
+    def movable(self, atoms: Atoms) -> Any:
+        return atoms
+
+    def first(self, atoms: Atoms, start: Start, rng: np.random.Generator) -> dict[str, list[Atoms]]:
+        for option in ("strained", "vacancies"):
+            if getattr(start, option):
+                raise ConfigError(f"start.{option}: {atoms.get_chemical_formula()} is not periodic; wanted 0 for a molecule")
+        return {"rattled": rattle(atoms, start.rattled, sigma_angstrom=start.rattle_angstrom, rng=rng) if start.rattled else []}
+
+    def measure(self, shop: Workshop, story: Story, c: Campaign, model: Path, atoms: Atoms) -> dict[str, Any]:
+        return measure_molecule(shop, story, c.measure, model, atoms, c.seed)
+
+
+class Crystal:
+    """A periodic structure: the cell relaxes with its atoms, copies are rattled, strained, short of an atom; elasticity is measured."""
+
+    def movable(self, atoms: Atoms) -> Any:
+        return FrechetCellFilter(atoms)
+
+    def first(self, atoms: Atoms, start: Start, rng: np.random.Generator) -> dict[str, list[Atoms]]:
+        def shaken(frames: list[Atoms]) -> list[Atoms]:
+            return [rattle(a, 1, sigma_angstrom=start.rattle_angstrom, rng=rng)[0] for a in frames]
+
+        return {
+            "rattled": shaken([atoms] * start.rattled),
+            # The first one in every four keeps its atoms in place: that is where elastic constants are read.
+            "strained": [
+                a if k % 4 == 0 else shaken([a])[0]
+                for k, a in enumerate(strain(atoms, start.strained, largest=start.strain_largest, rng=rng))
+            ]
+            if start.strained
+            else [],
+            "vacancy": shaken(vacancies(atoms, start.vacancies, rng=rng)) if start.vacancies else [],
+        }
+
+    def measure(self, shop: Workshop, story: Story, c: Campaign, model: Path, atoms: Atoms) -> dict[str, Any]:
+        return measure_crystal(shop, story, c, model, atoms)
+
+
+def matter_of(atoms: Atoms) -> Matter:
+    """What this structure is: a crystal if it is periodic in all directions."""
+    return Crystal() if atoms.pbc.all() else Molecule()

@@ -26,6 +26,9 @@ from typing import Any
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+# Of configuration files, as `format: 1`; a file may leave it out. Raised when an option changes its meaning.
+FORMAT = 1
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be used: says where, what came, what was wanted."""
@@ -102,7 +105,7 @@ def recorded(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """A configuration file as a mapping."""
+    """A configuration file as a mapping; `format`, the version of its options, is looked at and taken out."""
     path = Path(path)
     try:
         content = yaml.safe_load(path.read_text())
@@ -112,7 +115,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not readable as YAML: {error}") from None
     if not isinstance(content, Mapping):
         raise ConfigError(f"{path}: wanted a mapping of options; got {type(content).__name__}")
-    return dict(content)
+    found = dict(content)
+    version = found.pop("format", FORMAT)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ConfigError(f"{path}: format: {version!r} came; wanted a whole number, such as {FORMAT}, or nothing")
+    if version > FORMAT:
+        raise ConfigError(f"{path}: a configuration of format {version}, this Adiabat reads up to {FORMAT}; update Adiabat")
+    return found
 
 
 def override(config: dict[str, Any], assignments: typing.Iterable[str]) -> dict[str, Any]:

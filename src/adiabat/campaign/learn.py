@@ -49,6 +49,7 @@ def learn(config: str | Path | Mapping[str, Any], *, out: str | Path | None = No
     atoms = structure_of(campaign.structure)
     labeler = build(campaign.labeler, LABELERS, where="labeler").for_frames([atoms])
     torch.set_num_threads(campaign.threads)
+    labeler.record()  # a missing engine is told before anything is written
     options = {k: v for k, v in as_mapping(campaign).items() if k != "out"}
     folder = RunFolder(campaign.out, options, kind="learn", free=("workers", "threads", "budget_s", "budgets_s"))
     with folder, Workshop(folder, labeler, campaign.workers, say or (lambda *_: None)) as workshop:

@@ -10,6 +10,7 @@ from typing import Any
 from ase import Atoms
 
 from adiabat.active import Selection, StopRule
+from adiabat.campaign.train import check_fit
 from adiabat.config import ConfigError, build, checked, nearest
 from adiabat.data.formats import read
 from adiabat.labelers import LABELERS
@@ -182,6 +183,8 @@ def parse(given: Mapping[str, Any]) -> Campaign:
     for stage, seconds in campaign.budgets_s.items():
         if stage not in STAGES:
             raise ConfigError(f"budgets_s: there is no stage {stage!r}; {nearest(stage, STAGES)}")
+    for options in (campaign.fit, campaign.finish):
+        check_fit(options)
         if not seconds > 0:
             raise ConfigError(f"budgets_s.{stage}: {seconds:g} came; wanted a positive number of seconds")
     if campaign.members < 2:

@@ -193,11 +193,10 @@ class Training:
         return self.problem.finish()
 
     def resume(self) -> None:
-        if self._file is None or not self._file.exists():
-            return
-        facts, groups = checkpoint.load(self._file, self.problem.fingerprint)
-        self._restore(facts, groups)
-        self.standing = self._state()
+        if self._file is not None and self._file.exists():
+            facts, groups = checkpoint.load(self._file, self.problem.fingerprint)
+            self._restore(facts, groups)
+            self.standing = self._state()
         if self.world.leads:
             self._trim_log()
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from ase import Atoms
 
+from adiabat.campaign.workshop import Workshop
 from adiabat.deploy.load import load
 from adiabat.potential import Potential
-from adiabat.validation.gate import Check, Gate, gate, recorded
+from adiabat.validation.gate import GATES, Check, Gate, gate, recorded
 
 Progress = Callable[[str, Check], None]
 
@@ -47,6 +48,35 @@ def behind_gate(
         found.record(potential)
     found.refuse(what)
     return found
+
+
+def learned(shop: Workshop, model: Path, frames: Sequence[Atoms], waive: Sequence[str] = ()) -> Gate:
+    """A campaign's finished model before the gate: verdicts as a stage's product, in its report and in its model file.
+
+    The caller lets the report be written before it refuses.
+    """
+
+    def work() -> dict[str, Any]:
+        shop.say("gate", f"{len(GATES)} laws that a potential must obey")
+        return gate(load(model), frames).to_json()
+
+    found = Gate({name: Check(name=name, **told) for name, told in shop.stage("gate", work).items()}).pass_over(waive)
+    potential = load(model)
+    if recorded(potential) != found:
+        found.record(potential)
+        potential.save(model)
+    failed = ", ".join(check.name for check in found.failures)
+    shop.say("gate", f"failed: {failed}" if failed else f"{len(found.checks)} laws hold")
+    return found
+
+
+def section(found: Gate) -> dict[str, Any]:
+    """The report's section `model_gate`."""
+    told = found.to_json()
+    for check in told.values():
+        cure = check.pop("cure")
+        check["message"] += f"; {cure}" if cure else ""
+    return {"checks": told}
 
 
 def rows(found: Gate) -> list[list[str]]:

@@ -95,5 +95,5 @@ def says(run, code: int, *parts: str, foreseen: bool = True) -> None:
 
 
 def stands(folder: Path) -> dict[Path, int]:
-    """When each file below was written: what must not change."""
-    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path.is_file()}
+    """When each file below was written: what must not change. Locks are no files that anyone keeps."""
+    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock"}

@@ -12,7 +12,7 @@ from ase.build import molecule
 from adiabat.data.formats import read, write
 from adiabat.data.structure import labeled, labels
 from adiabat.units import hartree
-from cli.session import MODEL, says
+from cli.session import MODEL, says, stands
 
 
 def test_files_that_hold_no_frames(here, place):
@@ -94,7 +94,9 @@ def test_cures_name_the_options_of_the_command_that_runs(here, place, trained):
         2,
         "or read them alone with {file: FILE, partial: true} for its name$",
     )
-    says(here(place, "check", "cut.xyz"), 1, "2 whole frames", "`adiabat convert FILE --to whole.xyz --partial`")
+    told = here(place, "check", "cut.xyz", "--json", "-")
+    says(told, 1, "2 whole frames")
+    assert "alone with `adiabat convert FILE --to whole.xyz --partial`;" in json.loads(told.stdout)["findings"][0]["cure"]
     write(place / "one.xyz", read(place / "set.xyz")[:1])
     told = here(place, "check", "one.xyz")
     assert re.search(r"^1 structure\s*$", told.stdout, re.MULTILINE) and "1 frame have" not in told.stdout
@@ -121,3 +123,103 @@ def test_overlapping_atoms_are_left_out_and_listed(here, place):
     write(place / "known.xyz", [labeled(a, energy=-137.9, forces=np.zeros((3, 3))) for a in (good, bad)])
     says(here(place, "check", "known.xyz"), 1, "overlapping atoms")
     says(here(place, "convert", "known.xyz", "--to", "clean.xyz"), 1, "1 of 2 structures", "overlapping atoms")
+
+
+COMMANDS = {
+    "check": ("check", "bad.xyz"),
+    "convert": ("convert", "bad.xyz", "--to", "out.xyz"),
+    "train": ("train", "train.yaml", "data=bad.xyz", "out=out"),
+    "test": ("test", MODEL, "bad.xyz"),
+    "label": ("label", "label.yaml", "structures=bad.xyz", "out=out"),
+    "md": ("md", MODEL, "bad.xyz", "--temperature-K", "300", "--steps", "5", "--out", "out.xyz"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("fault", ["empty", "cut", "unknown element", "infinite position", "labels that are no numbers"])
+def test_every_command_refuses_what_it_cannot_read_and_leaves_nothing_behind(here, place, trained, name, fault):
+    """The same words whoever reads the file; `check` and `convert` tell of the fault and go on with the other frames."""
+    lines = (place / "set.xyz").read_text().splitlines(keepends=True)[:15]
+    if fault == "empty":
+        lines, told, codes = [], "bad.xyz: the file is empty; wanted at least one frame", {}
+    elif fault == "cut":
+        lines, told, codes = lines[:13], "ends inside frame 2: it has 1 of 3 atoms; 2 whole frames", {"check": 1}
+    else:
+        row, old, new, told = {
+            "unknown element": (7, "^O", "Qq", "frame 1, atom 0: 'Qq' is not a chemical symbol"),
+            "infinite position": (8, r"^H \S+", "H inf", r"frame 1: positions\[1\] .* wanted finite numbers"),
+            "labels that are no numbers": (
+                6,
+                r"\benergy=",
+                "energy=nan old=",
+                "frame 1: energy is nan, wanted a finite number",
+            ),
+        }[fault]
+        lines[row] = re.sub(old, new, lines[row])
+        codes = {"check": 1, "convert": 1}
+    (place / "bad.xyz").write_text("".join(lines))
+    (place / "label.yaml").write_text("structures: set.xyz\nout: lab\nlabeler: {ase: {calculator: emt}}\nworkers: 1\n")
+    words = [str(trained / MODEL) if word == MODEL else word for word in COMMANDS[name]]
+    before = stands(place)
+    run = here(place, *words, *(["--json", "-"] if name == "check" else []))
+    says(run, codes.get(name, 2), *([told] if name != "convert" or codes.get(name, 2) == 2 else []))
+    if name == "convert" and run.returncode == 1:
+        assert len(read(place / "out.xyz")) == 2 and "1 left out" in run.stdout
+        (place / "out.xyz").unlink()
+    assert stands(place) == before and not (place / "out").exists()
+
+
+def test_without_units_it_is_said_what_the_labels_are_taken_as(here, place):
+    told = "set.xyz: no units given: its labels are taken as eV and Å"
+    says(here(place, "check", "set.xyz"), 0, told)
+    says(here(place, "convert", "set.xyz", "--to", "set.db"), 0, told)
+    says(here(place, "train", "train.yaml", "out=told", "fit.epochs=1"), 0, told)
+    stated = here(place, "check", "set.xyz", "--units", "energy=eV,length=angstrom")
+    says(stated, 0)
+    assert "no units given" not in stated.stdout + stated.stderr
+    says(here(place, "check", "set.db"), 0)  # a store says its units itself
+    says(here(place, "check", "set.xyz", "--units", "energy=hartee"), 2, "hartee", "hartree")
+
+
+def test_hartree_is_seen_by_magnitude_and_its_cure_works(here, place):
+    """All-electron energies of water in hartree: the option that the cure names is what mends them."""
+    write(place / "hartree.xyz", labeled(molecule("H2O"), energy=-76.3))
+    checked = here(place, "check", "hartree.xyz", "--json", "-")
+    says(checked, 1, "they look like hartree, wanted eV")
+    [fault] = [f for f in json.loads(checked.stdout)["findings"] if f["name"] == "units of energy"]
+    assert abs(fault["value"] * hartree - 1) < 0.03  # the number that the message tells, as a number
+    option = re.search(r"--units (energy=hartree)", fault["cure"])[1]
+    says(here(place, "convert", "hartree.xyz", "--to", "eV.xyz"), 1, "nothing to write", "look like hartree")
+    assert not (place / "eV.xyz").exists()
+    says(here(place, "convert", "hartree.xyz", "--to", "eV.xyz", "--units", option), 0, "1 of 1 structure in eV.xyz")
+    assert labels(read(place / "eV.xyz")[0])["energy"] == pytest.approx(-76.3 * hartree, rel=1e-12)
+
+
+def test_a_cut_file_can_be_trained_on_by_asking_for_it(here, place):
+    whole = "".join((place / "set.xyz").read_text().splitlines(keepends=True)[: 5 * 20 + 3])
+    (place / "cut.xyz").write_text(whole)
+    asked = here(place, "train", "train.yaml", "data={file: cut.xyz, partial: true}", "out=part", "fit.epochs=1")
+    says(asked, 0, "only frames 0 to 19 were read")
+    assert json.loads((place / "part/summary.json").read_text())["labels"] == 20
+
+
+def test_one_convert_for_all_inputs_takes_the_same_options(here, place):
+    """--level, --json and --partial mean the same for extended XYZ as for an engine's output."""
+    frames = read(place / "set.xyz")
+    for k, a in enumerate(frames):
+        a.info["adiabat"] = {"level_of_theory": "pbe" if k < 20 else "hse"}
+    write(place / "two.xyz", frames)
+    told = here(place, "convert", "two.xyz", "--to", "pbe.xyz", "--json", "-")
+    says(told, 1)
+    account = json.loads(told.stdout)
+    assert account["written"] == 20 and account["levels"] == {"pbe": 20, "hse": 4}
+    assert [r["frame"] for r in account["left_out"]] == [20, 21, 22, 23]
+    assert {r["name"] for r in account["left_out"]} == {"another level of theory"}
+    says(here(place, "convert", "two.xyz", "--to", "hse.ase.db", "--level", "hse"), 1, "4 of 24 structures")
+    assert len(read(place / "hse.ase.db")) == 4
+    says(here(place, "convert", "two.xyz", "--to", "all.xyz", "--level", "all"), 0, "24 of 24 structures")
+    says(
+        here(place, "convert", "two.xyz", "--to", "none.xyz", "--level", "b3lyp"),
+        2,
+        "no frame is at such a level; there are: pbe; hse",
+    )

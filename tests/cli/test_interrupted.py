@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import signal
 
 import numpy as np
+import pytest
 from ase.build import molecule
 
 from adiabat.build import rattle
 from adiabat.data.formats import read, write
-from cli.session import interrupted, process, says
+from cli.session import interrupted, process, says, stands
 
 
 def test_an_interrupted_training_goes_on_to_the_same_bits(trained):
@@ -40,9 +42,36 @@ def test_interrupted_labels_are_kept_and_not_computed_again(place):
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
-def test_a_full_disk_while_training_loses_nothing(place):
-    def small() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, resource.RLIM_INFINITY))
+def small_disk(bytes_a_file: int):
+    """A limit on every file that a command and its workers write, as a full disk gives: the write fails, and says so."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_a_file, resource.RLIM_INFINITY))
 
-    says(process(place, "train", "train.yaml", preexec_fn=small), 3, "free some space, and run the same command again")
+
+@pytest.mark.parametrize("limit, where", [(6_000, "checkpoint"), (200_000, "report")])
+def test_a_disk_that_is_full_while_training_loses_nothing(place, limit, where):
+    """Too little room for a checkpoint, or enough for the model and too little for the report: with room again the training goes on where
+    it stands, and an epoch that is written down is not computed again."""
+    stopped = process(place, "train", "train.yaml", preexec_fn=small_disk(limit))
+    says(stopped, 3, where, "free some space, and run the same command again")
+    log, model = place / "run/training/metrics.jsonl", place / "run/models/model.adiabat"
+    known, before = log.read_bytes() if log.exists() else b"", stands(model.parent)
+    assert model.exists() == (where == "report")
     says(process(place, "train", "train.yaml"), 0, "force_mae_meV_per_A")
+    epochs = [json.loads(line)["epoch"] for line in log.read_text().splitlines()]
+    assert log.read_bytes().startswith(known) and len(epochs) == len(set(epochs))
+    says(process(place, "train", "train.yaml", "out=once"), 0)
+    assert model.read_bytes() == (place / "once/models/model.adiabat").read_bytes()
+    assert not before or {p: p.read_bytes() for p in before} == {model: model.read_bytes()}
+
+
+def test_a_disk_that_is_full_while_labeling_keeps_every_published_label(place):
+    """The ledger's file meets the limit after some labels; with room again they stand as they were, and only the others are computed."""
+    write(place / "many.xyz", rattle(molecule("CH3CH2OH"), 60, sigma_angstrom=0.05, rng=np.random.default_rng(0)))
+    (place / "label.yaml").write_text("structures: many.xyz\nout: lab\nlabeler: {ase: {calculator: emt}}\nworkers: 1\n")
+    stopped = process(place, "label", "label.yaml", preexec_fn=small_disk(150_000))
+    says(stopped, 3, "run again|run the same command again")
+    before = stands(place / "lab/results")
+    assert 0 < len(before) < 60
+    says(process(place, "label", "label.yaml"), 0, "60 labels")
+    after = stands(place / "lab/results")
+    assert {path: after[path] for path in before} == before and len(after) == 60

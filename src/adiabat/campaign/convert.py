@@ -14,7 +14,7 @@ from typing import Any
 from ase import Atoms
 
 from adiabat.campaign.frames import GateFaults, gate_json
-from adiabat.campaign.gather import Gathered, gather, level_of
+from adiabat.campaign.gather import Gathered, gather, level_of, ranges
 from adiabat.config import ConfigError
 from adiabat.data import asedb
 from adiabat.data.datasets import citations
@@ -97,6 +97,16 @@ def write_set(to: str | Path, frames: Sequence[Atoms], *, overwrite: bool = Fals
         write(to, frames, overwrite=overwrite)
 
 
+def summed(left: Sequence[Row]) -> list[list[str]]:
+    """Rows of the account as a table for people: file, steps, finding, why, cure; steps of one reason in one row."""
+    of: dict[tuple[str, str, str, str], list[int]] = {}
+    for row in left:
+        of.setdefault((row["file"], row["name"], row["message"], row["cure"]), []).extend(
+            [] if row["frame"] is None else [row["frame"]]
+        )
+    return [[file, ", ".join(ranges(sorted(steps))), *rest] for (file, *rest), steps in of.items()]
+
+
 def wrong_units(told: Gathered) -> list[tuple[list[int], Finding]]:
     """Files, by their frames, whose labels together look like other units: asked of those whose units nobody has said, and only
     where there are several, for the gate speaks of a single one as a whole."""
@@ -157,4 +167,4 @@ def _of(row: Mapping[str, Any]) -> str:
     return "" if row["frame"] is None else f", frame {row['frame']}"
 
 
-__all__ = ["convert", "wrong_units", "write_set"]
+__all__ = ["convert", "summed", "wrong_units", "write_set"]

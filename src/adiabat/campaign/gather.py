@@ -78,10 +78,7 @@ class Gathered:
         """
         runs = []
         for file, group in groupby((self.order[k] for k in sorted(numbers)), key=lambda row: row[0]):
-            steps = [row[1] for row in group]
-            for _, run in groupby(enumerate(steps), key=lambda pair: pair[1] - pair[0]):
-                mine = [step for _, step in run]
-                runs.append((file, f"{mine[0]}–{mine[-1]}" if len(mine) > 1 else str(mine[0])))
+            runs += [(file, run) for run in ranges([row[1] for row in group])]
         many = len({row[0] for row in self.order}) > 1
         parts = [
             (f"{file}: " if many else "") + ", ".join(told for _, told in some)
@@ -136,6 +133,19 @@ def gather(
     if not told.sources:
         raise ConfigError(f"{', '.join(map(str, given))}: no file of results there; name at least one file with structures")
     return told
+
+
+def ranges(steps: Sequence[int]) -> list[str]:
+    """Rising numbers as people write them.
+
+    >>> ranges([0, 1, 2, 7])
+    ['0–2', '7']
+    """
+    found = []
+    for _, group in groupby(enumerate(steps), key=lambda pair: pair[1] - pair[0]):
+        run = [step for _, step in group]
+        found.append(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]))
+    return found
 
 
 def own_units(path: Path) -> bool:

@@ -259,7 +259,7 @@ def _written(error: BaseException) -> str:
         if Path(frame.f_code.co_filename).is_relative_to(PACKAGE):
             paths = [value for value in frame.f_locals.values() if isinstance(value, Path)]
             if paths:
-                return str(paths[-1])
+                return str(paths[0])
     return "the disk"
 
 

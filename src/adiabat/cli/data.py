@@ -96,6 +96,7 @@ def convert(
 ) -> int:
     """Files of any supported format into one; frames with faults are left out and listed, with exit code 1."""
     from adiabat.campaign.convert import convert as run
+    from adiabat.campaign.convert import summed
 
     told = run(files, to, units=pairs(units), keys=pairs(keys), level=level, partial=partial, overwrite=overwrite)
     told = worded(told)
@@ -107,9 +108,10 @@ def convert(
         rows = [[f["name"], f["message"], f["cure"]] for f in whole]
         if rows:
             table("faults of the whole", ["finding", "what", "what to do"], rows)
-        left = [[r["file"], r["frame"], r["name"], r["message"], r["cure"]] for r in told["left_out"]]
-        if left:
-            table(f"{len(left)} left out", ["file", "step", "finding", "why", "what to do"], left)
+        if told["left_out"]:
+            table(
+                f"{len(told['left_out'])} left out", ["file", "steps", "finding", "why", "what to do"], summed(told["left_out"])
+            )
     return terminal.FINDING if told["left_out"] or whole else terminal.FINE
 
 

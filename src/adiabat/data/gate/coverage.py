@@ -26,7 +26,9 @@ def elements(given: Set) -> list[Finding]:
         for z, n in zip(*np.unique(a.numbers, return_counts=True)):
             counts[int(z)] += int(n)
             places[int(z)].append(k)
-    told = ", ".join(f"{symbol(z)}: {n} atoms in {len(places[z])} frames" for z, n in counts.items())
+    told = ", ".join(
+        f"{symbol(z)}: {n} atom{'s' * (n > 1)} in {len(places[z])} frame{'s' * (len(places[z]) > 1)}" for z, n in counts.items()
+    )
     found = [Finding("elements", "note", [], told, "nothing to do", float(len(counts)))]
     rare = [z for z in counts if len(places[z]) < 0.01 * len(given.frames) and len(given.frames) >= 100]
     if rare:

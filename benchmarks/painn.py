@@ -102,9 +102,10 @@ def ours(case: str, weights: str, dtype: str = "float32", atoms: int = 512, inte
     if case == "ase":
         return _through_ase(model.calculator(), found[0])
     graph = Graph.of(found, CUTOFF)
+    potential = model if case == "training" else model.frozen()  # as the calculator and dynamics call it
 
     def call() -> tuple:
-        out = model(graph)
+        out = potential(graph)
         return out.energy.to(kind), out.forces.to(kind)
 
     return _steps(model, call, found, kind, lambda: model.terms[0].embedding.grad)

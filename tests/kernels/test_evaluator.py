@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 from ase.build import bulk
 
 from adiabat.graph import Graph
-from adiabat.kernels.evaluator import Evaluator
-from adiabat.models import MACE
+from adiabat.models import MACE, PaiNN
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
 
 CUTOFF = 3.2  # Å: four neighbors at 2.35 Å, and what a rattled crystal brings near
@@ -25,6 +28,19 @@ def mace(dtype=torch.float64, **shape):
     model = MACE(cutoff=CUTOFF, elements=["Si", "Ge"], **shape)
     model.neighbors.fill_(4.0)
     return Potential(ReferenceEnergies({"Si": -3.0, "Ge": -2.0}), Scaled(model, 0.7)).to(dtype).eval()
+
+
+def painn(dtype=torch.float64, **shape):
+    torch.manual_seed(0)
+    shape = {"channels": 24, "layers": 2, "radial": 6, "intervals": 64, **shape}
+    model = PaiNN(cutoff=CUTOFF, elements=["Si", "Ge"], **shape)
+    for parameter in model.parameters():
+        if parameter.ndim == 1:  # biases start at zero, where a mistaken one is not seen
+            torch.nn.init.normal_(parameter, std=0.1)
+    return Potential(ReferenceEnergies({"Si": -3.0, "Ge": -2.0}), Scaled(model, 0.7)).to(dtype).eval()
+
+
+FAMILIES = {"mace": mace, "painn": painn}
 
 
 def crystal(rattle: float, n: int = 1):
@@ -68,13 +84,22 @@ def test_it_equals_the_reference(shape, monkeypatch):
     equal(mace(**shape), graph(skin=0.4), monkeypatch, 1e-12)
 
 
-def test_float32_follows_float64(monkeypatch):
+@pytest.mark.parametrize(
+    "shape", [{}, {"layers": 1, "channels": 7}, {"layers": 3, "channels": 130, "basis": "gaussians"}], ids=str
+)
+def test_painn_equals_the_reference(shape, monkeypatch):
+    equal(painn(**shape), graph(skin=0.4), monkeypatch, 1e-12)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_float32_follows_float64(family, monkeypatch):
     # Both in float32: rounding of 6e-8 in sums that partly cancel.
-    equal(mace(torch.float32), graph(), monkeypatch, 1e-5)
+    equal(FAMILIES[family](torch.float32), graph(), monkeypatch, 1e-5)
 
 
-def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch):
-    potential, g = mace(torch.float32), graph()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bits_do_not_depend_on_the_number_of_threads(family):
+    potential, g = FAMILIES[family](torch.float32), graph()
     frozen, threads = potential.frozen(), torch.get_num_threads()
     one = frozen(g)
     try:
@@ -86,16 +111,37 @@ def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch):
         torch.set_num_threads(threads)
 
 
-def test_no_edge_at_all_is_a_lone_atom(monkeypatch):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_threads_that_call_one_evaluator_do_not_meet(family):
+    # The library lets Python go on while it runs: two of these calls at a time overlap on two cores.
+    potential = FAMILIES[family]()
+    frozen, graphs = potential.frozen(), [Graph.of(crystal(0.05 * k, 8), CUTOFF) for k in range(4)]
+    alone = [frozen(g).forces for g in graphs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            together = list(pool.map(lambda g: frozen(g).forces, graphs))
+            assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_atom_in_a_small_cell_sees_its_images(family, monkeypatch):
+    atoms = bulk("Si")[:1]
+    atoms.set_cell(np.diag([2.4, 2.5, 2.6]), scale_atoms=False)
+    equal(FAMILIES[family](), Graph.of(atoms, CUTOFF), monkeypatch, 1e-12)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_edge_at_all_is_a_lone_atom(family):
     atoms = crystal(0.0)[:3]
     atoms.pbc = False
     atoms.positions *= 20
-    found = mace().frozen()(Graph.of(atoms, CUTOFF))
+    found = FAMILIES[family]().frozen()(Graph.of(atoms, CUTOFF))
     assert found.atomic_energies.tolist() == [-2.0, -3.0, -3.0] and not found.forces.any()
 
 
-def test_changed_parameters_are_taken_up(monkeypatch):
-    potential, g = mace(), graph()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_changed_parameters_are_taken_up(family):
+    potential, g = FAMILIES[family](), graph()
     frozen = potential.frozen()
     before = frozen(g).energy
     with torch.no_grad():
@@ -105,21 +151,67 @@ def test_changed_parameters_are_taken_up(monkeypatch):
     assert torch.allclose(after, potential(g).energy, rtol=1e-12)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
         ({"r": [[np.nan, 0, 0], [1, 0, 0]]}, "not a number"),
+        ({"r": [[np.inf, 0, 0], [1, 0, 0]]}, "not a number"),
         ({"r": [[0, 0, 0], [1, 0, 0]]}, "one place"),
+        ({"r": [[1, 0, 0]]}, "wanted 3, 2 and"),
         ({"j": [1, 2]}, "neighbor is out of range"),
+        ({"j": [-1, 0]}, "neighbor is out of range"),
         ({"species": [0, 2]}, "element is unknown"),
+        ({"species": [0, -1]}, "element is unknown"),
         ({"structure": [0, 1]}, "no structure"),
+        ({"structure": [0]}, "1 structures of atoms"),
         ({"first": [0, 1, 3]}, "row pointers"),
+        ({"first": [0, 3, 2]}, "row pointers"),
+        ({"first": [1, 1, 2]}, "row pointers"),
         ({"first": [0, 2]}, "row pointers"),
     ],
 )
-def test_what_it_cannot_survive_is_refused(fault, message):
+def test_what_it_cannot_survive_is_refused(family, fault, message):
     arguments = {"first": [0, 1, 2], "j": [1, 0], "species": [0, 1], "structure": [0, 0], "r": [[1.0, 0, 0], [-1.0, 0, 0]]}
-    evaluator = Evaluator(mace().terms[1].program())
-    evaluator(*(np.array(x) for x in arguments.values()), structures=1)
+    evaluator = FAMILIES[family]().terms[1].program().evaluator()
+    sound = evaluator(*(np.array(x) for x in arguments.values()), structures=1)
     with pytest.raises(ValueError, match=message):
         evaluator(*(np.array(x) for x in {**arguments, **fault}.values()), structures=1)
+    again = evaluator(*(np.array(x) for x in arguments.values()), structures=1)
+    assert np.array_equal(sound.forces, again.forces)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_atoms_at_one_place_and_positions_that_are_no_numbers(family):
+    frozen, atoms = FAMILIES[family]().frozen(), crystal(0.0)
+    atoms.positions[1] = atoms.positions[0]
+    with pytest.raises(ValueError, match="one place"):
+        frozen(Graph.of(atoms, CUTOFF))
+    moved = Graph.of(crystal(0.0), CUTOFF)
+    with pytest.raises(ValueError, match="not a number"):
+        frozen(moved.replace(r=moved.r * float("nan")))
+
+
+def test_more_atoms_than_memory_holds_are_refused_before_it_is_touched(tmp_path):
+    # In a process of its own, whose address space may grow by 1 GB: 100,000 atoms of this model want 1.5.
+    script = tmp_path / "many.py"
+    script.write_text(
+        "import resource, sys\n"
+        "import numpy as np\n"
+        "from adiabat.models import PaiNN\n"
+        "evaluator = PaiNN(3.2, 64, 2, elements=['Si']).program().evaluator()\n"
+        "def lattice(n):\n"
+        "    return [np.zeros(n + 1, np.int64), np.zeros(0, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros((0, 3))]\n"
+        "pages = int(open('/proc/self/statm').read().split()[0])\n"
+        "limit = pages * resource.getpagesize() + (1 << 30)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "evaluator(*lattice(1000), structures=1)\n"
+        "try:\n"
+        "    evaluator(*lattice(100_000), structures=1)\n"
+        "except MemoryError as error:\n"
+        "    print(error)\n"
+        "evaluator(*lattice(1000), structures=1)\n"
+    )
+    said = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=100)
+    assert said.returncode == 0, said.stderr
+    assert "100000 atoms and 0 edges need" in said.stdout and "evaluate fewer atoms" in said.stdout

@@ -11,13 +11,23 @@ import re
 from importlib.resources import files
 from types import ModuleType
 
-from adiabat.kernels import cpp_aev, cpp_conv, cpp_edge, cpp_evaluator, cpp_local, cpp_poly, cpp_symmetry
-from adiabat.kernels.ir import Contraction, Convolution, Environment, Harmonics, LocalTerm, MessagePassing, Symmetry
+from adiabat.kernels import cpp_aev, cpp_conv, cpp_edge, cpp_evaluator, cpp_local, cpp_polarizable, cpp_poly, cpp_symmetry
+from adiabat.kernels.ir import (
+    Contraction,
+    Convolution,
+    Environment,
+    Harmonics,
+    LocalTerm,
+    MessagePassing,
+    Polarizable,
+    RigidMotion,
+    Symmetry,
+)
 
 MAX_TERMS = 4000  # a longer polynomial would compile for minutes: the reference does it
 
 
-Spec = Convolution | Contraction | Harmonics | Symmetry | Environment | MessagePassing | LocalTerm
+Spec = Convolution | Contraction | Harmonics | Symmetry | Environment | MessagePassing | RigidMotion | LocalTerm | Polarizable
 WRITERS: dict[type, ModuleType] = {
     Convolution: cpp_conv,
     Contraction: cpp_poly,
@@ -44,11 +54,14 @@ def source(spec: Spec, tangents: bool = False) -> str:
     """
     if isinstance(spec, MessagePassing):
         return cpp_evaluator.source(spec, _header)
-    if isinstance(spec, LocalTerm):
+    if isinstance(spec, Polarizable):
+        return cpp_polarizable.source(spec, _header)
+    if isinstance(spec, LocalTerm | RigidMotion):
         return cpp_local.source(spec, _header)
     writer = WRITERS[type(spec)]
     sizes = "enum { " + ", ".join(f"{name} = {n}" for name, n in writer.sizes(spec).items()) + " };"
-    parts = [f"// {spec}", _header("lanes.h"), sizes, _header(writer.HEADER), *writer.body(spec)]
+    # Nothing inside has a name outside of this library: the loader would share it with another operation's.
+    parts = [f"// {spec}", _header("lanes.h"), "namespace {", sizes, _header(writer.HEADER), *writer.body(spec), "}"]
     return "\n".join([*parts, *_exports(writer, tangents), ""])
 
 

@@ -141,7 +141,7 @@ class _Writer:
             "    v yb[HARMONICS] = {}, db = {}; I hj = a.j[e] * ROWS * a.C;",
             *(f"    edge{p}<T, EDGES, NODES, TABLE>(a, edge, B, lane, n, hj, c0, c1, yb, db);" for p in paths),
             "    if (EDGES) {",
-            "      for (int m = 0; m < HARMONICS; m++) a.Yb[e * a.harmonics + m] = T::sum(yb[m]);",
+            "      T::sums(yb, a.Yb + e * a.harmonics, HARMONICS);",
             "      a.db[e] = T::sum(db);",
             "    } } }",
         ]

@@ -25,7 +25,12 @@ def source(spec: MessagePassing, header) -> str:
     parts += _namespace("GEOMETRY", geometry, cpp_edge, header)
     for t, (conv, poly) in enumerate(spec.layers):
         parts += _namespace(f"conv{t}", conv, cpp_conv, header) + _namespace(f"poly{t}", poly, cpp_poly, header)
-    parts += [header("evaluator.h"), *(line for t in range(len(spec.layers)) for line in _layer(spec, t)), *_walk(spec)]
+    parts += [
+        header("walk.h"),
+        header("evaluator.h"),
+        *(line for t in range(len(spec.layers)) for line in _layer(spec, t)),
+        *_walk(spec),
+    ]
     return "\n".join([*parts, ""])
 
 
@@ -92,14 +97,14 @@ def _walk(spec: MessagePassing) -> list[str]:
         "void drop(void *model) { delete (Model *)model; }",
         "int evaluate(void *model, const Input *in) {",
         "  Model &m = *(Model *)model;",
-        "  if (int fault = check(m, *in)) return fault;",
+        "  if (int fault = check(*in, m.species)) return fault;",
         "  try { begin(m, *in);",
         *(f"    reserve<Layer{t}>(m, *in, {t}, {'true' if t == final else 'false'});" for t in range(final + 1)),
         "  } catch (const std::bad_alloc &) { return 7; }",
         *(f"  forward<Layer{t}>(m, *in, {t});" for t in range(final)),
         f"  last<Layer{final}>(m, *in, {final});",
         *(f"  backward<Layer{t}>(m, *in, {t});" for t in reversed(range(final))),
-        "  collect(m, *in);",
+        "  collect(*in, m.rb.data());",
         "  return 0;",
         "}",
         # What the processor cannot do shows here, in a process of its own: one product in every width.

@@ -15,7 +15,17 @@ import torch
 
 from adiabat.kernels import build, cpp
 from adiabat.kernels.cpp import Spec
-from adiabat.kernels.ir import Contraction, Convolution, Environment, Harmonics, LocalTerm, MessagePassing, Symmetry
+from adiabat.kernels.ir import (
+    Contraction,
+    Convolution,
+    Environment,
+    Harmonics,
+    LocalTerm,
+    MessagePassing,
+    Polarizable,
+    RigidMotion,
+    Symmetry,
+)
 from adiabat.typing import Tensor
 
 SCALARS = {torch.float32: "float", torch.float64: "double"}
@@ -83,8 +93,12 @@ def parse(spec: str) -> Spec:
         return Harmonics.of(spec)
     if "&" in spec:
         return MessagePassing.of(spec)
+    if spec == str(Polarizable()):
+        return Polarizable()
     if spec.startswith("aev;"):
         return Environment.of(spec)
+    if spec == str(RigidMotion()):
+        return RigidMotion()
     if spec.startswith(("networks;", "pairs;")):
         return LocalTerm.of(spec)
     if ";" in spec:

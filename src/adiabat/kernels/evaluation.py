@@ -7,6 +7,7 @@ which rearranges the tensors once and compiles the operations together: a call c
 from __future__ import annotations
 
 import ctypes
+import resource
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -69,6 +70,9 @@ FAULTS = (
 )
 
 
+MUCH = 1 << 28  # bytes: less is never worth a question
+
+
 class _Input(ctypes.Structure):
     """`struct Input` of walk.h, field by field."""
 
@@ -84,9 +88,13 @@ class Compiled:
     threads never share one.
     """
 
-    def __init__(self, library: ctypes.CDLL, elements: tuple[int, ...], *arguments: object) -> None:
-        """`arguments` are what `make` takes after the pointer to the lone atoms' energies."""
-        self.library, self.elements = library, np.array(elements)
+    def __init__(
+        self, library: ctypes.CDLL, elements: tuple[int, ...], kept: object, needs: tuple[int, int], *arguments: object
+    ) -> None:
+        """`arguments` are what `make` takes after the pointer to the lone atoms' energies; they may point into `kept`. A workspace
+        takes `needs` bytes, an atom and an edge."""
+        self.library, self.elements, self.kept, self.needs = library, np.array(elements), kept, needs
+        self.granted = MUCH
         library.make.restype = ctypes.c_void_p
         library.drop.argtypes = [ctypes.c_void_p]
         library.evaluate.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
@@ -115,6 +123,7 @@ class Compiled:
                 f"evaluator: {len(first)} row pointers, {len(structure)} structures of atoms and edge vectors {np.shape(r)} "
                 f"came; wanted {N + 1}, {N} and {(E, 3)}"
             )
+        self._grant(N, E)
         lists = [np.ascontiguousarray(x, np.int64) for x in (first, j, species, structure)]
         r = np.ascontiguousarray(r, np.float64)
         out = Evaluation(np.empty(N), np.empty((N, 3)), np.empty((structures, 3, 3)))
@@ -128,6 +137,18 @@ class Compiled:
             raise (MemoryError if fault == len(FAULTS) else ValueError)(f"evaluator: {FAULTS[fault - 1]}")
         return out
 
+    def _grant(self, atoms: int, edges: int) -> None:
+        """Refuse what memory cannot hold: the system would grant it, and end the process when it is touched."""
+        wanted = atoms * self.needs[0] + edges * self.needs[1]
+        if wanted <= self.granted:
+            return
+        if wanted > (left := _memory_left()):
+            raise MemoryError(
+                f"evaluator: {atoms} atoms and {edges} edges need {wanted / 1e9:.2f} GB to work in, {left / 1e9:.2f} GB are left; "
+                "evaluate fewer atoms at once, or on a machine with more memory"
+            )
+        self.granted = wanted
+
     def _workspace(self) -> int:
         try:
             return self.free.pop()
@@ -140,3 +161,18 @@ class Compiled:
     def __del__(self) -> None:
         for workspace in getattr(self, "free", ()):
             self.library.drop(workspace)
+
+
+def _memory_left() -> float:
+    """Bytes this process may still take: what the system has, and what its limit of address space leaves."""
+    left = float("inf")
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            left = next(1024.0 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            with open("/proc/self/statm", encoding="ascii") as file:
+                left = min(left, limit - resource.getpagesize() * int(file.read().split()[0]))
+    except (OSError, StopIteration):
+        pass  # the allocation itself will tell
+    return left

@@ -15,9 +15,10 @@ import torch
 from adiabat.kernels import dispatch
 from adiabat.kernels.evaluation import Compiled
 from adiabat.kernels.ir import Contraction, Convolution, MessagePassing
+from adiabat.kernels.packing import Matrix, Packing
 from adiabat.typing import Float, Int, Tensor
 
-IRREPS = 16
+IRREPS, SLOTS = 16, 2  # of evaluator.h and walk.h
 BLOCK = 16  # channels are padded to a multiple of this, whatever the vector length
 
 
@@ -72,21 +73,15 @@ class MessagePassingProgram:
         return Evaluator(self)
 
 
-class _Matrix(ctypes.Structure):
-    """`struct Matrix` of evaluator.h."""
-
-    _fields_ = [("w", ctypes.c_void_p), ("K", ctypes.c_int64), ("N", ctypes.c_int64)]
-
-
 class _Weights(ctypes.Structure):
     """`struct Weights` of evaluator.h, field by field."""
 
     _fields_ = (
         [("intervals", ctypes.c_int64), ("table_rows", ctypes.c_int64), ("cutoff", ctypes.c_double)]  # type: ignore[assignment]
         + [(name, ctypes.c_void_p) for name in "table blocked coefficients constant base readout last".split()]
-        + [("hidden", _Matrix), ("hiddenT", _Matrix)]
-        + [(name, _Matrix * IRREPS) for name in "up upT update updateT".split()]
-        + [(name, ctypes.POINTER(_Matrix) * IRREPS) for name in "mix mixT skip skipT".split()]
+        + [("hidden", Matrix), ("hiddenT", Matrix)]
+        + [(name, Matrix * IRREPS) for name in "up upT update updateT".split()]
+        + [(name, ctypes.POINTER(Matrix) * IRREPS) for name in "mix mixT skip skipT".split()]
         + [("mixes", ctypes.c_int64)]
         + [(name, ctypes.c_int64 * IRREPS) for name in ("kept", "stored")]
         + [("stored_rows", ctypes.c_int64)]
@@ -98,15 +93,17 @@ class Evaluator(Compiled):
 
     def __init__(self, program: MessagePassingProgram) -> None:
         library = dispatch.library(str(program.spec), program.embedding.dtype)
-        self.kept: list = []  # whatever the library points to
         with torch.no_grad():
-            weights = (_Weights * len(program.layers))(*_Packing(library, program, self.kept).layers())
+            packing = _Packing(library, program)
+            weights = (_Weights * len(program.layers))(*packing.layers())
         kinds = program.kinds.to(torch.int64).numpy(force=True).copy()
         channels = -(-program.embedding.shape[1] // BLOCK) * BLOCK
-        self.kept += [weights, kinds]
+        packing.kept += [weights, kinds]
         super().__init__(
             library,
             program.elements,
+            packing.kept,
+            _needs(program, channels),
             ctypes.c_int64(channels),
             ctypes.c_int64(len(program.elements)),
             ctypes.c_double(program.cutoff),
@@ -115,13 +112,20 @@ class Evaluator(Compiled):
         )
 
 
-class _Packing:
-    """A program's tensors as the library wants them: channels padded, matrices by panels, tables by blocks of lanes."""
+def _needs(program: MessagePassingProgram, channels: int) -> tuple[int, int]:
+    """Bytes of workspace an atom and an edge: A and what is skipped of each layer but the last; u and its gradients of each but the first."""
+    rows = sum(layer.product.irreps.dim for layer in program.layers[:-1])
+    for layer in program.layers[1:]:
+        rows += (1 + SLOTS) * layer.conv.irreps.dim
+        rows += sum(layer.conv.irreps[k].dim for k in {k for k in layer.kept if k is not None})
+    size = program.embedding.element_size()
+    return rows * channels * size, 3 * size
 
-    def __init__(self, library: ctypes.CDLL, program: MessagePassingProgram, kept: list) -> None:
-        self.lanes, self.panel, self.program, self.kept = library.lanes(), library.panel(), program, kept
-        self.dtype = program.embedding.dtype
-        self.channels = program.embedding.shape[1]
+
+class _Packing(Packing):
+    def __init__(self, library: ctypes.CDLL, program: MessagePassingProgram) -> None:
+        super().__init__(library, program.embedding.dtype, BLOCK)
+        self.program = program
 
     def layers(self) -> list[_Weights]:
         rows: list[dict[int, tuple[int, int]]] = [{}]  # for each layer: irrep before → (first stored row, rows)
@@ -154,7 +158,7 @@ class _Packing:
             w.base = self.hold(wide(base, -1))
         w.mixes = len(layer.mix[0])
         for o, weights in enumerate(layer.mix):
-            w.mix[o], w.mixT[o] = self.all(weights)
+            w.mix[o], w.mixT[o] = self.all(weights, layer.conv.multiplicity[o])
         for k, weight in enumerate(layer.up):
             w.up[k], w.upT[k] = self.both(weight)
         skips = iter(layer.skip)
@@ -175,33 +179,8 @@ class _Packing:
         w.last = self.hold(wide(last[:, 0] * self.program.eV, 0))
         return w
 
-    def wide(self, x: Tensor, *axes: int) -> Tensor:
-        """Zeros up to whole blocks of channels."""
-        for axis in axes:
-            x = torch.nn.functional.pad(x.movedim(axis, -1), (0, -x.shape[axis] % BLOCK)).movedim(-1, axis)
-        return x
-
-    def both(self, weight: Tensor) -> tuple[_Matrix, _Matrix]:
-        """A matrix [paths·C, D] and its transpose."""
-        C = self.channels
-        paths = weight.shape[0] // C if weight.shape[0] % C == 0 else 1
-        weight = self.wide(weight.reshape(paths, -1, weight.shape[1]), 1, 2).flatten(0, 1)
-        return self.matrix(weight), self.matrix(weight.T)
-
-    def all(self, weights: Tensor) -> list:
+    def all(self, weights: Tensor, rows: int = 1) -> list:
         """One matrix a species, and their transposes."""
-        blocks = [(_Matrix * len(weights))(*chosen) for chosen in zip(*map(self.both, weights))]
+        blocks = [(Matrix * len(weights))(*chosen) for chosen in zip(*(self.both(weight, rows) for weight in weights))]
         self.kept += blocks
-        return [ctypes.cast(block, ctypes.POINTER(_Matrix)) for block in blocks]
-
-    def matrix(self, weight: Tensor) -> _Matrix:
-        K, N = weight.shape
-        blocks = N // self.lanes
-        nv = next(n for n in (4, 2, 1) if n <= self.panel and blocks % n == 0)
-        return _Matrix(self.hold(weight.reshape(K, -1, nv * self.lanes).movedim(1, 0)), K, N)
-
-    def hold(self, x: Tensor) -> int:
-        """The address of a copy that lives as long as the evaluator."""
-        array = x.detach().to(self.dtype).contiguous().clone().numpy()
-        self.kept.append(array)
-        return array.ctypes.data
+        return [ctypes.cast(block, ctypes.POINTER(Matrix)) for block in blocks]

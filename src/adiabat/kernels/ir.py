@@ -119,6 +119,18 @@ class LocalTerm:
         return "pairs;" if self.symmetry is None else f"networks;{self.symmetry}"
 
 
+@dataclass(frozen=True)
+class RigidMotion:
+    """Drift and rotation of structures; what `rigid` takes out. All sizes are numbers at run time.
+
+    >>> str(RigidMotion())
+    'rigid;'
+    """
+
+    def __str__(self) -> str:
+        return "rigid;"
+
+
 class Path(NamedTuple):
     """One way a message is made: the input irrep at place `input`, coupled with the harmonic l, gives the irrep `output`."""
 
@@ -329,6 +341,18 @@ class MessagePassing:
     @property
     def l_max(self) -> int:
         return max(conv.l_max for conv, _ in self.layers)
+
+
+@dataclass(frozen=True)
+class Polarizable:
+    """Scalars and vectors that pass messages (PaiNN): what `polarizable` runs in one call. All sizes are numbers at run time.
+
+    >>> str(Polarizable())
+    'polarizable;'
+    """
+
+    def __str__(self) -> str:
+        return "polarizable;"
 
 
 def horner(terms: Sequence[Term]) -> dict[int, dict]:

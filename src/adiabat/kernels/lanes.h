@@ -28,13 +28,31 @@ static inline Dual<V> operator*(Dual<S> a, V b) { return {a.v * b, a.t * b}; }
 static inline Dual<V> operator*(Dual<V> a, V b) { return {a.v * b, a.t * b}; }
 static inline Dual<V> operator*(V a, Dual<V> b) { return {a * b.v, a * b.t}; }
 
-// The sum of all lanes, in one fixed order.
+// Sums of all lanes, in one fixed order: halves are added down to four lanes, then four vectors are summed by transposing them.
+template <int N> struct Lanes { typedef S type __attribute__((vector_size(N * sizeof(S)))); };
+typedef Lanes<4>::type Four;
+template <int N> struct Fold {
+  static inline Four four(typename Lanes<N>::type x) {
+    typename Lanes<N / 2>::type half[2];
+    __builtin_memcpy(half, &x, sizeof(x));
+    return Fold<N / 2>::four(half[0] + half[1]);
+  }
+};
+template <> struct Fold<4> { static inline Four four(Four x) { return x; } };
+template <> struct Fold<2> { static inline Four four(Lanes<2>::type x) { return Four{x[0], x[1], 0, 0}; } };
 static inline S total(V x) {
-  S a[W];
-  *(VU *)a = x;
-  for (int half = W / 2; half; half /= 2)
-    for (int k = 0; k < half; k++) a[k] += a[k + half];
-  return a[0];
+  Four q = Fold<W>::four(x);
+  return (q[0] + q[2]) + (q[1] + q[3]);
+}
+static inline void totals(const V *x, S *to, int n) {
+  int k = 0;
+  for (; k + 4 <= n; k += 4) {
+    Four a = Fold<W>::four(x[k]), b = Fold<W>::four(x[k + 1]), c = Fold<W>::four(x[k + 2]), d = Fold<W>::four(x[k + 3]);
+    Four ab = Four{a[0], b[0], a[1], b[1]} + Four{a[2], b[2], a[3], b[3]}, cd = Four{c[0], d[0], c[1], d[1]} + Four{c[2], d[2], c[3], d[3]};
+    Four all = Four{ab[0], ab[1], cd[0], cd[1]} + Four{ab[2], ab[3], cd[2], cd[3]};
+    __builtin_memcpy(to + k, &all, sizeof(all));
+  }
+  for (; k < n; k++) to[k] = total(x[k]);
 }
 
 struct In { const S *v, *t; };  // an argument and its tangent
@@ -50,6 +68,7 @@ struct Values {  // plain evaluation
   static inline void put(S *o, I i, v x) { *(VU *)(o + i) = x; }
   static inline void add(S *o, I i, v x) { *(VU *)(o + i) += x; }
   static inline S sum(v x) { return total(x); }
+  static inline void sums(const v *x, S *to, int n) { totals(x, to, n); }
   static inline V out(v x) { return x; }
   static inline v one() { return V{} + 1; }
 };
@@ -65,6 +84,9 @@ struct Tangents {  // evaluation on duals; what is stored is the tangent
   static inline void put(S *o, I i, v x) { *(VU *)(o + i) = x.t; }
   static inline void add(S *o, I i, v x) { *(VU *)(o + i) += x.t; }
   static inline S sum(v x) { return total(x.t); }
+  static inline void sums(const v *x, S *to, int n) {
+    for (int k = 0; k < n; k++) to[k] = total(x[k].t);
+  }
   static inline V out(v x) { return x.t; }
   static inline v one() { return {V{} + 1, V{}}; }
 };

@@ -11,6 +11,7 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import Convolution, bessel, cosine_cutoff, edge_conv, edge_geometry, gaussians
+from adiabat.kernels.polarizable import Dense, PolarizableLayer, PolarizableProgram
 from adiabat.nn import RadialTable, WithLoneAtoms
 from adiabat.potential import Model
 from adiabat.typing import Tensor
@@ -86,6 +87,20 @@ class PaiNN(Model):
             s, v = update(*message(s, v, Y, d, surroundings))
         return surroundings, self.readout(s)[:, 0]
 
+    @torch.no_grad()
+    def program(self) -> PolarizableProgram | None:
+        if self.elements is None:
+            return None
+        Z = len(self.elements)
+        layers = tuple(
+            PolarizableLayer(message.filter(), frozen(message.phi), update.U, update.V, frozen(update.a))
+            for message, update in zip(self.messages, self.updates, strict=True)
+        )
+        kinds = torch.zeros(Z, Z, dtype=torch.int64)
+        return PolarizableProgram(
+            self.elements, self.cutoff, self.updates[0].epsilon, self.embedding, kinds, layers, frozen(self.readout)
+        )
+
 
 class Message(nn.Module):
     """What the neighbors say; in the first layer all v_j are zero, and so is their path."""
@@ -129,3 +144,9 @@ def dense(a: int, hidden: int, b: int, bias: bool = True) -> nn.Sequential:
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
     return layers
+
+
+def frozen(layers: nn.Sequential) -> Dense:
+    """The same as the evaluator takes it."""
+    first, _, second = layers
+    return Dense(first.weight.T, first.bias, second.weight.T, second.bias)

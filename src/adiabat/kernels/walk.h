@@ -1,0 +1,112 @@
+// What potentials in one call share: what comes and goes, matrix products on rows that lie anywhere, the checks and the last sums.
+enum { PIECE = 32, SLOTS = 2, PANEL = ADIABAT_BYTES == 64 ? 4 : 2, TILE = 6, DEEP = 128 };
+
+struct Input {
+  I atoms, edges, structures, threads;
+  const I *first, *j, *species, *structure;
+  const double *r;
+  double *energies, *forces, *strain;
+};
+
+// One matrix [K, N] packed as [N / columns][K][columns]; its columns are nv vectors wide.
+struct Matrix {
+  const S *w;
+  I K, N;
+};
+
+template <int M, int NV> static inline void tile(const S *const *x, S *const *y, I column, const S *w, I k0, I k1, bool add) {
+  V acc[M][NV];
+  for (int r = 0; r < M; r++)
+    for (int v = 0; v < NV; v++) acc[r][v] = add ? *(const VU *)(y[r] + column + v * W) : V{};
+  for (I k = k0; k < k1; k++) {
+    V b[NV];
+    for (int v = 0; v < NV; v++) b[v] = *(const VU *)(w + (k * NV + v) * W);
+    for (int r = 0; r < M; r++)
+      for (int v = 0; v < NV; v++) acc[r][v] += x[r][k] * b[v];
+  }
+  for (int r = 0; r < M; r++)
+    for (int v = 0; v < NV; v++) *(VU *)(y[r] + column + v * W) = acc[r][v];
+}
+
+template <int NV> static void multiply(const Matrix &m, const S *const *x, S *const *y, I rows, bool add) {
+  for (I column = 0; column < m.N; column += NV * W) {
+    const S *w = m.w + column * m.K;
+    for (I k0 = 0; k0 < m.K; k0 += DEEP) {
+      I k1 = std::min(k0 + DEEP, m.K), r = 0;
+      bool more = add || k0;
+      for (; r + TILE <= rows; r += TILE) tile<TILE, NV>(x + r, y + r, column, w, k0, k1, more);
+      switch (rows - r) {
+        case 5: tile<5, NV>(x + r, y + r, column, w, k0, k1, more); break;
+        case 4: tile<4, NV>(x + r, y + r, column, w, k0, k1, more); break;
+        case 3: tile<3, NV>(x + r, y + r, column, w, k0, k1, more); break;
+        case 2: tile<2, NV>(x + r, y + r, column, w, k0, k1, more); break;
+        case 1: tile<1, NV>(x + r, y + r, column, w, k0, k1, more); break;
+      }
+    }
+  }
+}
+
+// Rows of two arrays that belong together: y = x·W, or y += x·W.
+struct Rows {
+  std::vector<const S *> x;
+  std::vector<S *> y;
+  void clear() { x.clear(), y.clear(); }
+  void add(const S *a, S *b) { x.push_back(a), y.push_back(b); }
+  void times(const Matrix &m, bool more = false) const {
+    if (x.empty()) return;
+    I blocks = m.N / W;
+    if (PANEL == 4 && blocks % 4 == 0) multiply<PANEL>(m, x.data(), y.data(), x.size(), more);
+    else if (blocks % 2 == 0) multiply<2>(m, x.data(), y.data(), x.size(), more);
+    else multiply<1>(m, x.data(), y.data(), x.size(), more);
+  }
+};
+
+static inline S dot(const S *a, const S *b, I n) {
+  V sum = {};
+  for (I k = 0; k < n; k += W) sum += *(const VU *)(a + k) * *(const VU *)(b + k);
+  return total(sum);
+}
+
+// What compiled code cannot survive, in the order of the messages in evaluator.py; 0 if all is well.
+static int check(const Input &in, I species) {
+  if (in.first[0] != 0 || in.first[in.atoms] != in.edges) return 1;
+  for (I n = 0; n < in.atoms; n++) {
+    if (in.first[n] > in.first[n + 1]) return 1;
+    if (in.species[n] < 0 || in.species[n] >= species) return 2;
+    if (in.structure[n] < 0 || in.structure[n] >= in.structures) return 3;
+  }
+  for (I e = 0; e < in.edges; e++) {
+    if (in.j[e] < 0 || in.j[e] >= in.atoms) return 4;
+    const double *r = in.r + 3 * e;
+    double square = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
+    if (!(square - square == 0)) return 5;
+    if (!(square > 1e-12)) return 6;
+  }
+  return 0;
+}
+
+static inline I pieces(const Input &in) { return (in.atoms + PIECE - 1) / PIECE; }
+
+static inline int thread() {
+#ifdef _OPENMP
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
+}
+
+// Forces and the strain gradient from the edges' gradients, in one order.
+static void collect(const Input &in, const S *rb) {
+  std::fill_n(in.forces, 3 * in.atoms, 0.0);
+  std::fill_n(in.strain, 9 * in.structures, 0.0);
+  for (I n = 0; n < in.atoms; n++) {
+    double *strain = in.strain + 9 * in.structure[n];
+    for (I e = in.first[n]; e < in.first[n + 1]; e++)
+      for (int x = 0; x < 3; x++) {
+        double g = rb[3 * e + x];
+        in.forces[3 * n + x] += g;
+        in.forces[3 * in.j[e] + x] -= g;
+        for (int y = 0; y < 3; y++) strain[3 * y + x] += in.r[3 * e + y] * g;
+      }
+  }
+}

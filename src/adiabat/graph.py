@@ -209,15 +209,18 @@ class Graph:
         cell = self.cell if cell is None else cell
         if not self._edges_hold(positions, cell):
             return self._rebuilt(positions, cell)
-        where = self.replace(positions=positions, cell=cell, labels={}, features={})
-        return where.replace(r=where.vectors().to(self.r.dtype))
+        r = self._vectors(positions, cell).to(self.r.dtype)
+        return self.replace(positions=positions, cell=cell, r=r, labels={}, features={})
 
     def vectors(self) -> Float[Tensor, "E 3"]:
         """r = R_j + S·h − R_i in float64, differentiable with respect to positions and cells."""
-        r = self.positions[self.j] - self.positions[self.i]
+        return self._vectors(self.positions, self.cell)
+
+    def _vectors(self, positions: Float[Tensor, "N 3"], cell: Float[Tensor, "S 3 3"]) -> Float[Tensor, "E 3"]:
+        r = positions.index_select(0, self.j) - positions.index_select(0, self.i)
         if self.once("no image", lambda: not bool(self.shift.any())):
             return r
-        return r + torch.einsum("ek,ekx->ex", self.shift.to(r.dtype), self.cell[self.structure[self.i]])
+        return r + torch.einsum("ek,ekx->ex", self.shift.to(r.dtype), cell[self.structure[self.i]])
 
     def within(self, cutoff: float) -> Graph:
         """The view below a smaller cutoff, by the *current* distances; an edge stays if its counter-edge does."""

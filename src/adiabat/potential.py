@@ -25,7 +25,7 @@ from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
 from adiabat.graph import Graph
 from adiabat.kernels.evaluation import Evaluate, Program
-from adiabat.kernels.local import Adds, Call, Constants, ConstantsEvaluator, Edges, LocalProgram
+from adiabat.kernels.local import Adds, Call, Constants, ConstantsEvaluator, Edges, LocalProgram, Sums
 from adiabat.kernels.segment import segment_sum
 from adiabat.typing import Float, Tensor
 
@@ -367,26 +367,25 @@ class Frozen:
             self._freeze()
         if not self.evaluators:
             return potential(graph)
-        if graph.inputs or self.cutoff > graph.cutoff:
-            potential.accept(graph)
-        graph.once(("accepted", self.elements), lambda: potential._accept_elements(graph))
+        self.facts.accept(graph)
         parts = [self._evaluate(evaluator, graph) for evaluator in self.walks]
         if self.locals:
-            sums = call_of(graph, 1).made_by(self.locals)
-            parts.append(Prediction(sums.energy[0], sums.forces[0], sums.energies[0], graph, {}, lambda: sums.strain[0]))
+            parts.append(predicted(call_of(graph).made_by(self.locals), graph))
         if self.rest is not None:
             parts.append(self._autograd(self.rest, graph))
         prediction = parts[0] if len(parts) == 1 else _sum(parts)
-        return potential.with_global(prediction) if self.is_global else prediction
+        return potential.with_global(prediction) if self.facts.is_global else prediction
 
     def frozen(self) -> Frozen:
         """Itself."""
         return self
 
+    def __reduce__(self) -> tuple:
+        return Frozen, (self.potential,)  # a copy freezes anew
+
     def _freeze(self) -> None:
-        self.seen = Snapshot(self.potential)
-        self.cutoff, self.elements = self.potential.cutoff, self.potential.elements
-        self.is_global = any(term.is_global for term in self.potential.terms)
+        self.seen, self.facts = Snapshot(self.potential), Facts(self.potential)
+        self.cutoff = self.facts.cutoff
         self.evaluators: list[Evaluate | Adds] = []
         rest = []
         for term in self.potential.terms:
@@ -424,6 +423,20 @@ class Frozen:
         return Prediction(energy, forces, energies, graph, {}, lambda: _symmetric(strain))
 
 
+class Facts:
+    """What a potential is asked before every call, asked once."""
+
+    def __init__(self, potential: Potential) -> None:
+        self.potential, self.cutoff, self.elements = potential, potential.cutoff, potential.elements
+        self.is_global = any(term.is_global for term in potential.terms)
+
+    def accept(self, graph: Graph) -> None:
+        """What `Potential.accept` refuses is refused."""
+        if graph.inputs or self.cutoff > graph.cutoff:
+            self.potential.accept(graph)
+        graph.once(("accepted", self.elements), lambda: self.potential._accept_elements(graph))
+
+
 def compiled(term: Model) -> Program | LocalProgram | None:
     """The program of a term that may run compiled here and tells nothing beside its energies."""
     program = None if term.is_global or term.outputs != ("energies",) else term.program()
@@ -447,11 +460,16 @@ class Snapshot:
         return all(list(now.values()) == before for now, before in self.children) and self._key() == self.key
 
 
-def call_of(graph: Graph, copies: int) -> Call:
-    """A call of compiled local terms on a graph, with outputs of zero for so many copies."""
+def call_of(graph: Graph, members: int | None = None) -> Call:
+    """A call of compiled local terms on a graph, with sums of zero: one set, or one for each member."""
     edges = graph.once("compiled edges", lambda: Edges(graph, graph.n_structures))
     r = graph.r.detach().to(torch.float64).contiguous()
-    return Call(edges, r, copies, torch.get_num_threads())
+    return Call(edges, r, torch.get_num_threads(), members)
+
+
+def predicted(sums: Sums, graph: Graph) -> Prediction:
+    """What the sums of a call say."""
+    return Prediction(sums.energy, sums.forces, sums.energies, graph, {}, lambda: sums.strain)
 
 
 def _sum(parts: Sequence[Prediction]) -> Prediction:

@@ -53,7 +53,7 @@ SYSTEMS = {
 }
 
 
-def run(potential, frames, ensemble: str, steps: int = 60) -> State:
+def run(potential, frames, ensemble: str, steps: int = 40) -> State:
     rng = torch.Generator().manual_seed(1)
     state = State.of(frames, potential, temperature_K=600.0, rng=rng, skin_angstrom=0.2)  # edges are found anew on the way
     bath = partial(langevin, rng=rng, temperature_K=600.0, friction_per_fs=0.02)
@@ -67,7 +67,7 @@ def test_the_same_motion_to_rounding(system, ensemble):
     make, frames = SYSTEMS[system]
     potential = make()
     fast, slow = run(potential, frames, ensemble), run(Plain(potential), frames, ensemble)
-    # 1e-16 of forces of 10 eV/Å, grown by sixty steps of motion that is not chaotic yet
+    # 1e-16 of forces of 10 eV/Å, grown by forty steps of motion that is not chaotic yet
     assert float((fast.positions - slow.positions).abs().max()) < 1e-11
     assert float((fast.velocities - slow.velocities).abs().max()) < 1e-11
     assert float((fast.conserved - slow.conserved).abs().max()) < 1e-9

@@ -178,6 +178,20 @@ def test_a_copy_and_a_file_freeze_anew(tmp_path):
         assert torch.equal(other.frozen()(g).forces, wanted.forces)
 
 
+def test_copies_of_what_was_called_stand_on_their_own():
+    it, g = potential(), graph()
+    calculator = it.calculator()
+    atoms = crystal()
+    atoms.calc = calculator
+    wanted, forces = it.frozen()(g), atoms.get_forces()
+    frozen, there, other = copy.deepcopy((it.frozen(), g, calculator))
+    del g, calculator
+    assert torch.equal(frozen(there).forces, wanted.forces)
+    atoms.calc = other
+    atoms.positions[0, 0] += 1e-9
+    assert np.allclose(atoms.get_forces(), forces, atol=1e-6)
+
+
 def test_what_has_no_program_runs_beside_it():
     class Spring(LennardJones):
         name = "spring"
@@ -233,7 +247,7 @@ def test_what_compiled_code_cannot_survive_is_refused(model, fault, message):
 
     def run(r, **lists):
         topology = type("Topology", (), {name: torch.tensor(value) for name, value in lists.items()})
-        evaluator.add(Call(Edges(topology, 1), torch.tensor(r, dtype=torch.float64), 1, 1))
+        evaluator.add(Call(Edges(topology, 1), torch.tensor(r, dtype=torch.float64), 1))
 
     run(r, **plain)
     with pytest.raises(ValueError, match=message):

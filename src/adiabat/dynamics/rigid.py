@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from adiabat.graph import Graph
+from adiabat.kernels.rigid import WithoutRigidMotion
 from adiabat.typing import Bool, Float, Int, Tensor
 
 
@@ -26,6 +28,7 @@ class Rigid:
     rotation: Bool[Tensor, "S"]  # removed
     degrees_of_freedom: Float[Tensor, "S"]
     sizes: tuple[int, ...]
+    masses: Float[Tensor, "N"]  # amu
     any_momentum: bool
     any_rotation: bool
 
@@ -64,17 +67,27 @@ class Rigid:
             share * momentum[:, None, None], (mass * rotation[:, None, None])[:, 0].repeat_interleave(3, 1)[:, :, None],
             1e-12 * total * eye, _layout().to(graph.device),
             None if bool((sizes == longest).all()) else slots, momentum, rotation,
-            f.double(), tuple(sizes.tolist()), bool(momentum.any()), bool(rotation.any()),
+            f.double(), tuple(sizes.tolist()), masses, bool(momentum.any()), bool(rotation.any()),
         )  # fmt: skip
 
     def without(self, positions: Float[Tensor, "N 3"], velocities: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
         """Velocities less v_com + ω × (r − r_com), with L = I ω: the nearest ones, by kinetic energy, that neither drift nor turn.
 
-        Written for few calls, since small molecules live or die by them: one product lays the three rotations e_a × r and v
-        itself side by side as columns, a second gives I and L together.
+        One compiled call where that can be had. The plain form is written for few calls, since small molecules live or die by
+        them: one product lays the three rotations e_a × r and v itself side by side as columns, a second gives I and L together.
         """
         if not self.any_momentum:
             return velocities
+        return self._plain(positions, velocities) if self._compiled is None else self._compiled(positions, velocities)
+
+    @cached_property
+    def _compiled(self) -> WithoutRigidMotion | None:
+        if not WithoutRigidMotion.fast(self.masses):
+            return None
+        return WithoutRigidMotion(self.sizes, self.masses, self.momentum, self.rotation)
+
+    def _plain(self, positions: Float[Tensor, "N 3"], velocities: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """The meaning of `without`."""
         if not self.any_rotation:
             v = self._padded(velocities)
             return self._flat(v - torch.bmm(self.share, v))

@@ -1,4 +1,5 @@
-"""Whole local terms in C++: descriptors with a network for each element, and pair potentials, each one function of a `Call`.
+"""Whole local terms in C++: descriptors with a network for each element, and pair potentials, each one function of a `Call`; and what
+a step of dynamics needs beside.
 
 What differs between them stands in `networks.h` (on `descriptor.h`, `dense.h` and `vectors.h`) and `pairs.h`; nothing is written
 here but sizes, powers and the frame.
@@ -7,15 +8,19 @@ here but sizes, powers and the frame.
 from __future__ import annotations
 
 from adiabat.kernels import cpp_symmetry
-from adiabat.kernels.ir import LocalTerm
+from adiabat.kernels.ir import LocalTerm, RigidMotion
 
 
-def source(spec: LocalTerm, header) -> str:
+def source(spec: LocalTerm | RigidMotion, header) -> str:
     """The whole translation unit; `header` gives the text of a header by its name.
 
     >>> "int evaluate" in source(LocalTerm.of("pairs;"), lambda name: "")
     True
     """
+    if isinstance(spec, RigidMotion):
+        return "\n".join(
+            [f"// {spec}", header("lanes.h"), "#include <utility>", "namespace {", header("rigid.h"), "}", *_RIGID, ""]
+        )
     # Nothing inside has a name outside of this library: the loader would share it with another potential's.
     parts = [f"// {spec}", header("lanes.h"), "#include <algorithm>", "#include <new>", "namespace {"]
     if spec.symmetry is None:
@@ -49,6 +54,14 @@ def _exports(spec: LocalTerm) -> list[str]:
     ]
 
 
+_RIGID = [
+    'extern "C" {',
+    "void without(const Rigid *a, const double *r, const double *v, double *out) {",
+    "  for (I s = 0; s < a->structures; s++) one(*a, s, r, v, out);",
+    "}",
+    "int trial() { return 0; }",
+    "}",
+]
 _TRIAL = [
     "  std::vector<S> x(TILE * W, (S)1), w(W * W, (S)1), y(TILE * W), b(W, (S)0);",
     "  times(x.data(), TILE, W, w.data(), W, b.data(), y.data());",

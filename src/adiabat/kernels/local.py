@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -20,6 +21,7 @@ from adiabat.typing import Float, Int, Tensor
 
 TANH, CELU = 0, 1
 ATOMS_A_THREAD = 32  # fewer are not worth waking one
+LISTS = ("numbers", "first", "j", "reverse", "structure")
 FAULTS = (
     "the row pointers do not span the edges",
     "an element is unknown to the model",
@@ -47,35 +49,40 @@ class Topology(Protocol):
 
 
 class Sums(NamedTuple):
-    """What terms add to, eV and Å, float64; M is the number of copies: 1, or a committee's members."""
+    """What terms add to, eV and Å, float64; of a committee's members side by side, with a leading axis."""
 
-    energies: Float[Tensor, "M N"]
-    energy: Float[Tensor, "M S"]
-    forces: Float[Tensor, "M N 3"]
-    strain: Float[Tensor, "M S 3 3"]
+    energies: Float[Tensor, "*M N"]
+    energy: Float[Tensor, "*M S"]
+    forces: Float[Tensor, "*M N 3"]
+    strain: Float[Tensor, "*M S 3 3"]
 
     @classmethod
-    def zero(cls, copies: int, atoms: int, structures: int) -> Sums:
-        # One allocation, one fill: for a molecule each tensor operation costs as much as the arithmetic.
-        sizes = (copies * atoms, copies * structures, 3 * copies * atoms, 9 * copies * structures)
-        a, b, c, d = torch.zeros(sum(sizes), dtype=torch.float64).split(sizes)
-        return cls(a.view(copies, -1), b.view(copies, -1), c.view(copies, -1, 3), d.view(copies, -1, 3, 3))
+    def zero(cls, members: tuple[int, ...], atoms: int, structures: int) -> Sums:
+        # For a molecule each tensor operation costs as much as the arithmetic: no views here.
+        shapes = ((atoms,), (structures,), (atoms, 3), (structures, 3, 3))
+        return cls(*(torch.zeros(members + shape, dtype=torch.float64) for shape in shapes))
 
 
 class Edges:
     """A topology as C reads it; keeps what it points to, and what a term worked out for it."""
 
     def __init__(self, topology: Topology, structures: int) -> None:
-        names = ("numbers", "first", "j", "reverse", "structure")
-        self.kept = [getattr(topology, name).detach().to(torch.int64).contiguous() for name in names]
+        self.kept = [getattr(topology, name).detach().to(torch.int64).contiguous() for name in LISTS]
         self.numbers, self.structure = self.kept[0], self.kept[4]
         self.atoms, self.edges, self.structures = len(self.kept[0]), len(self.kept[2]), structures
         N, E = self.atoms, self.edges
         found = [len(x) for x in self.kept]
         if found != (wanted := [N, N + 1, E, E, N]):
-            raise ValueError(f"evaluator: lists {names} of lengths {found} came; wanted {wanted}")
+            raise ValueError(f"evaluator: lists {LISTS} of lengths {found} came; wanted {wanted}")
         self.pointers = [x.data_ptr() for x in self.kept]
         self.known: dict = {}
+
+    def __reduce__(self) -> tuple:
+        return Edges._again, (self.kept, self.structures)  # a copy has addresses of its own
+
+    @staticmethod
+    def _again(kept: list[Tensor], structures: int) -> Edges:
+        return Edges(SimpleNamespace(**dict(zip(LISTS, kept, strict=True))), structures)
 
 
 class _Call(ctypes.Structure):
@@ -89,16 +96,20 @@ class _Call(ctypes.Structure):
 class Call:
     """One evaluation: a topology, its edge vectors (Å, float64), and the sums that terms add to."""
 
-    def __init__(self, edges: Edges, r: Float[Tensor, "E 3"], copies: int, threads: int) -> None:
+    def __init__(self, edges: Edges, r: Float[Tensor, "E 3"], threads: int, members: int | None = None) -> None:
+        """`members`: how many sets of sums there are, one behind the other; None: one, without an axis of its own."""
         if r.shape != (edges.edges, 3) or r.dtype != torch.float64 or not r.is_contiguous():
             raise ValueError(
                 f"evaluator: edge vectors {tuple(r.shape)} of {r.dtype} came; wanted {(edges.edges, 3)} of float64"
             )
-        self.edges, self.r, self.sums = edges, r, Sums.zero(copies, edges.atoms, edges.structures)
+        axis = () if members is None else (members,)
+        self.edges, self.r, self.sums = edges, r, Sums.zero(axis, edges.atoms, edges.structures)
         # The same bits for any number of threads, so it may be chosen: one has to have some work.
         threads = max(1, min(threads, edges.atoms // ATOMS_A_THREAD))
         outs = [x.data_ptr() for x in self.sums]
-        self.struct = _Call(edges.atoms, edges.edges, edges.structures, threads, copies, *edges.pointers, r.data_ptr(), *outs)
+        self.struct = _Call(
+            edges.atoms, edges.edges, edges.structures, threads, members or 1, *edges.pointers, r.data_ptr(), *outs
+        )
 
     def made_by(self, terms: Sequence[Adds]) -> Sums:
         """The sums after all these terms."""
@@ -350,12 +361,9 @@ class _Packing:
         Z = len(self.it.elements)
         nothing = torch.zeros(0, dtype=torch.int64)
 
-        class Lone:
-            numbers, first = torch.tensor(self.it.elements), torch.zeros(Z + 1, dtype=torch.int64)
-            j = reverse = nothing
-            structure = torch.zeros(Z, dtype=torch.int64)
-
-        call = Call(Edges(Lone(), 1), torch.zeros(0, 3, dtype=torch.float64), len(self.it.members), 1)
+        lists = (torch.tensor(self.it.elements), torch.zeros(Z + 1), nothing, nothing, torch.zeros(Z))
+        lone = SimpleNamespace(**dict(zip(LISTS, lists, strict=True)))
+        call = Call(Edges(lone, 1), torch.zeros(0, 3, dtype=torch.float64), 1, len(self.it.members))
         return call.made_by([evaluator]).energies
 
     def layer(self, member: Member, z: int, t: int) -> _Layer:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from adiabat.graph import Graph
-from adiabat.kernels.local import Adds, Networks, Sums
-from adiabat.potential import Frozen, Model, Potential, Prediction, Snapshot, call_of, compiled
+from adiabat.kernels.local import Adds, Networks
+from adiabat.potential import Facts, Frozen, Model, Potential, Prediction, Snapshot, call_of, compiled, predicted
 
 if TYPE_CHECKING:
     from adiabat.uncertainty.committee import Committee
@@ -31,19 +31,23 @@ class FrozenCommittee:
             if self.seen is None or not self.seen.holds():
                 self._freeze()
             if self.together or self.one_by_one:
-                committee.accept(graph)
-                if self.spread:
-                    return committee.told(committee.with_global(self._with_fixed(self._each(graph))))
-                return committee.with_global(self._mean(graph))
+                self.facts.accept(graph)
+                found = self._with_fixed(self._each(graph)) if self.spread else self._mean(graph)
+                found = committee.with_global(found) if self.facts.is_global else found
+                return committee.told(found) if self.spread else found
         return committee(graph) if self.spread else committee.mean(graph)
 
     def frozen(self) -> FrozenCommittee:
         """Itself."""
         return self
 
+    def __reduce__(self) -> tuple:
+        return FrozenCommittee, (self.committee, self.spread)  # a copy freezes anew
+
     def _freeze(self) -> None:
         committee = self.committee
-        self.seen, self.cutoff = Snapshot(committee), committee.cutoff
+        self.seen, self.facts = Snapshot(committee), Facts(committee)
+        self.cutoff = self.facts.cutoff
         places = [k for k, term in enumerate(committee.terms) if any(term is it for it in committee.learned.terms)]
         members = [[potential.terms[k] for k in places] for potential in map(committee.member, range(committee.size))]
         programs = [_together(terms) for terms in zip(*members, strict=True)]
@@ -67,15 +71,14 @@ class FrozenCommittee:
                 lambda: each.strain_gradient.mean(0),
             )  # fmt: skip
             return self._with_fixed(learned)
-        call = call_of(graph, 1)
         if self.shared_by_torch:
-            return self.committee.with_fixed(_of(call.made_by(self.together), graph, 0))
-        return _of(call.made_by([*self.together, *self.shared]), graph, 0)
+            return self.committee.with_fixed(predicted(call_of(graph).made_by(self.together), graph))
+        return predicted(call_of(graph).made_by([*self.together, *self.shared]), graph)
 
     def _each(self, graph: Graph) -> Prediction:
         """Every member's, without what all share."""
         if self.together:
-            return _of(call_of(graph, self.committee.size).made_by(self.together), graph)
+            return predicted(call_of(graph, self.committee.size).made_by(self.together), graph)
         found = [member(graph) for member in self.one_by_one]
         energy, forces, energies = (
             torch.stack([getattr(it, name) for it in found]) for name in ("energy", "forces", "atomic_energies")
@@ -87,7 +90,7 @@ class FrozenCommittee:
             return self.committee.with_fixed(learned)
         if not self.shared:
             return learned
-        shared = _of(call_of(learned.graph, 1).made_by(self.shared), learned.graph, 0)
+        shared = predicted(call_of(learned.graph).made_by(self.shared), learned.graph)
         return Prediction(
             learned.energy + shared.energy, learned.forces + shared.forces, learned.atomic_energies + shared.atomic_energies,
             learned.graph, {}, lambda: learned.strain_gradient + shared.strain_gradient,
@@ -99,9 +102,3 @@ def _together(terms: tuple[Model, ...]) -> Networks | None:
     programs = [compiled(term) for term in terms]
     networks = [it for it in programs if isinstance(it, Networks)]
     return networks[0].together(networks[1:]) if len(networks) == len(terms) else None
-
-
-def _of(sums: Sums, graph: Graph, copy: int | None = None) -> Prediction:
-    """Of all copies, or of one."""
-    energies, energy, forces, strain = sums if copy is None else (x[copy] for x in sums)
-    return Prediction(energy, forces, energies, graph, {}, lambda: strain)

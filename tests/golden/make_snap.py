@@ -1,4 +1,4 @@
-"""Numbers of LAMMPS's pair styles for made-up SNAP and EAM potentials of two elements; `make golden-snap` runs it where LAMMPS is.
+"""Numbers of LAMMPS's pair style snap for made-up potentials of two elements; `make golden-snap` runs it where LAMMPS is.
 
 python make_snap.py OUT.json            (needs: lammps, ase, numpy)
 """
@@ -68,10 +68,13 @@ def main(out: str) -> None:
     Path(out).write_text(json.dumps(told) + "\n")
 
 
-def answers(commands: list[str]) -> dict:
+def answers(commands: list[str], only: str | None = None) -> dict:
     found = {}
     for name, atoms in structures().items():
-        calc = LAMMPSlib(lmpcmds=commands, atom_types={"Ta": 1, "W": 2}, keep_alive=False, log_file=None)
+        types = {only: 1} if only else {"Ta": 1, "W": 2}
+        if only:
+            atoms.symbols[:] = only
+        calc = LAMMPSlib(lmpcmds=commands, atom_types=types, keep_alive=False, log_file=None)
         if not atoms.pbc.all():
             atoms.center(vacuum=8.0, axis=[k for k in range(3) if not atoms.pbc[k]])
         atoms.calc = calc

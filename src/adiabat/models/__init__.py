@@ -8,6 +8,7 @@ model files know a family by its line here.
 | `zbl` | `ZBL` | Ziegler, Biersack, Littmark 1985 |
 | `bpnn` | `BPNN` | Behler and Parrinello 2007 |
 | `ani` | `ANI` | Smith, Isayev and Roitberg 2017 |
+| `eam` | `EAM` | Daw and Baskes 1984 |
 | `ace` | `ACE` | Drautz 2019; Darby et al. 2023 |
 | `mace` | `MACE` | Batatia et al. 2022 |
 | `mtp` | `MTP` | Shapeev 2016 |
@@ -18,6 +19,7 @@ model files know a family by its line here.
 from adiabat.models.ace import ACE
 from adiabat.models.ani import ANI
 from adiabat.models.bpnn import BPNN
+from adiabat.models.eam import EAM
 from adiabat.models.mace import MACE
 from adiabat.models.mtp import MTP
 from adiabat.models.painn import PaiNN
@@ -25,6 +27,6 @@ from adiabat.models.pair import ZBL, LennardJones, Morse
 from adiabat.models.snap import SNAP
 from adiabat.potential import Model
 
-MODELS: dict[str, type[Model]] = {model.name: model for model in (LennardJones, Morse, ZBL, BPNN, ANI, ACE, MTP, SNAP, MACE, PaiNN)}
+MODELS: dict[str, type[Model]] = {model.name: model for model in (LennardJones, Morse, ZBL, EAM, BPNN, ANI, ACE, MTP, SNAP, MACE, PaiNN)}
 
-__all__ = ["ACE", "ANI", "BPNN", "MACE", "MODELS", "MTP", "SNAP", "ZBL", "LennardJones", "Morse", "PaiNN"]
+__all__ = ["ACE", "ANI", "BPNN", "EAM", "MACE", "MODELS", "MTP", "SNAP", "ZBL", "LennardJones", "Morse", "PaiNN"]

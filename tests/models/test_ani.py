@@ -65,9 +65,7 @@ def test_what_makes_no_sense_is_refused(wrong, said):
         ANI(elements=["H", "O"], **wrong)
 
 
-@pytest.mark.parametrize("kernels", ["reference", "auto"])
-def test_an_ensemble_is_its_members_mean(kernels, monkeypatch):
-    monkeypatch.setenv("ADIABAT_KERNELS", kernels)
+def test_an_ensemble_is_its_members_mean():
     members = [Potential(ANI(elements=["H", "C", "O"], **SMALL)).double() for _ in range(3)]
     graph = Graph.of(ethanol(), 5.2)
     found, each = Committee.of(members)(graph), [member(graph) for member in members]

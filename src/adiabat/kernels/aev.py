@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import pi
+from typing import Any
 
 import torch
 
@@ -51,6 +53,22 @@ class AEV:
         if not self.zeta >= 1:
             raise ValueError(f"aev: ζ = {self.zeta} came; wanted at least 1: below, forces diverge where cos(θ − θ_s) = −1")
 
+    @classmethod
+    def even(
+        cls, cutoff: float, angular_cutoff: float, radial: int | Sequence[float], shells: int | Sequence[float],
+        sections: int | Sequence[float], *, start: float, **rest: Any,
+    ) -> AEV:  # fmt: skip
+        """Numbers of even steps in place of lists: shifts from `start` to before the cutoff, angles in the middle of sections of 0…π.
+
+        >>> AEV.even(4.0, 2.0, 3, 1, 2, start=1.0, eta=16.0, angular_eta=8.0, zeta=32.0).shifts
+        (1.0, 2.0, 3.0)
+        """
+        if isinstance(sections, int):
+            sections = [pi * (k + 0.5) / sections for k in range(sections)]
+        shifts, angular_shifts = _steps(radial, start, cutoff), _steps(shells, start, angular_cutoff)
+        angles = tuple(map(float, sections))
+        return cls(float(cutoff), float(angular_cutoff), shifts=shifts, angular_shifts=angular_shifts, sections=angles, **rest)
+
     def size(self, n_species: int) -> int:
         """D: how many functions an atom has."""
         angular = len(self.angular_shifts) * len(self.sections)
@@ -70,9 +88,9 @@ def environments(
     >>> from types import SimpleNamespace
     >>> edges = SimpleNamespace(i=torch.tensor([0, 0]), first=torch.tensor([0, 2]))
     >>> r = torch.tensor([[1.0, 0, 0], [0, 1.0, 0]], dtype=torch.float64)
-    >>> one_of_each = AEV(2.0, 2.0, 1.0, (1.0,), 1.0, 2.0, (1.0,), (torch.pi / 2,))
-    >>> environments(r, torch.tensor([0, 0]), edges, 1, one_of_each)
-    tensor([[0.2500, 0.5000]], dtype=torch.float64)
+    >>> few = AEV(2.0, 2.0, 1.0, (1.0, 2.0), 1.0, 32.0, (1.0,), (0.0, torch.pi / 2))
+    >>> environments(r, torch.tensor([0, 0]), edges, 1, few)
+    tensor([[2.5000e-01, 9.1970e-02, 1.1642e-10, 5.0000e-01]], dtype=torch.float64)
     """
     spec = _spec(functions)
     plain = not (species.requires_grad or torch._C._functorch.is_batchedtensor(species))
@@ -117,6 +135,12 @@ def near_pairs(d: Float[Tensor, " E"], first: Int[Tensor, " N1"], cutoff: float)
     count = torch.cat([torch.zeros_like(first[:1]), near.cumsum(0)])
     a, b = triplets(count[first])
     return kept[a], kept[b]
+
+
+def _steps(given: int | Sequence[float], first: float, end: float) -> tuple[float, ...]:
+    if isinstance(given, int):
+        return tuple(first + k * (end - first) / given for k in range(given))
+    return tuple(map(float, given))
 
 
 @cache

@@ -6,7 +6,6 @@ Smith, Isayev and Roitberg, Chem. Sci. 8, 3192 (2017).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import pi
 
 import torch
 from torch import nn
@@ -58,11 +57,9 @@ class ANI(Model):
     ) -> None:
         super().__init__()
         self.cutoff = float(cutoff)
-        self.functions = AEV(
-            self.cutoff, float(angular_cutoff), float(eta), _steps(radial, start, cutoff),
-            float(angular_eta), float(zeta), _steps(shells, start, angular_cutoff),
-            _steps(sections, pi / (2 * sections), pi + pi / (2 * sections)) if isinstance(sections, int) else _steps(sections),
-            fade,
+        self.functions = AEV.even(
+            self.cutoff, angular_cutoff, radial, shells, sections, start=start,
+            eta=float(eta), angular_eta=float(angular_eta), zeta=float(zeta), fade=fade,
         )  # fmt: skip
         if activation not in ACTIVATIONS:
             raise ValueError(f"ani.activation: {activation!r} came; wanted {' or '.join(ACTIVATIONS)}")
@@ -111,13 +108,6 @@ class AtomicNetwork(nn.Module):
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
         return self.layers[-1](x)[:, 0]
-
-
-def _steps(given: int | Sequence[float], first: float = 0.0, end: float = 0.0) -> tuple[float, ...]:
-    """Even steps from the first to before the end, or those given."""
-    if isinstance(given, int):
-        return tuple(first + k * (end - first) / given for k in range(given))
-    return tuple(map(float, given))
 
 
 def _widths(hidden: Sequence[int] | Mapping[str, Sequence[int]], element: str) -> Sequence[int]:

@@ -1,0 +1,113 @@
+"""Descriptors as arrays: equal to dscribe's and to the models' own, named, with derivatives that are slopes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+from scipy.spatial.transform import Rotation
+
+from adiabat.descriptors import DESCRIPTORS, acsf, aev
+from adiabat.graph import Graph
+from adiabat.kernels import environments
+from adiabat.models import ANI
+from adiabat.nn import neighbor_species
+
+GOLDEN = json.loads((Path(__file__).parent.parent / "golden/acsf.json").read_text())
+SMALL = {
+    "acsf": {"cutoff": 3.0, "g2": [(1.0, 0.5)], "g3": [1.3], "g4": [(0.1, 2.0, -1.0)], "g5": [(0.1, 1.5, 1.0)]},
+    "aev": {"cutoff": 3.0, "angular_cutoff": 2.5, "radial": 3, "shells": 2, "sections": 2},
+}
+
+
+@pytest.fixture(autouse=True)
+def reference(monkeypatch):
+    """The generated kernels equal their references elsewhere; here nothing is compiled."""
+    monkeypatch.setenv("ADIABAT_KERNELS", "reference")
+
+
+@pytest.fixture(params=DESCRIPTORS)
+def descriptor(request):
+    return lambda atoms, **more: DESCRIPTORS[request.param](atoms, **{**SMALL[request.param], **more})
+
+
+def water():
+    atoms = molecule("H2O")
+    atoms.rattle(0.05, seed=1)
+    return atoms
+
+
+def carbide():
+    atoms = bulk("SiC", "zincblende", 4.36)
+    atoms.rattle(0.08, seed=2)
+    return atoms
+
+
+@pytest.mark.parametrize("what", GOLDEN["answers"])
+def test_symmetry_functions_are_dscribes(what):
+    """Both in double precision: 1e-8 is asked for, sums of some hundred terms leave 1e-12."""
+    case, p = GOLDEN["answers"][what], GOLDEN["parameters"]
+    atoms = Atoms(case["numbers"], case["positions"], cell=case["cell"], pbc=case["pbc"])
+    found = acsf(
+        atoms, GOLDEN["elements"], cutoff=p["r_cut"], g2=p["g2_params"], g3=p["g3_params"], g4=p["g4_params"], g5=p["g5_params"]
+    )
+    np.testing.assert_allclose(found.values, case["values"], rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("atoms", [water(), carbide()], ids=["molecule", "crystal"])
+def test_derivatives_are_slopes(descriptor, atoms):
+    found, h = descriptor(atoms, derivatives=True), 1e-5
+    for a, x in ((0, 0), (1, 2)):
+        values = []
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.positions[a, x] += sign * h
+            values.append(descriptor(moved).values)
+        np.testing.assert_allclose(
+            found.derivatives[:, :, a, x], (values[0] - values[1]) / (2 * h), atol=1e-7
+        )  # h² and 1e-16/h
+    np.testing.assert_allclose(found.derivatives.sum(2), 0, atol=1e-12)  # nobody notices when all move
+
+
+def test_columns_have_names_of_their_own(descriptor):
+    atoms = Atoms("SiCSiC", [[0, 0, 0], [1.6, 0.2, 0], [0.2, 1.7, 0.3], [0.5, 0.4, 1.8]])
+    found = descriptor(atoms, elements=["C", "Si", "O"])
+    assert found.values.shape == (4, len(found.names)) and len(set(found.names)) == len(found.names)
+    silent = [k for k, name in enumerate(found.names) if "O" in name.split()[1].split("-")]
+    assert silent and not found.values[:, silent].any() and np.delete(found.values, silent, 1).any(0).all()
+
+
+def test_turned_and_renumbered_atoms_are_described_alike(descriptor):
+    atoms, Q = water(), Rotation.random(rng=5).as_matrix()
+    turned = Atoms(atoms.numbers[::-1], (atoms.positions @ Q)[::-1])
+    np.testing.assert_allclose(descriptor(turned).values[::-1], descriptor(atoms).values, atol=1e-13)
+
+
+def test_several_structures_are_described_one_below_the_other(descriptor):
+    both = descriptor([water(), molecule("OH")], derivatives=True)
+    one = descriptor(molecule("OH"), elements=["H", "O"], derivatives=True)
+    np.testing.assert_allclose(both.values[3:], one.values, atol=1e-14)
+    np.testing.assert_allclose(both.derivatives[3:, :, 3:], one.derivatives, atol=1e-14)
+    assert not both.derivatives[3:, :, :3].any()
+
+
+def test_a_lone_atom_is_described_by_zeros(descriptor):
+    found = descriptor(Atoms("O"), derivatives=True)
+    assert not found.values.any() and not found.derivatives.any() and found.values.shape[0] == 1
+
+
+def test_environment_vectors_are_the_models():
+    model, graph = ANI(elements=["H", "O"], **SMALL["aev"]), Graph.of(water(), 3.0)
+    mine = environments(graph.r, neighbor_species(graph, model.elements), graph, 2, model.functions)
+    assert np.array_equal(aev(water(), **SMALL["aev"]).values, mine.detach().numpy())
+    assert mine.dtype == torch.float64
+
+
+def test_what_makes_no_sense_is_refused():
+    with pytest.raises(ValueError, match="the structure has H, elements O came"):
+        acsf(water(), ["O"])
+    with pytest.raises(ValueError, match="λ = 0.5 came; wanted 1 or −1"):
+        acsf(water(), g4=[(0.1, 1.0, 0.5)])

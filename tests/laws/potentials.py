@@ -33,6 +33,7 @@ SMALL: dict[str, dict[str, object]] = {
     "ani": {"cutoff": 3.5, "angular_cutoff": 2.6, "radial": 4, "shells": 2, "sections": 2, "zeta": 14.1, "hidden": [6, 6], "activation": "gelu"},
     "mace": {"cutoff": 3.0, "channels": 4, "l_max": 2, "correlation": 2, "radial": [8]},
     "mtp": {"cutoff": 3.0, "radial": 4},
+    "buckingham": {"A_eV": 200.0, "rho_angstrom": 0.3, "C_eV_angstrom6": 1.0, "cutoff": 3.5},
     "eam": {"cutoff": 3.5, "points": [8000, 701]},
     "snap": {"cutoff": 3.0, "twojmax": 4, "quadratic": True, "radii": {"H": 0.45, "O": 0.5}, "weights": {"O": 0.7}},
     "painn": {"cutoff": 3.0, "channels": 8, "radial": 8},

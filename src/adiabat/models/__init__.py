@@ -5,6 +5,7 @@ model files know a family by its line here.
 |---|---|---|
 | `lennard_jones` | `LennardJones` | Jones 1924 |
 | `morse` | `Morse` | Morse 1929 |
+| `buckingham` | `Buckingham` | Buckingham 1938 |
 | `zbl` | `ZBL` | Ziegler, Biersack, Littmark 1985 |
 | `bpnn` | `BPNN` | Behler and Parrinello 2007 |
 | `ani` | `ANI` | Smith, Isayev and Roitberg 2017 |
@@ -23,10 +24,12 @@ from adiabat.models.eam import EAM
 from adiabat.models.mace import MACE
 from adiabat.models.mtp import MTP
 from adiabat.models.painn import PaiNN
-from adiabat.models.pair import ZBL, LennardJones, Morse
+from adiabat.models.pair import ZBL, Buckingham, LennardJones, Morse
 from adiabat.models.snap import SNAP
 from adiabat.potential import Model
 
-MODELS: dict[str, type[Model]] = {model.name: model for model in (LennardJones, Morse, ZBL, EAM, BPNN, ANI, ACE, MTP, SNAP, MACE, PaiNN)}
+MODELS: dict[str, type[Model]] = {
+    model.name: model for model in (LennardJones, Morse, Buckingham, ZBL, EAM, BPNN, ANI, ACE, MTP, SNAP, MACE, PaiNN)
+}
 
-__all__ = ["ACE", "ANI", "BPNN", "EAM", "MACE", "MODELS", "MTP", "SNAP", "ZBL", "LennardJones", "Morse", "PaiNN"]
+__all__ = ["ACE", "ANI", "BPNN", "EAM", "MACE", "MODELS", "MTP", "SNAP", "ZBL", "Buckingham", "LennardJones", "Morse", "PaiNN"]

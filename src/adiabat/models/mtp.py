@@ -37,8 +37,8 @@ class MTP(LinearBasis, Model):
     | ξ, the same for every element | `coefficients` |
 
     The basis of a level holds all contractions of up to four moments with Σ (2 + 4μ + ν) at most the level. It is linear in ξ, and in
-    the radial coefficients it is not: least squares leaves them as they are drawn. `sizes`, lengths of the three tables, are for imported potentials, whose tables come with
-    their numbers. Cutoffs in Å.
+    the radial coefficients it is not: least squares leaves them as they are drawn. `sizes`, lengths of the three tables, and `radials`,
+    the number of f_μ, are for imported potentials, whose tables come with their numbers. Lengths in Å; `nearest` is R_min, `cutoff` R_max.
     """
 
     name = "mtp"

@@ -1,4 +1,4 @@
-"""Pair potentials: E_i = ½ Σ_j φ(d_ij) f_c(d_ij), with φ by Lennard-Jones, by Morse, or the screened nuclear repulsion of ZBL."""
+"""Pair potentials: E_i = ½ Σ_j φ(d_ij) f_c(d_ij), with φ by Lennard-Jones, Morse or Buckingham, or the screened nuclear repulsion of ZBL."""
 
 from __future__ import annotations
 
@@ -74,6 +74,29 @@ class Morse(Pair):
 
     def program(self) -> Pairs:
         return Pairs("morse", self.elements, self.cutoff, (self.depth, self.width, self.minimum))
+
+
+class Buckingham(Pair):
+    """φ(d) = A e^{−d/ρ} − C/d⁶, Buckingham, Proc. R. Soc. A 168, 264 (1938), faded out smoothly at the cutoff.
+
+    It falls without bound below about ρ: add a wall (`ZBL`) where atoms may come so near.
+    """
+
+    name = "buckingham"
+
+    def __init__(
+        self,
+        A_eV: float = 1388.77,
+        rho_angstrom: float = 0.3623,
+        C_eV_angstrom6: float = 175.0,
+        cutoff: float = 8.0,
+        elements: list[str] | None = None,
+    ) -> None:
+        super().__init__(cutoff, elements)
+        self.A, self.rho, self.C = float(A_eV), float(rho_angstrom), float(C_eV_angstrom6)
+
+    def phi(self, d: Tensor, graph: Graph) -> Tensor:
+        return (self.A * torch.exp(-d / self.rho) - self.C / d**6) * polynomial_cutoff(d, self.cutoff)
 
 
 class ZBL(Pair):

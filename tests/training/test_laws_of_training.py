@@ -72,6 +72,7 @@ def test_a_model_tells_where_it_comes_from(tmp_path):
     assert meta["level_of_theory"] == "EMT"
     assert meta["training"] | {"data_hash": None} == {
         "n_train": 8, "n_validation": 3, "members": 2, "seed": 0, "epochs": 5, "data_hash": None, "optimizer": "lbfgs", "kept": "last",
+        "loss": {"energy": 100.0, "forces": 1.0, "stress": 100.0},
     }  # fmt: skip
     assert len(meta["training"]["data_hash"]) == 64
     assert set(meta["calibration"]["scale"]) == {"forces", "energy"}

@@ -8,8 +8,9 @@ import torch
 from ase import Atoms
 
 from adiabat.graph import Graph
-from adiabat.models import LennardJones, Morse
+from adiabat.models import BPNN, LennardJones, Morse
 from adiabat.potential import Potential
+from adiabat.training import fit
 from adiabat.training.batches import cut
 from adiabat.training.loss import Loss, Sum, readable, squared_errors
 from training.sets import copper, water, without
@@ -151,6 +152,15 @@ def test_labels_are_those_of_the_graph_asked():
 def test_weights_that_make_no_sense_are_refused(weights, message):
     with pytest.raises(ValueError, match=message):
         Loss(**weights)
+
+
+def test_weights_that_were_given_stay_and_the_others_follow_the_optimizer():
+    frames, seen = list(copper(8)), {}
+    for name, given in (("lbfgs", {}), ("adamw", {}), ("sgd", {"energy": 7.0, "stress": 0.0})):
+        made = fit(BPNN(cutoff=3.0, hidden=[2]), frames, [], optimizer=name, epochs=1, loss=given)
+        seen[name] = made.metadata["training"]["loss"]
+    assert seen["lbfgs"]["energy"] == seen["lbfgs"]["stress"] > seen["adamw"]["energy"] == seen["adamw"]["stress"]
+    assert seen["sgd"] == {"energy": 7.0, "forces": 1.0, "stress": 0.0}
 
 
 def test_a_loss_of_nothing_is_an_error():

@@ -25,7 +25,7 @@ KNOWN_FAULTS = tuple(name for name, grade in NAMES.items() if grade == "fault" a
 class GateFaults(ValueError):
     """Data that the gate does not let pass; `findings` says why."""
 
-    def __init__(self, where: str, findings: Sequence[Finding]) -> None:
+    def __init__(self, where: str, findings: Sequence[Finding], n: int = 0) -> None:
         faults = [f for f in findings if f.grade == "fault"]
         lines = "".join(f"\n  {f.name}: {f.message}; {f.cure}" for f in faults)
         names = ", ".join(dict.fromkeys(f.name for f in faults))
@@ -33,7 +33,7 @@ class GateFaults(ValueError):
             f"{where}: the data gate found {len(faults)} fault{'s' if len(faults) > 1 else ''}:{lines}\n"
             f"mend the data (`adiabat check` lists the frames, `adiabat convert` leaves them out), or waive by name: waive: [{names}]"
         )
-        self.findings = list(findings)
+        self.findings, self.n = list(findings), n  # n frames were looked at
 
 
 def sources(given: Source | Sequence[Source]) -> list[Source]:
@@ -89,14 +89,20 @@ def read_all(
     return frames, notes
 
 
-def gate(frames: Sequence[Atoms], *, waive: Sequence[str] = (), where: str = "data") -> list[Finding]:
-    """The gate's findings, if every fault among them is waived by name; GateFaults otherwise."""
-    findings = check(frames)
+def gate(
+    frames: Sequence[Atoms],
+    *,
+    waive: Sequence[str] = (),
+    where: str = "data",
+    sides: Mapping[str, Sequence[int]] | None = None,
+) -> list[Finding]:
+    """The gate's findings, if every fault among them is waived by name; GateFaults otherwise. `sides` are the parts of a split."""
+    findings = check(frames, sides=sides)
     unknown = [name for name in waive if name not in KNOWN_FAULTS and name not in {f.name for f in findings}]
     if unknown:
         raise ConfigError(f"waive: {unknown[0]!r} is no finding of the data gate; known: {', '.join(KNOWN_FAULTS)}")
     if any(f.grade == "fault" and f.name not in waive for f in findings):
-        raise GateFaults(where, [f for f in findings if f.name not in waive])
+        raise GateFaults(where, [f for f in findings if f.name not in waive], len(frames))
     return findings
 
 

@@ -1,6 +1,9 @@
 """Training as a run: labeled files in, a model file, its errors and a report out.
 
-The data gate stands before it: a fault stops the run, unless it is waived by name.
+The data gate stands before it: a fault stops the run, unless it is waived by name, and frames that stand on two sides of the split
+are named. Packed shards (`adiabat dataset DB --pack`) are read as they are needed; of them the gate and the report see a sample.
+
+Under torchrun every process trains, and the first one keeps the run folder.
 """
 
 from __future__ import annotations
@@ -8,6 +11,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +24,21 @@ from adiabat.campaign.frames import GateFaults, Source, gate, gate_json, read_al
 from adiabat.campaign.provenance import machine, versions
 from adiabat.campaign.run_folder import RunFolder
 from adiabat.config import ConfigError, build, checked, named
-from adiabat.data.split import split as divided
+from adiabat.data.gate import Finding
+from adiabat.data.parts import Part, divided
+from adiabat.data.split import split as split_frames
 from adiabat.models import MODELS
 from adiabat.potential import Potential
 from adiabat.report import Sections, write
+from adiabat.training.distributed import world
 from adiabat.training.optimizers import OPTIMIZERS
+from adiabat.training.packed import as_part
 from adiabat.training.schedule import AVERAGES, SCHEDULES
 from adiabat.validation import Errors, errors
 
 Say = Callable[[str, str, dict[str, Any]], None]
 SIDES = ("train", "validation", "test")
+SAMPLE = 2000  # frames of a packed set that the gate and the report see
 GIVEN = {"model": None, "train": None, "validation": None, "folder": None, "progress": None, "seed": None}
 
 
@@ -48,8 +58,8 @@ def train(
     seed: int = 0,
     say: Say | None = None,
 ) -> Path:
-    """Train on `data`, or go on with that training; returns the run folder, which then holds the model file, `summary.json` and
-    `report.html`.
+    """Train on `data` (files, stores, or one folder of packed shards), or go on with that training; returns the run folder, which
+    then holds the model file, `summary.json` and `report.html`.
 
     `validation` and `test` are files of their own; what is not given is split off from `data` by the shares of `split` (train,
     validation, test). `fit` are options of `training.fit`; `waive` names faults of the data gate to be passed over.
@@ -58,26 +68,27 @@ def train(
     say = say or (lambda *_: None)
     potential_of = build(model, MODELS, where="model")
     checked_fit = check_fit(fit)
-    frames, notes = read_all(data, units=units, keys=keys)
     others = {"validation": validation, "test": test}
     given = {side: read_all(s, units=units, keys=keys, where=side)[0] for side, s in others.items() if s is not None}
+    if not world(checked_fit.get("device", "cpu")).leads:
+        parts = material(data, given, split, seed, units, keys, waive).parts
+        training.fit(potential_of, parts["train"], parts["validation"], seed=seed, folder=Path(out) / "training", **checked_fit)
+        return Path(out)
     with RunFolder(out, options, kind="train") as folder:
         begun, sections = time.monotonic(), Sections(folder.folder)
-        folder.event("start", "goes on" if folder.resumed else "begun", frames=len(frames))
-        for note in notes:
-            folder.event("data", note)
-            say("data", note, {})
+        folder.event("start", "goes on" if folder.resumed else "begun")
         try:
-            for side in ("data", *given):
-                findings = gate(frames if side == "data" else given[side], waive=waive, where=side)
-                if side == "data":
-                    sections.put("data_gate", gate_json(findings, len(frames)))
+            come = material(data, given, split, seed, units, keys, waive)
         except GateFaults as faults:
-            sections.put("data_gate", gate_json(faults.findings, len(frames)))
+            sections.put("data_gate", gate_json(faults.findings, faults.n))
             folder.event("gate", "stopped by the data gate")
             write(folder.folder)
             raise
-        parts = sides(frames, given, split, seed)
+        sections.put("data_gate", gate_json(come.findings, come.gated))
+        for note in come.notes:
+            folder.event("data", note)
+            say("data", note, {})
+        parts = come.parts
         counts = {side: len(part) for side, part in parts.items()}
         say("data", ", ".join(f"{n} {side}" for side, n in counts.items()), {})
 
@@ -99,11 +110,11 @@ def train(
         path = folder.path(f"models/{name}.adiabat")
         potential.save(path)
         folder.event("train", "finished", **potential.metadata["metrics"].get("validation", {}))
-        found = {side: errors(potential, part) for side, part in parts.items() if part}
-        tell(sections, options, potential, found, parts, training_folder)
+        found = {side: errors(potential, part) for side, part in come.seen.items() if part}
+        tell(sections, options, potential, found, come.seen, training_folder)
         judged = next(side for side in ("test", "validation", "train") if side in found)
         summary = {
-            "labels": len(frames) + sum(map(len, given.values())), **{f"n_{side}": n for side, n in counts.items()}, "errors_on": judged,
+            "labels": sum(counts.values()), **{f"n_{side}": n for side, n in counts.items()}, "errors_on": judged,
             **{k: v for k, v in found[judged].to_json().items() if k not in ("n_structures", "by_kind")},
             "wall_s": worked_s(folder) + time.monotonic() - begun, "model": f"models/{name}.adiabat", "report": "report.html",
         }  # fmt: skip
@@ -127,18 +138,77 @@ def check_fit(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def sides(
-    frames: Sequence[Atoms], given: Mapping[str, list[Atoms]], shares: tuple[float, float, float], seed: int
-) -> dict[str, list[Atoms]]:
-    """Training, validation and test frames: given ones as they are, the others split off."""
-    first, second, third = (0.0 if side in given else share for side, share in zip(SIDES, shares, strict=True))
+@dataclass(frozen=True)
+class Material:
+    """What a training is made of."""
+
+    parts: Mapping[str, Any]  # by side: frames, or a part of a packed set
+    seen: Mapping[str, list[Atoms]]  # of each side, the frames that errors are worked out on: all, or a sample
+    findings: list[Finding]
+    gated: int  # frames that the gate has seen
+    notes: list[str]
+
+
+def material(
+    data: Source | list[Source],
+    given: Mapping[str, list[Atoms]],
+    split: tuple[float, float, float],
+    seed: int,
+    units: dict[str, str] | None,
+    keys: dict[str, str] | None,
+    waive: Sequence[str],
+) -> Material:
+    """Training, validation and test parts: given ones as they are, the others split off; all of them past the data gate.
+
+    The gate sees them together, numbered through: the frames of `data`, then those of the given sides.
+    """
+    fractions = shares(given, split)
+    pack = as_part(data) if isinstance(data, str) else None
+    notes: list[str] = []
+    parts: dict[str, Any]
+    if pack is not None:
+        parts = {**dict(zip(SIDES, divided(pack, fractions, seed), strict=True)), **given}
+        seen = {side: list(islice(part, _sampled(part, len(pack)))) for side, part in parts.items()}
+        frames = [a for side in SIDES for a in seen[side]]
+        notes.append(f"{len(pack)} packed frames; the data gate and the errors of the parts see {len(frames)} of them")
+        ends = np.cumsum([0, *(len(seen[side]) for side in SIDES)])
+        sides = {side: list(range(ends[k], ends[k + 1])) for k, side in enumerate(SIDES)}
+    else:
+        frames, notes = read_all(data, units=units, keys=keys)
+        everything = [*frames, *(a for part in given.values() for a in part)]
+        try:
+            chosen = split_frames(frames, fractions, seed=seed)
+        except ValueError:  # frames that cannot be told apart may be faulty ones
+            gate(everything, waive=waive, where=_named("data", given))
+            raise
+        sides, n = {side: list(getattr(chosen, side)) for side in SIDES}, len(frames)
+        for side, part in given.items():
+            sides[side], n = list(range(n, n + len(part))), n + len(part)
+        frames = everything
+        parts = seen = {side: [frames[k] for k in sides[side]] for side in SIDES}
+    findings = gate(frames, waive=waive, where=_named("data", given), sides={s: ks for s, ks in sides.items() if ks})
+    notes += [f"{f.name}: {f.message}" for f in findings if f.name.startswith("leakage")]
+    return Material(parts, seen, findings, len(frames), notes)
+
+
+def _sampled(part: Any, whole: int) -> int:
+    """How many frames of a part the gate and the report see."""
+    return -(-SAMPLE * len(part) // max(1, whole)) if isinstance(part, Part) else len(part)
+
+
+def _named(first: str, given: Mapping[str, Any]) -> str:
+    return ", then ".join([first, *given])
+
+
+def shares(given: Mapping[str, Any], wanted: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Of training, validation and test among the frames of `data`; none for a side that is given."""
+    first, second, third = (0.0 if side in given else share for side, share in zip(SIDES, wanted, strict=True))
     total = first + second + third
     if not first > 0 or second < 0 or third < 0:
         raise ConfigError(
-            f"split: {list(shares)} came; wanted shares of training, validation and test frames, as [0.8, 0.1, 0.1]"
+            f"split: {list(wanted)} came; wanted shares of training, validation and test frames, as [0.8, 0.1, 0.1]"
         )
-    chosen = divided(frames, (first / total, second / total, third / total), seed=seed)
-    return {side: given.get(side, [frames[k] for k in getattr(chosen, side)]) for side in SIDES}
+    return first / total, second / total, third / total
 
 
 def tell(

@@ -52,7 +52,7 @@ class Training:
     ) -> None:
         self.world = world
         world.agree(problem.fingerprint)
-        self.problem, self.loss, self.schedule, self.average = problem, loss, schedule, average
+        self.problem, self.schedule, self.average = problem, schedule, average
         self.learned = problem.learned
         self.parameters = [p for p in self.learned.parameters() if p.requires_grad]
         if not self.parameters:
@@ -60,6 +60,7 @@ class Training:
         self.members = self.learned.size if isinstance(self.learned, Committee) else None
         world.follow(self.parameters)
         self.stepper = optimizer.start(self.parameters, self.members, world)
+        self.loss = loss if self.stepper.full_batch else loss.by_batches()
         self.optimizer = {v: k for k, v in OPTIMIZERS.items()}.get(type(optimizer), type(optimizer).__name__)
         self.epochs, self.patience = epochs, patience
         self.keep_last = keep == "last" or (keep == "auto" and self.stepper.full_batch and patience is None)
@@ -179,6 +180,7 @@ class Training:
             "epochs": self.epoch,
             "optimizer": self.optimizer,
             "kept": "last" if self.keep_last else "best",
+            "loss": self.loss.weights,
         }
         if isinstance(self.learned, Committee):
             if self.problem.validation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from adiabat.graph import Graph, weight_of
 from adiabat.potential import Prediction
 from adiabat.typing import Tensor
 
+OF_ALL, OF_A_BATCH = 100.0, 1.0  # what an energy an atom (eV) weighs against a force (eV/Å), unless told
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -20,18 +22,25 @@ class Loss:
 
     Energies and strain gradients in eV an atom, forces in eV/Å by component. A frame counts by its weight, and `kinds` multiplies
     the weight of every frame of that ``config_type``. With a committee each member has its own loss.
+
+    Where `energy` or `stress` is not given it follows the optimizer. One that lowers the loss of the whole set takes 100: 1 meV an atom
+    counts as much as 10 meV/Å. One that steps by batches takes 1: a batch has few energies, and what one of them asks for differs
+    from what the next one asks for; with more weight this noise sets the length of the steps, and forces are hardly learned.
+
+    >>> Loss().weights, Loss(stress=0.0).by_batches().weights
+    ({'energy': 100.0, 'forces': 1.0, 'stress': 100.0}, {'energy': 1.0, 'forces': 1.0, 'stress': 0.0})
     """
 
-    energy: float = 100.0
+    energy: float | None = None
     forces: float = 1.0
-    stress: float = 100.0
+    stress: float | None = None
     kinds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("energy", "forces", "stress"):
-            if not getattr(self, name) >= 0:
+            if not self.weights[name] >= 0:
                 raise ValueError(f"loss.{name}: {getattr(self, name)} came; wanted a weight ≥ 0")
-        if not self.energy + self.forces + self.stress > 0:
+        if not sum(self.weights.values()) > 0:
             raise ValueError("loss: every weight is 0; nothing would be learned")
 
     def weight_of(self, info: Mapping[str, Any]) -> float:
@@ -43,7 +52,13 @@ class Loss:
 
     @property
     def weights(self) -> dict[str, float]:
-        return {"energy": self.energy, "forces": self.forces, "stress": self.stress}
+        energy, stress = (OF_ALL if w is None else w for w in (self.energy, self.stress))
+        return {"energy": energy, "forces": self.forces, "stress": stress}
+
+    def by_batches(self) -> Loss:
+        """This loss for an optimizer that sees a batch at a time."""
+        energy, stress = (OF_A_BATCH if w is None else w for w in (self.energy, self.stress))
+        return replace(self, energy=energy, stress=stress)
 
     def __call__(self, sums: Mapping[str, Sum]) -> Tensor:
         """The loss [*members] of squared-error sums."""

@@ -239,7 +239,8 @@ def solve(
     members = problem.learned.size if isinstance(problem.learned, Committee) else 1
     eV = problem.learned.terms[0].eV if isinstance(problem.learned.terms[0], Scaled) else 1.0
     # In float64, from the tables as they will be deployed: those of single precision are rounded already.
-    exact: Any = copy.deepcopy(model).double().eval()
+    exact: Any = copy.deepcopy(model)
+    exact.double().eval()
     shifts = problem.reference.method == "least squares" and members == 1
     Z, coefficients = len(exact.elements), blocks_of(exact) * exact.size
     columns = coefficients + Z * shifts + 1

@@ -50,7 +50,7 @@ def write(potential: Potential, folder: Path) -> list[str]:
     libraries = []
     for evaluator, found in parts:
         if found.signature not in SIGNATURES:
-            raise NotCompiled(f"an evaluator that is made from ({found.signature}) is unknown to the plugin; use --to external")
+            raise NotCompiled(f"an evaluator that is made from ({found.signature}) is unknown to the plugin; run LAMMPS from Python with adiabat.deploy.lammps.external")
         libraries.append(_part(out, evaluator, found, elements, folder))
     body = out.content
     head = MAGIC + struct.pack("<qQ", VERSION, checksum(body))

@@ -39,10 +39,11 @@ def by_potential(potential: Potential | Any) -> Ask:
     >>> answer.stress.shape
     (3, 3)
     """
+    from adiabat.dynamics.state import quickest
     from adiabat.graph import Graph
 
     potential = _in_double(potential)
-    quick = getattr(potential, "without_spread", potential)
+    quick = quickest(getattr(potential, "without_spread", potential))
 
     def ask(frames: Sequence[Atoms]) -> list[Answer]:
         answers = []

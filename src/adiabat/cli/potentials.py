@@ -19,7 +19,9 @@ def train(config: str = CONFIG, assign: list[str] = ASSIGN) -> int:
     options = configured(run, config, assign, "train")
     with Teller() as say:
         folder = run(**options, say=say)
-    return ended(folder)
+    from adiabat.training.distributed import world
+
+    return ended(folder) if world().leads else terminal.FINE  # of several processes the first one tells how it went
 
 
 @app.command("test")

@@ -7,7 +7,7 @@ products of all of them, as in Darby et al., PRL 131, 028001 (2023) (tensor-redu
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -141,7 +141,7 @@ class ACE(LinearBasis, Model):
         poly = self.product.contraction
         rows, P = poly.irreps.dim, len(poly.orders)
         place: dict[tuple[int, ...], int] = {}
-        entries: Counter = Counter()
+        entries: defaultdict[tuple[int, int], float] = defaultdict(float)
         for t, term in enumerate(poly.terms):
             paths = np.flatnonzero(poly.U[:, t])
             for k, times in Counter(term.factors).items():

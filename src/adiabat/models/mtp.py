@@ -123,7 +123,7 @@ class MTP(LinearBasis, Model):
     def _rounds(self) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """The products in rounds: none needs a moment of its own round or a later one."""
         depth = torch.tensor(self._order)[self.times[:, 3]]
-        return [self.times[depth == k].unbind(1) for k in range(1, int(depth.max()) + 1 if len(depth) else 1)]  # type: ignore[misc]
+        return [self.times[depth == k].unbind(1) for k in range(1, int(depth.max()) + 1 if len(depth) else 1)]
 
 
 def _powers(u: Tensor, most: int) -> list[Tensor]:

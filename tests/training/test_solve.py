@@ -1,0 +1,155 @@
+"""Least squares: the rows are the model's own derivatives, and the solution is the minimum of the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+from adiabat.data.structure import labeled
+from adiabat.graph import Graph
+from adiabat.models import ACE, MTP, SNAP
+from adiabat.potential import Potential, ReferenceEnergies
+from adiabat.training import fit
+from adiabat.training.loss import Loss
+from adiabat.training.solve import RIDGES, Triangle, Triangles, ridge_regression, rows_of
+from laws.potentials import close, cluster, crystal
+
+LINEAR = {
+    "ace": lambda: ACE(cutoff=3.0, channels=3, l_max=2, correlation=3, radial=4, elements=["H", "O"]),
+    "mtp": lambda: MTP(cutoff=3.0, level=8, radial=4, elements=["H", "O"]),
+    "snap": lambda: SNAP(cutoff=3.0, twojmax=3, elements=["H", "O"], weights={"O": 0.7}),
+}
+
+
+@pytest.fixture(params=LINEAR)
+def model(request):
+    return LINEAR[request.param]().double()
+
+
+def with_answers(atoms: Atoms, potential: Potential) -> Atoms:
+    found = potential(Graph.of(atoms, potential.cutoff))
+    stress = found.stress[0].numpy() if atoms.pbc.all() else None
+    return labeled(atoms, energy=float(found.energy[0]), forces=found.forces.numpy(), stress=stress)
+
+
+def frames(potential: Potential, n: int = 12) -> list[Atoms]:
+    """Clusters and crystals with the labels of a potential."""
+    made = []
+    for k in range(n):
+        atoms = (crystal() if k % 2 else cluster()).copy()
+        atoms.rattle(0.08, seed=k)
+        made.append(with_answers(atoms, potential))
+    return made
+
+
+def drawn(model) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(3)
+    blocks = 1 if model.shared else len(model.elements)
+    return torch.randn(blocks, model.size, dtype=torch.float64, generator=rng) / model.size**0.5
+
+
+@pytest.mark.parametrize("atoms", [cluster(), crystal()], ids=["cluster", "crystal"])
+def test_rows_times_coefficients_are_what_the_model_predicts(model, atoms):
+    c = drawn(model)
+    model.put(c)
+    graph = Graph.of(with_answers(atoms, Potential(model)), model.cutoff)
+    for rows, _ in rows_of(model, graph, model.cutoff, 2.0, shifts=False).values():
+        close(rows[:, :-1] @ c.flatten() / 2.0, rows[:, -1])
+
+
+def test_a_triangle_keeps_what_least_squares_needs():
+    rng = torch.Generator().manual_seed(0)
+    A = torch.randn(200, 9, dtype=torch.float64, generator=rng)
+    t = Triangle(9)
+    for part in A.split(7):
+        t.add(part, 4.0, components=float(len(part)))
+    assert t.R.shape == (9, 9)
+    close(t.R.T @ t.R, 4.0 * A.T @ A)
+    c = torch.ones(8, dtype=torch.float64)
+    close(t.loss(c), (A[:, :-1] @ c - A[:, -1]).square().mean())
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_a_potential_of_the_family_is_found_again(name):
+    """Labels of a known member: what least squares finds is it, on structures it has not seen."""
+    model = LINEAR[name]().double()
+    model.put(drawn(model))
+    truth = Potential(ReferenceEnergies({"H": -3.0, "O": -7.0}), model)
+    untrained = type(model)(**model.arguments)
+    if name == "mtp":  # its radial functions are drawn; fit draws them again, from its seed
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model.radial_coefficients.data[:] = type(model)(**model.arguments).radial_coefficients.data
+    potential = fit(untrained, frames(truth, 24), [], wall=False)
+    unseen = cluster(seed=9)
+    graph = Graph.of(unseen, truth.cutoff)
+    found, wanted = potential(graph), truth(graph)
+    # The descriptors are nearly dependent: a ridge of 1e-20 of the largest leaves 1e-6 of the forces undetermined.
+    close(found.energy, wanted.energy, 1e-5)
+    close(found.forces, wanted.forces, 1e-5)
+    assert potential.metadata["training"]["optimizer"] == "least squares"
+
+
+def problem(noise: float, n: int = 60) -> Triangles:
+    """Twelve columns that say less and less; the coefficients behind the labels are the same for every n."""
+    rng = torch.Generator().manual_seed(n)
+    turn = torch.linalg.qr(torch.randn(12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(2))).Q
+    A = torch.randn(n, 12, dtype=torch.float64, generator=rng) * torch.logspace(0, -5, 12, dtype=torch.float64) @ turn
+    c = torch.ones(12, dtype=torch.float64)
+    y = A @ c + noise * torch.randn(n, dtype=torch.float64, generator=rng)
+    made = Triangles(13)
+    made.add({"forces": (torch.cat([A, y[:, None]], 1), float(n))}, 1.0)
+    return made
+
+
+def test_more_noise_asks_for_a_wider_ridge():
+    loss = Loss()
+    clean, noisy = (ridge_regression(problem(noise), None, loss) for noise in (1e-9, 1e-2))
+    assert clean.ridge < 1e-10 < noisy.ridge
+    assert clean.chosen_by == "evidence"
+
+
+def test_held_out_frames_choose_the_ridge_of_least_loss():
+    loss, train, held = Loss(), problem(1e-2), problem(1e-2, n=61)
+    chosen = ridge_regression(train, held, loss)
+    R = train.of["forces"].R / train.of["forces"].weight ** 0.5
+    A, y = R[:, :-1], R[:, -1]
+    scale = A.square().sum(0).sqrt()
+    largest = torch.linalg.svdvals(A / scale)[0] ** 2
+
+    def worth(ridge: float) -> float:
+        grown = torch.cat([A / scale, (ridge * largest).sqrt() * torch.eye(12, dtype=torch.float64)])
+        c = torch.linalg.lstsq(grown, torch.cat([y, y.new_zeros(12)]), driver="gelsd").solution / scale
+        return held.loss(c, loss)
+
+    assert chosen.ridge > RIDGES[0]
+    assert worth(chosen.ridge) <= min(map(worth, RIDGES)) * (1 + 1e-6)  # ties at tiny ridges are rounding
+
+
+def test_weights_of_kinds_count():
+    """All weight on energies: they are met better, forces worse, than with all weight on forces."""
+    truth = Potential(ReferenceEnergies({"H": -3.0, "O": -7.0}), LINEAR["snap"]().double())
+    data = frames(truth, 12)
+    rng = np.random.default_rng(0)
+    data = [labeled(a, energy=a.get_potential_energy(), forces=a.get_forces() + rng.normal(size=(len(a), 3))) for a in data]
+    made = {
+        w: fit(LINEAR["snap"](), data, [], wall=False, loss={"energy": w, "forces": 1.0, "stress": 0.0}) for w in (1e-4, 1e6)
+    }
+    errors = {w: p.metadata["metrics"]["train"] for w, p in made.items()}
+    assert errors[1e6]["energy_rmse_meV_per_atom"] < errors[1e-4]["energy_rmse_meV_per_atom"]
+    assert errors[1e6]["force_rmse_meV_per_A"] > errors[1e-4]["force_rmse_meV_per_A"]
+
+
+def test_a_committee_leaves_out_its_own_frames():
+    truth = Potential(ReferenceEnergies({"H": -3.0, "O": -7.0}), LINEAR["ace"]().double())
+    data = frames(truth, 20)
+    rng = np.random.default_rng(0)
+    data = [
+        labeled(a, energy=a.get_potential_energy(), forces=a.get_forces() + 0.05 * rng.normal(size=(len(a), 3))) for a in data
+    ]
+    potential = fit(LINEAR["snap"](), data, members=3, leave_out=0.3, wall=False)
+    graph = Graph.of(cluster(seed=4), potential.cutoff)
+    assert (potential(graph).outputs["forces_spread"] > 0).all()
+    assert "forces" in potential.metadata["calibration"]["scale"]

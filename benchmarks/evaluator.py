@@ -1,0 +1,166 @@
+"""The compiled evaluators against themselves: threads, sizes, memory, first use.
+
+    python benchmarks/evaluator.py                                            # print
+    python benchmarks/evaluator.py --keep --machine "two cores of ..."        # and append to results/evaluator.jsonl
+
+| row | what |
+|---|---|
+| threads | one call on 1,728 atoms of silicon by one thread and by two, interleaved, on the clock: least and median of both, their ratio |
+| size | one call on 512 … 100,000 atoms, processor time an atom, and the peak of resident memory beyond what stood before the call, an atom |
+| first use | a process of its own: compiling with an empty cache, then from the cache, seconds until the evaluator can be called |
+
+Energies, forces and the strain gradient in float32; the neighbors and edge vectors are given: they are inputs. Each row runs in a
+process of its own, so that no row finds another's memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from statistics import median
+from typing import Any
+
+MODELS = {
+    "MACE 128x0e+128x1o": {"mace": {"cutoff": 5.0, "channels": 128, "elements": ["Si"]}},
+    "MACE 64x0e": {"mace": {"cutoff": 5.0, "channels": 64, "hidden": "0e", "elements": ["Si"]}},
+    "PaiNN 128 × 3": {"painn": {"cutoff": 5.0, "channels": 128, "layers": 3, "elements": ["Si"]}},
+}
+
+
+def silicon(atoms: int) -> Any:
+    """Rattled diamond-cubic silicon of this many atoms, 8 a cell; the cells as near to a cube as they go."""
+    from ase.build import bulk
+
+    cells = atoms // 8
+    a = max(k for k in range(1, round(cells ** (1 / 3)) + 1) if cells % k == 0)
+    b = max(k for k in range(1, round((cells // a) ** 0.5) + 1) if cells // a % k == 0)
+    found = bulk("Si", "diamond", a=5.43, cubic=True).repeat((a, b, cells // a // b))
+    found.rattle(0.05, seed=1)
+    return found
+
+
+def prepared(model: str, atoms: int) -> tuple:
+    """(call, atoms): a call of the evaluator on ready inputs; `call(threads)` returns its energies, forces and strain gradient."""
+    import torch
+
+    from adiabat.config import build
+    from adiabat.graph import Graph
+    from adiabat.models import MODELS as FAMILIES
+
+    torch.manual_seed(0)
+    made = build(MODELS[model], FAMILIES, where="model").float().eval()
+    if hasattr(made, "neighbors"):
+        made.neighbors.fill_(28.0)
+    begun = time.perf_counter()
+    program = made.program()
+    assert program is not None and program.fast
+    evaluator = program.evaluator()
+    ready = time.perf_counter() - begun
+    graph = Graph.of(silicon(atoms), 5.0)
+    lists = [graph.first.numpy(), graph.j.numpy(), torch.zeros_like(graph.numbers).numpy(), graph.structure.numpy()]
+    r = graph.r.double().numpy()
+    return (lambda threads=1: evaluator(*lists, r, structures=1, threads=threads)), len(graph.numbers), len(graph.j), ready
+
+
+def threads(model: str, atoms: int = 1728, seconds: float = 20.0) -> dict[str, Any]:
+    call, n, _, _ = prepared(model, atoms)
+    took: dict[int, list[float]] = {1: [], 2: []}
+    begun = time.perf_counter()
+    call(2), call(1)
+    while time.perf_counter() - begun < seconds or len(took[1]) < 5:
+        for count, times in took.items():
+            start = time.perf_counter()
+            call(count)
+            times.append((time.perf_counter() - start) * 1e6 / n)
+    least = {count: min(times) for count, times in took.items()}
+    middle = {count: median(times) for count, times in took.items()}
+    return {
+        "atoms": n, "unit": "µs/atom on the clock", "least": least, "median": middle,
+        "ratio": least[1] / least[2], "ratio_of_medians": middle[1] / middle[2], "calls": len(took[1]),
+    }  # fmt: skip
+
+
+def size(model: str, atoms: int, calls: int = 5) -> dict[str, Any]:
+    call, n, edges, _ = prepared(model, atoms)
+    before = _reset_peak()
+    took = []
+    for _ in range(calls):
+        start = time.process_time()
+        call()
+        took.append((time.process_time() - start) * 1e6 / n)
+    return {
+        "atoms": n, "edges": edges, "unit": "µs/atom, processor time", "least": min(took), "median": median(took),
+        "kB_per_atom": (_status("VmHWM") - before) * 1024 / n / 1000, "calls": calls,
+    }  # fmt: skip
+
+
+def first_use(model: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as cache:
+        found = [
+            json.loads(_apart("ready", model, environment={"ADIABAT_CACHE": cache})) for _ in range(2)
+        ]  # the second finds what the first compiled
+    return {"unit": "s on the clock", "compiled": found[0]["seconds"], "cached": found[1]["seconds"]}
+
+
+def ready(model: str) -> dict[str, Any]:
+    return {"seconds": prepared(model, 8)[3]}
+
+
+def _status(field: str) -> int:
+    """kB, from /proc/self/status."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(field))
+
+
+def _reset_peak() -> int:
+    """Let the peak of resident memory begin anew; kB resident now."""
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")
+    return _status("VmRSS")
+
+
+def _apart(row: str, *arguments: str, environment: dict[str, str] | None = None) -> str:
+    """What this file prints when it runs one row in a process of its own."""
+    run = subprocess.run(
+        [sys.executable, __file__, "--row", row, *arguments], stdout=subprocess.PIPE, text=True, check=True,
+        env={**os.environ, **(environment or {})},
+    )  # fmt: skip
+    return run.stdout.splitlines()[-1]
+
+
+def main() -> None:
+    import rows
+
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--keep", action="store_true", help="append the numbers to results/evaluator.jsonl")
+    arguments.add_argument("--machine", help="the machine in words")
+    arguments.add_argument("--model", action="append", help="only models whose name contains this; may be given again")
+    arguments.add_argument("--what", action="append", choices=["threads", "size", "first_use"], help="only these rows")
+    arguments.add_argument("--atoms", type=int, action="append", help="sizes of the rows of sizes")
+    chosen = arguments.parse_args()
+    lines = []
+    for model in MODELS:
+        if chosen.model and not any(part in model for part in chosen.model):
+            continue
+        for what in chosen.what or ("threads", "size", "first_use"):
+            for more in [[str(n)] for n in chosen.atoms or (512, 8000, 100_000)] if what == "size" else [[]]:
+                line = {"name": f"{model}: {what}", **json.loads(_apart(what, model, *more))}
+                print(line, flush=True)
+                lines.append({**line, **rows.circumstances(chosen.machine)})
+    if chosen.keep:
+        print(rows.append("evaluator.jsonl", lines))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--row"]:
+        row, model, *atoms = sys.argv[2:]
+        print(
+            json.dumps({"threads": threads, "size": size, "first_use": first_use, "ready": ready}[row](model, *map(int, atoms)))
+        )
+    else:
+        main()

@@ -33,7 +33,7 @@ def elements(given: Set) -> list[Finding]:
     rare = [z for z in counts if len(places[z]) < 0.01 * len(given.frames) and len(given.frames) >= 100]
     if rare:
         where = sorted({k for z in rare for k in places[z]})
-        message = f"{', '.join(map(symbol, rare))} are in {{n}} only"
+        message = f"only {{n}} {{hold|holds}} {' or '.join(map(symbol, rare))}"
         found += finding("rare elements", "note", where, message, "add frames that hold them")
     return found
 

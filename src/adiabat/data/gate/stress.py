@@ -1,4 +1,5 @@
-"""Stress against a quickly fitted pair model: its sign, its unit, the order of its components.
+"""Stress: its sign, its unit, the order of its components. Strained frames of one parent tell by their energies (`strain`); of other
+frames a quickly fitted pair model tells.
 
 E = Σ_pairs Σ_k c_k φ_k(d) is linear in c, so a least-squares fit to forces takes a second; the same c give a stress,
 σ = (1/V) Σ φ'(d) r⊗r/d, tension positive. Its shear components come from geometry alone and know their order.
@@ -13,13 +14,12 @@ from itertools import combinations_with_replacement, permutations
 import numpy as np
 from vesin import NeighborList
 
+from adiabat.data.gate import strain
 from adiabat.data.gate.finding import Finding, Set, finding
-from adiabat.units import GPa, bar, kbar
+from adiabat.data.gate.strain import NAMES, UNITS
 
 CUTOFF, BASIS, FRAMES, KINDS = 6.0, 14, 40, 10  # Å; functions a pair of elements; frames fitted; pairs of elements at most
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-NAMES = ("yz", "xz", "xy")
-UNITS = {"GPa": GPa, "kbar": kbar, "bar": bar}
 
 
 def stress(given: Set) -> list[Finding]:
@@ -29,16 +29,24 @@ def stress(given: Set) -> list[Finding]:
         return []  # forces or energies first: the model is fitted to them
     kinds: dict[str, list[int]] = defaultdict(list)
     for k, (atoms, known) in enumerate(zip(given.frames, given.labels)):
-        if "stress" in known and "forces" in known and atoms.pbc.all() and abs(atoms.cell.volume) > 0.1:
+        if "stress" in known and atoms.pbc.all() and abs(atoms.cell.volume) > 0.1:
             kinds[str(atoms.info.get("config_type", ""))].append(k)
     everyone = [k for ks in kinds.values() for k in ks]
-    model = _Model.fit(given, everyone[:: max(1, len(everyone) // FRAMES)][:FRAMES]) if len(everyone) >= 8 else None
-    if model is None:
-        return []
     found: list[Finding] = []
-    for grade_frames in kinds.values() if len(kinds) > 1 else [everyone]:
-        if len(grade_frames) >= 8:
-            found += _judge(given, model, grade_frames)
+    open_ = []
+    for ks in kinds.values() if len(kinds) > 1 else [everyone]:
+        seen = strain.witness(given, ks)
+        told = strain.judged(seen, ks) if seen is not None else None
+        if told is not None:
+            found += told
+        elif len(ks) >= 8:
+            open_.append(ks)
+    fitted = [k for k in everyone if "forces" in given.labels[k]]
+    some = fitted[:: max(1, len(fitted) // FRAMES)][:FRAMES]
+    model = _Model.fit(given, some) if open_ and len(fitted) >= 8 else None
+    if model is not None:
+        for ks in open_:
+            found += _judge(given, model, ks)
     return _joined(found)
 
 

@@ -13,8 +13,8 @@ from adiabat.data.scale import scale_checks
 from adiabat.units import bohr, hartree, kcal_per_mol, kJ_per_mol, rydberg
 
 FORCE_UNITS = {
-    "hartree/bohr": hartree / bohr, "hartree/Å": hartree, "rydberg/bohr": rydberg / bohr, "rydberg/Å": rydberg, "kcal/mol/Å": kcal_per_mol,
-    "kJ/mol/Å": kJ_per_mol, "eV/bohr": 1 / bohr, "kcal/mol/bohr": kcal_per_mol / bohr,
+    "hartree/bohr": hartree / bohr, "rydberg/bohr": rydberg / bohr, "kcal/mol/Å": kcal_per_mol, "kJ/mol/Å": kJ_per_mol, "hartree/Å": hartree,
+    "rydberg/Å": rydberg, "eV/bohr": 1 / bohr, "kcal/mol/bohr": kcal_per_mol / bohr,
 }  # fmt: skip
 
 
@@ -33,12 +33,11 @@ def forces(given: Set) -> list[Finding]:
     low, high = _span(given, w.pairs[:, 0])
     if low < middle < high:
         return []
-    expected = np.sqrt(low * high)
-    near = sorted((abs(np.log(middle * size / expected)), unit) for unit, size in FORCE_UNITS.items())
-    likely = " or ".join(unit for off, unit in near[:3])
+    fit = [unit for unit, size in FORCE_UNITS.items() if low < middle * size < high]  # the usual ones first
+    likely = f"they look like {' or '.join(fit[:3])}" if fit else "no usual unit makes them so"
     message = (
         f"between near frames forces change by {middle:.3g} eV/Å per Å of displacement, wanted {low:g} to {high:g} with these atoms: "
-        f"they look like {likely}"
+        f"{likely}"
     )
     return [Finding("units of forces", "warning", [], message, "read the file again with the units its author states", middle)]
 

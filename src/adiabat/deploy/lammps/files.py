@@ -19,6 +19,7 @@ import numpy as np
 
 from adiabat.deploy.lammps.image import ALIGN, Image, image
 from adiabat.elements import symbol
+from adiabat.kernels import dispatch
 from adiabat.kernels.evaluation import Compiled
 from adiabat.potential import Model, Potential, ReferenceEnergies
 from adiabat.uncertainty import Committee
@@ -26,6 +27,7 @@ from adiabat.uncertainty import Committee
 MAGIC, VERSION = b"ADIABAT1", 1
 SIGNATURES = {"p": 1, "pp": 0, "piidpp": 0}  # of `make`: the ones runtime.h can call → whether the evaluator is a local term's
 NAME = "potential.bin"
+INSTEAD = "LAMMPS can be run from Python instead: adiabat.deploy.lammps.external"
 
 
 class NotCompiled(ValueError):
@@ -50,7 +52,7 @@ def write(potential: Potential, folder: Path) -> list[str]:
     libraries = []
     for evaluator, found in parts:
         if found.signature not in SIGNATURES:
-            raise NotCompiled(f"an evaluator that is made from ({found.signature}) is unknown to the plugin; run LAMMPS from Python with adiabat.deploy.lammps.external")
+            raise NotCompiled(f"an evaluator made from ({found.signature}) is unknown to the plugin; {INSTEAD}")
         libraries.append(_part(out, evaluator, found, elements, folder))
     body = out.content
     head = MAGIC + struct.pack("<qQ", VERSION, checksum(body))
@@ -67,10 +69,8 @@ def evaluators(potential: Potential) -> Iterator[Any]:
             continue
         program = None if term.is_global else term.program()
         if program is None or not program.fast:
-            raise NotCompiled(
-                f"{term.name}: no compiled evaluator computes it here (no C++ compiler, or a term without one); "
-                "run LAMMPS from Python with adiabat.deploy.lammps.external instead"
-            )
+            why = "this family has none" if program is None else f"kernels: {dispatch.status()['kernels']}"
+            raise NotCompiled(f"{term.name}: no compiled evaluator computes it here ({why}); {INSTEAD}")
         yield (program if share == 1 else program.times(share)).evaluator()
 
 

@@ -439,8 +439,18 @@ class Facts:
 
 def compiled(term: Model) -> Program | LocalProgram | None:
     """The program of a term that may run compiled here and tells nothing beside its energies."""
-    program = None if term.is_global or term.outputs != ("energies",) else term.program()
+    program = None if term.is_global or term.outputs != ("energies",) or not _states_its_program(term) else term.program()
     return program if program is not None and program.fast else None
+
+
+def _states_its_program(term: Model) -> bool:
+    """False for a subclass with methods of its own that inherits its program: that one would tell of another function."""
+    for kind in type(term).__mro__:
+        if "program" in vars(kind):
+            return True
+        if any(callable(value) for name, value in vars(kind).items() if not name.startswith("__")):
+            return False
+    return False
 
 
 class Snapshot:

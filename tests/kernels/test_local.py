@@ -194,10 +194,12 @@ def test_copies_of_what_was_called_stand_on_their_own():
 
 def test_what_has_no_program_runs_beside_it():
     class Spring(LennardJones):
+        """Inherits a program that is not its own."""
+
         name = "spring"
 
-        def program(self):
-            return None
+        def phi(self, d, graph):
+            return 0.1 * (d - 2.0) ** 2
 
     spring = Spring(0.01, 2.0, 4.0, ["Si", "Ge"])
     it, g = potential(Scaled(bpnn(), 0.7), spring), graph()

@@ -14,7 +14,7 @@ import torch
 
 from adiabat.data.composition import is_isolated
 from adiabat.graph import Graph
-from adiabat.potential import Potential
+from adiabat.potential import Potential, Quick
 from adiabat.typing import Float
 from adiabat.units import GPa
 
@@ -106,7 +106,8 @@ def errors(potential: Potential, frames: Sequence[Atoms], *, batch_edges: int = 
     frames = list(frames)
     if not frames:
         raise ValueError("no frame came to test on; wanted labeled structures")
-    parts = [_compared(potential, graph) for graph in batches(frames, potential.cutoff, batch_edges, device)]
+    frozen = potential.frozen()
+    parts = [_compared(frozen, graph) for graph in batches(frames, potential.cutoff, batch_edges, device)]
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     if not (np.isfinite(found["energy_reference"]).any() or np.isfinite(found["force_reference"]).any()):
         raise ValueError(
@@ -130,7 +131,7 @@ def batches(frames: Sequence[Atoms], cutoff: float, batch_edges: int, device: st
     yield Graph.batch(held).to(device=device)
 
 
-def _compared(potential: Potential, graph: Graph) -> dict[str, np.ndarray]:
+def _compared(potential: Quick, graph: Graph) -> dict[str, np.ndarray]:
     said = potential(graph)
     natoms = torch.bincount(graph.structure, minlength=graph.n_structures)
     spread = said.outputs.get("forces_spread", torch.full((graph.n_atoms,), torch.nan))

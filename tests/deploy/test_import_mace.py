@@ -15,7 +15,7 @@ from adiabat.deploy.importers.extracted import Extracted
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 ANSWERS = json.loads((GOLDEN / "mace.json").read_text())["answers"]
-MODELS = ("residual", "plain")
+MODELS = ("residual", "plain", "agnesi", "soft")
 
 
 @pytest.fixture(autouse=True)

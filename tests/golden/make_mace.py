@@ -1,4 +1,4 @@
-"""Golden values of mace-torch: two tiny models with random weights, as extracted arrays, and their answers on several structures.
+"""Golden values of mace-torch: four tiny models with random weights, as extracted arrays, and their answers on several structures.
 
 Run in the peer's environment, `make golden-mace PEER_PYTHON=…`; the tests read what it writes and need no peer.
 """
@@ -15,7 +15,7 @@ SEED = 0
 
 
 def models():
-    """Both interaction blocks, elements out of order, several radial shapes, trained away from nothing: all weights are random."""
+    """Both interaction blocks, both radial transforms, elements out of order, several radial shapes; all weights are random."""
     import torch
     from e3nn import o3
     from mace import modules
@@ -37,6 +37,12 @@ def models():
         interaction_cls_first=modules.interaction_classes["RealAgnosticInteractionBlock"],
         hidden_irreps=o3.Irreps("3x0e+3x1o+3x2e"), **common,
     )  # fmt: skip
+    for transform in ("Agnesi", "Soft"):
+        yield transform.lower(), modules.ScaleShiftMACE(
+            r_max=3.8, num_polynomial_cutoff=5, max_ell=2, interaction_cls_first=residual, num_interactions=2, correlation=2,
+            hidden_irreps=o3.Irreps("4x0e+4x1o"), radial_MLP=[8], avg_num_neighbors=6.1, distance_transform=transform,
+            atomic_inter_scale=0.7, atomic_inter_shift=0.1, **common,
+        )  # fmt: skip
 
 
 def structures():

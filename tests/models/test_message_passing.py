@@ -21,6 +21,9 @@ def reference(monkeypatch):
 
 FAMILIES = {
     "mace": lambda elements, cutoff: MACE(cutoff=cutoff, channels=4, l_max=2, radial=[8], elements=elements),
+    "mace, radial functions by pair": lambda elements, cutoff: MACE(
+        cutoff=cutoff, channels=4, l_max=1, correlation=2, radial=[8], elements=elements, transform={"soft": {"alpha": 3.0}}
+    ),
     "painn": lambda elements, cutoff: PaiNN(cutoff=cutoff, channels=6, layers=2, radial=5, elements=elements),
 }
 

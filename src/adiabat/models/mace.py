@@ -13,11 +13,21 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.irreps import Irreps
-from adiabat.kernels import Contraction, Convolution, bessel, distance, edge_conv, edge_geometry, polynomial_cutoff
+from adiabat.kernels import (
+    Contraction,
+    Convolution,
+    bessel,
+    distance,
+    edge_conv,
+    edge_geometry,
+    pair_channel,
+    polynomial_cutoff,
+)
 from adiabat.kernels.evaluator import Interaction, MessagePassingProgram
 from adiabat.nn import MLP, Linear, Product, RadialTable, SpeciesLinear, WithLoneAtoms
+from adiabat.nn.transform import transform as transformed
 from adiabat.potential import Model
-from adiabat.typing import Tensor
+from adiabat.typing import Float, Tensor
 
 
 class MACE(Model):
@@ -34,7 +44,8 @@ class MACE(Model):
 
     `cutoff` in Å; `radial` and `readout` are the widths of the radial and the last readout network; `elements` may be left to the
     training data. A sum over neighbors is divided by the training data's mean number of neighbors. `frequencies` counts
-    the Bessel functions, or lists them in π/r_c; `p` is the cutoff's; `intervals` are the splines'. Without `residual_first` the
+    the Bessel functions, or lists them in π/r_c; `p` is the cutoff's; `intervals` are the splines'. `transform` (agnesi, soft) puts
+    the distances of each pair of elements on its own scale before they enter the Bessel functions. Without `residual_first` the
     first layer has no W_z h; its A is mixed by a matrix of the atom's element, `Layer.select`.
     """
 
@@ -55,6 +66,7 @@ class MACE(Model):
         readout: list[int] = [16],  # noqa: B006
         residual_first: bool = True,
         intervals: int = 256,
+        transform: str | dict[str, dict[str, float]] | None = None,
     ) -> None:
         super().__init__()
         self.cutoff = float(cutoff)
@@ -65,10 +77,13 @@ class MACE(Model):
         self.embedding = nn.Parameter(torch.randn(Z, channels))
         states = [Irreps.of("0e"), *[Irreps.of(hidden)] * (layers - 1), Irreps.of("0e")]
 
-        def table(paths: int) -> RadialTable:
-            def basis(d: Tensor) -> Tensor:
-                return bessel(d, self.cutoff, frequencies) * polynomial_cutoff(d, self.cutoff, p)[:, None]
+        self.pairs = transform is not None  # pairs of elements have radial functions of their own
 
+        def basis(d: Tensor) -> Tensor:
+            x = d[:, None] if transform is None else transformed(transform, where="mace.transform")(d, self._radii())
+            return bessel(x, self.cutoff, frequencies) * polynomial_cutoff(d, self.cutoff, p)[:, None, None]  # n kinds K
+
+        def table(paths: int) -> RadialTable:
             return RadialTable(self.cutoff, basis, paths, channels, radial, intervals)
 
         self.layers = nn.ModuleList(
@@ -82,7 +97,9 @@ class MACE(Model):
     def forward(self, graph: Graph) -> dict[str, Tensor]:
         if self.elements is None:
             raise ValueError("mace: its elements are not known yet; give them, or let `fit` take them from the training data")
-        surroundings = graph.once(("lone atoms too", self.elements), lambda: WithLoneAtoms(graph, self.elements))
+        surroundings = graph.once(
+            ("lone atoms too", self.elements, self.pairs), lambda: WithLoneAtoms(graph, self.elements, self.pairs)
+        )
         species = surroundings.species
         d, Y = edge_geometry(graph.r, self.l_max)
         h, energies = [self.embedding[species][:, None]], torch.zeros_like(species, dtype=d.dtype)
@@ -97,7 +114,14 @@ class MACE(Model):
             return None
         Z = len(self.elements)
         layers = tuple(layer.program(self.neighbors, readout) for layer, readout in zip(self.layers, self.readouts))
-        return MessagePassingProgram(self.elements, self.cutoff, self.embedding, torch.zeros(Z, Z, dtype=torch.int64), layers)
+        one = torch.arange(Z)
+        kinds = pair_channel(one[:, None].expand(Z, Z), one.expand(Z, Z)) * self.pairs
+        return MessagePassingProgram(self.elements, self.cutoff, self.embedding, kinds, layers)
+
+    def _radii(self) -> Float[Tensor, " kinds"]:
+        """Sums of covalent radii, in the order of `pair_channel`."""
+        radii = [periodic_table.COVALENT_RADII[number] for number in self.elements or ()]
+        return torch.tensor([a + b for t, b in enumerate(radii) for a in radii[: t + 1]], dtype=torch.float64)
 
     @torch.no_grad()
     def prepare(self, graphs: Sequence[Graph]) -> None:

@@ -5,6 +5,7 @@
 | `derived` | tensors made from parameters: anew while training, once while evaluating |
 | `mlp` | dense layers that keep the variance and map zero to zero |
 | `radial` | radial functions of a convolution: a network evaluated at the knots of a spline |
+| `transform` | distances of a pair of elements on a common scale |
 | `linear` | equivariant dense maps: by irrep, and by species |
 | `surroundings` | edges, species, and a lone atom of each kind |
 | `product` | symmetric contractions with weights per species |

@@ -17,10 +17,11 @@ SINGLE_INTERVALS = 512  # forces of MACE: 1e-5 of their root mean square from th
 class RadialTable(Derived):
     """R_p(d) = MLP(b(d)) for paths and channels, as B-splines through its values at `intervals` + 1 knots.
 
-    `basis` maps distances [n] to functions [n, K] that have faded to zero, with zero slope, at the cutoff; the MLP has no biases
-    and fades with them. The network is evaluated at the knots only, in training too: the trained function is the deployed one.
+    `basis` maps distances [n] to functions [n, K] that have faded to zero, with zero slope, at the cutoff, or to [n, kinds, K]
+    where pairs of elements have functions of their own; the MLP has no biases and fades with them. The network is evaluated at the
+    knots only, in training too: the trained function is the deployed one.
     Single precision skips knots down to SINGLE_INTERVALS: its rounding is coarser than their spline. Called without
-    arguments it gives the table that `edge_conv` takes, [1, intervals + 3, paths, channels].
+    arguments it gives the table that `edge_conv` takes, [kinds, intervals + 3, paths, channels].
 
     >>> from adiabat.kernels import bessel, cosine_cutoff
     >>> RadialTable(5.0, lambda d: bessel(d, 5.0, 8) * cosine_cutoff(d, 5.0)[:, None], paths=2, channels=16)().shape
@@ -38,12 +39,13 @@ class RadialTable(Derived):
     ) -> None:
         super().__init__()
         self.shape = paths, channels
-        self.values = basis(knots(cutoff, intervals))  # float64, no buffer: a model made double would double rounded numbers
+        values = basis(knots(cutoff, intervals))  # float64, no buffer: a model made double would double rounded numbers
+        self.values = values[:, None] if values.ndim == 2 else values
         self.stride = max((s for s in range(1, intervals // SINGLE_INTERVALS + 1) if intervals % s == 0), default=1)
         self._basis: Tensor | None = None
-        self.mlp = MLP([self.values.shape[1], *hidden, paths * channels])
+        self.mlp = MLP([self.values.shape[-1], *hidden, paths * channels])
 
-    def compute(self) -> Float[Tensor, "1 rows paths channels"]:
+    def compute(self) -> Float[Tensor, "kinds rows paths channels"]:
         weights = self.mlp.weights
         values = self.values if weights[0].dtype == torch.float64 else self.values[:: self.stride]
         # Splines are linear in their values: what is solved for are the last matrix's inputs, for they are fewer.
@@ -51,7 +53,7 @@ class RadialTable(Derived):
             spline = self._spline(values).to(weights[0])
         else:
             spline = spline_table(self.mlp.hidden(values.to(weights[0])))
-        return (spline @ weights[-1]).unflatten(-1, self.shape)[None]
+        return (spline.movedim(1, 0) @ weights[-1]).unflatten(-1, self.shape)
 
     def _spline(self, values: Tensor) -> Tensor:
         """The basis functions' own splines: no parameter moves them."""

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from adiabat.kernels import pair_channel
 from adiabat.typing import Tensor
 
 
@@ -36,13 +37,14 @@ class WithLoneAtoms:
     A model that subtracts the lone atom's energy gets it in the same pass: `relative(energies)`.
     """
 
-    def __init__(self, graph: Topology, elements: Sequence[int]) -> None:
+    def __init__(self, graph: Topology, elements: Sequence[int], pairs: bool = False) -> None:
         known = torch.tensor(elements, device=graph.numbers.device)
         self.n_atoms, self.i, self.j = len(graph.numbers), graph.i, graph.j
         self.first = torch.cat([graph.first, graph.first[-1:].expand(len(elements))])
         self.species = torch.searchsorted(known, torch.cat([graph.numbers, known]))
         self.groups = [torch.nonzero(self.species == z)[:, 0] for z in range(len(elements))]
-        self.kind = torch.zeros_like(graph.i)  # one radial table for all pairs
+        # Which radial table an edge has: one for all, or one a pair of elements
+        self.kind = pair_channel(self.species[graph.i], self.species[graph.j]) if pairs else torch.zeros_like(graph.i)
 
     def relative(self, energies: Tensor) -> Tensor:
         """Per-atom energies less the lone atom's of the same species: E_i − E_lone(z_i) [N]."""

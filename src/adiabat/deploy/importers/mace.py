@@ -27,6 +27,7 @@ from adiabat.nn.mlp import SILU_SCALE
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
 from adiabat.typing import Tensor
 
+MOST = 1 << 26  # numbers of a layer's radial tables
 ROUND_OFF = {False: 1e-10, True: 3e-6}  # relative, of couplings; mace-torch rounds them to the precision a model was made in
 
 
@@ -102,8 +103,17 @@ def _empty(settings: dict[str, Any], arrays: dict[str, np.ndarray], order: np.nd
         p=settings["p"],
         readout=[last.shape[1]] if settings["readouts"][-1] == "NonLinearReadoutBlock" else [],
         residual_first=settings["residual_first"],
-        intervals=intervals,
+        intervals=intervals if settings.get("transform") is None else _for_pairs(intervals, len(order), settings),
+        transform=settings.get("transform"),
     )
+
+
+def _for_pairs(intervals: int, Z: int, settings: dict[str, Any]) -> int:
+    """Fewer intervals where every pair of elements has a table, so that a layer's tables stay below half a GiB in double precision."""
+    widest = max(len(layer["paths"]) for layer in settings["layers"]) * settings["layers"][0]["features"][0][0]
+    while intervals > 512 and Z * (Z + 1) // 2 * intervals * widest > MOST:
+        intervals //= 2
+    return intervals
 
 
 def _kinds(state: list[list[int]]) -> list[tuple[int, int]]:

@@ -15,9 +15,11 @@ import torch
 
 from adiabat.deploy.importers.answers import answers
 from adiabat.deploy.importers.extracted import Extracted, ForeignModelError
+from adiabat.elements import COVALENT_RADII
 from adiabat.typing import Tensor
 
 Irrep = tuple[int, int]  # l, parity
+TRANSFORMS = {"AgnesiTransform": ("agnesi", ("q", "p", "a")), "SoftTransform": ("soft", ("alpha",))}
 INTERACTIONS = {"RealAgnosticResidualInteractionBlock": True, "RealAgnosticInteractionBlock": False}  # name → residual
 
 
@@ -65,7 +67,9 @@ def _refuse_unsupported(model: Any) -> None:
     basis = type(radial.bessel_fn).__name__
     _want(basis == "BesselBasis", f"the radial basis is a {basis}", "BesselBasis")
     transform = type(getattr(radial, "distance_transform", None)).__name__
-    _want(transform == "NoneType", f"distances pass through a {transform}", "a model without distance_transform")
+    _want(
+        transform in ("NoneType", *TRANSFORMS), f"distances pass through a {transform}", f"none, or {' or '.join(TRANSFORMS)}"
+    )
     _want(getattr(radial, "apply_cutoff", True), "apply_cutoff is off", "Bessel functions times the cutoff")
     for attribute, what in (
         ("pair_repulsion", "a pair repulsion (ZBL) is added"), ("joint_embedding", "the model embeds global inputs"),
@@ -90,6 +94,7 @@ def _settings(model: Any) -> dict[str, Any]:
         "model": type(model).__name__,
         "r_max": float(model.r_max),
         "p": int(model.radial_embedding.cutoff_fn.p),
+        "transform": _transform(model),
         "residual_first": INTERACTIONS[type(model.interactions[0]).__name__],
         "avg_num_neighbors": [float(block.avg_num_neighbors) for block in model.interactions],
         "layers": [
@@ -109,6 +114,18 @@ def _settings(model: Any) -> dict[str, Any]:
         "radial": [int(layer.weight.shape[0]) for layer in list(model.interactions[0].conv_tp_weights)][1:],
         "readouts": [type(readout).__name__ for readout in model.readouts],
     }
+
+
+def _transform(model: Any) -> dict[str, dict[str, float]] | None:
+    """The name of a radial transform here, with its numbers."""
+    found = getattr(model.radial_embedding, "distance_transform", None)
+    if found is None:
+        return None
+    for Z in model.atomic_numbers.tolist():
+        theirs, ours = float(found.covalent_radii[Z]), COVALENT_RADII[Z]
+        _want(abs(theirs - ours) < 1e-6, f"a covalent radius of {theirs} Å for atomic number {Z}", f"{ours} Å")
+    name, numbers = TRANSFORMS[type(found).__name__]
+    return {name: {number: float(getattr(found, number)) for number in numbers}}
 
 
 def _irreps(irreps: Any) -> list[list[int]]:

@@ -17,6 +17,7 @@ from adiabat.data.engines.espresso import _element
 from adiabat.data.engines.settings import Settings
 
 NAME = "GPAW"
+NEW = 4  # version of the .gpw layout since which no word of convergence stands in it
 
 
 def recognizes(head: str) -> bool:
@@ -127,7 +128,11 @@ def _gpw(path: Path) -> Calculation:
     with reader:
         parameters: dict[str, Any] = reader.parameters.asdict() if "parameters" in reader else {}
         converged = reader.scf.get("converged") if "scf" in reader else None
+        layout = int(reader.get("version") or 0)
         version = str(reader.get("gpaw_version") or reader.get("version") or "")
+    criteria = parameters.get("convergence")
+    if converged is None and layout >= NEW and not (isinstance(criteria, dict) and "maximum iterations" in criteria):
+        converged = True  # this GPAW raises where its SCF does not converge, and has no results to write then
     mode = parameters.get("mode") or {}
     told.settings = Settings(code="GPAW", version=version, functional=_name(parameters.get("xc") or "LDA"))
     if isinstance(mode, dict) and mode.get("ecut"):
@@ -139,7 +144,7 @@ def _gpw(path: Path) -> Calculation:
         told.settings.smearing = {"type": str(given.get("name")), **({"width_eV": given["width"]} if "width" in given else {})}
     points = parameters.get("kpts")
     if isinstance(points, dict):
-        told.settings.k_points = {k: np.array(v).tolist() for k, v in points.items()}
+        told.settings.k_points = {"grid" if k == "size" else k: np.array(v).tolist() for k, v in points.items()}
     elif points is not None and np.shape(points) == (3,):
         told.settings.k_points = {"grid": [int(k) for k in points]}
     step = Step(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell.array if atoms.pbc.any() else None)

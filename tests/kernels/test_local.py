@@ -10,7 +10,7 @@ import torch
 from ase.build import bulk, molecule
 
 from adiabat.graph import Graph
-from adiabat.kernels import build
+from adiabat.kernels import build, dispatch
 from adiabat.kernels.local import Call, Edges, Evaluator
 from adiabat.models import BPNN, ZBL, LennardJones
 from adiabat.models.pair import Morse
@@ -115,6 +115,23 @@ def test_pair_potentials_equal_the_reference(model, monkeypatch):
 def test_float32_follows_the_reference_in_float32(monkeypatch):
     # Rounding of 6e-8 in sums of hundreds of terms on both sides; energies of atoms are differences of such sums.
     equal(potential(dtype=torch.float32), graph(), monkeypatch, 4e-6)
+
+
+@pytest.mark.parametrize("level", ["x86-64-v3", "portable"])
+def test_every_level_gives_the_same(level, monkeypatch):
+    if not build.LEVELS[level].needs <= build._processor():
+        pytest.skip(f"this processor is below {level}")
+    monkeypatch.setenv("ADIABAT_LEVEL", level)
+    dispatch.library.cache_clear()
+    try:
+        equal(
+            potential(bpnn(radial=3, angular=1, zetas=[1.0, 3.0]), Morse(1.0, 1.5, 2.3, CUTOFF, ["Si", "Ge"])),
+            graph(),
+            monkeypatch,
+            1e-12,
+        )
+    finally:
+        dispatch.library.cache_clear()
 
 
 def test_bits_do_not_depend_on_the_number_of_threads():

@@ -229,6 +229,7 @@ print(lx, ly, lz, lmp.get_thermo("ke"))
 """
 
 
+@pytest.mark.slow
 def test_fix_external_from_python_needs_no_compiler(exported, tmp_path):
     """The same dynamics by the callback as by the plugin: atoms wrap, cells change, edges are kept and found anew."""
     done = subprocess.run(

@@ -83,6 +83,7 @@ def disk(tmp_path):
     subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_killed_labeling_goes_on(tmp_path):
     killed(tmp_path, "both", n=30, moments=1, sleep_s=0.02, poisoned=True)
 

@@ -122,6 +122,7 @@ def test_a_sound_potential_passes_everything(water):
     assert abs(order.value - 2) < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bpnn", "mace"])
 def test_families_pass_the_laws_without_any_structure_given(name):
     found = gate(Potential(*sound()[:2], Scaled(family(name), eV=0.3)), only=LAWS)
@@ -157,6 +158,7 @@ def test_a_sown_fault_is_found_by_its_check(make, expected, water):
             found.refuse("model.adiabat")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda: Friction(*sound())], ids=["forces that pump"])
 def test_dynamics_finds_what_heats(make, water):
     found = gate(make(), water, only=["nve_drift"])

@@ -70,15 +70,18 @@ def train(
     checked_fit = check_fit(fit)
     others = {"validation": validation, "test": test}
     given = {side: read_all(s, units=units, keys=keys, where=side)[0] for side, s in others.items() if s is not None}
+    pack = as_part(data) if isinstance(data, str) else None
+    # before the folder is made: a file that cannot be read leaves nothing behind
+    read = read_all(data, units=units, keys=keys) if pack is None else pack
     if not world(checked_fit.get("device", "cpu")).leads:
-        parts = material(data, given, split, seed, units, keys, waive).parts
+        parts = material(read, given, split, seed, waive).parts
         training.fit(potential_of, parts["train"], parts["validation"], seed=seed, folder=Path(out) / "training", **checked_fit)
         return Path(out)
     with RunFolder(out, options, kind="train") as folder:
         begun, sections = time.monotonic(), Sections(folder.folder)
         folder.event("start", "goes on" if folder.resumed else "begun")
         try:
-            come = material(data, given, split, seed, units, keys, waive)
+            come = material(read, given, split, seed, waive)
         except GateFaults as faults:
             sections.put("data_gate", gate_json(faults.findings, faults.n))
             folder.event("gate", "stopped by the data gate")
@@ -150,31 +153,29 @@ class Material:
 
 
 def material(
-    data: Source | list[Source],
+    come: tuple[list[Atoms], list[str]] | Part,
     given: Mapping[str, list[Atoms]],
     split: tuple[float, float, float],
     seed: int,
-    units: dict[str, str] | None,
-    keys: dict[str, str] | None,
     waive: Sequence[str],
 ) -> Material:
-    """Training, validation and test parts: given ones as they are, the others split off; all of them past the data gate.
+    """Training, validation and test parts: given ones as they are, the others split off from the frames that came (with notes of how they
+    were read) or from a packed set; all of them past the data gate.
 
     The gate sees them together, numbered through: the frames of `data`, then those of the given sides.
     """
     fractions = shares(given, split)
-    pack = as_part(data) if isinstance(data, str) else None
     notes: list[str] = []
     parts: dict[str, Any]
-    if pack is not None:
-        parts = {**dict(zip(SIDES, divided(pack, fractions, seed), strict=True)), **given}
-        seen = {side: list(islice(part, _sampled(part, len(pack)))) for side, part in parts.items()}
+    if isinstance(come, Part):
+        parts = {**dict(zip(SIDES, divided(come, fractions, seed), strict=True)), **given}
+        seen = {side: list(islice(part, _sampled(part, len(come)))) for side, part in parts.items()}
         frames = [a for side in SIDES for a in seen[side]]
-        notes.append(f"{len(pack)} packed frames; the data gate and the errors of the parts see {len(frames)} of them")
+        notes.append(f"{len(come)} packed frames; the data gate and the errors of the parts see {len(frames)} of them")
         ends = np.cumsum([0, *(len(seen[side]) for side in SIDES)])
         sides = {side: list(range(ends[k], ends[k + 1])) for k, side in enumerate(SIDES)}
     else:
-        frames, notes = read_all(data, units=units, keys=keys)
+        frames, notes = come[0], list(come[1])
         everything = [*frames, *(a for part in given.values() for a in part)]
         try:
             chosen = split_frames(frames, fractions, seed=seed)

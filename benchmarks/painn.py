@@ -124,10 +124,12 @@ def _steps(model: Any, call: Callable[[], tuple], found: list[Any], kind: Any, g
         forces = torch.tensor(np.concatenate([atoms.arrays["forces"] for atoms in found]), dtype=kind)
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
+    parameters = list(model.parameters())
+
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         E, F = call()
-        (((E - energy) / sizes).square().mean() + (F - forces).square().mean()).backward()
+        (((E - energy) / sizes).square().mean() + (F - forces).square().mean()).backward(inputs=parameters)
         optimizer.step()
 
     def values() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 
 from adiabat.kernels.dispatch import function, library, parse
+from adiabat.kernels.engine import asked
 from adiabat.kernels.ir import MAX_OUTPUTS, Convolution
 from adiabat.typing import Tensor
 
@@ -76,14 +77,12 @@ def _outputs(h: Tensor, lists: list[Tensor], spec: str) -> list[Tensor]:
 
 
 def _backward(kind, h, Y, d, table, g, lists, cutoff, spec, needs, tangents=None):
-    grads = [torch.zeros_like(x) for x in (h, Y, d, table)]
+    edges = needs[1] or needs[2]  # both or none
+    needs = (needs[0], edges, edges, needs[3])
+    grads = [torch.zeros_like(x) if need else x.new_zeros(()).expand(x.shape) for x, need in zip((h, Y, d, table), needs)]
     names = ("hb", "Yb", "db", "tableb")
-    asked = {
-        name: grad
-        for name, grad, need in zip(names, grads, (needs[0], needs[1] or needs[2], needs[1] or needs[2], needs[3]))
-        if need
-    }
-    Call(spec, h, Y, d, table, lists, cutoff, tangents, g=g, **asked).run("backward" + kind)
+    wanted = {name: grad for name, grad, need in zip(names, grads, needs) if need}
+    Call(spec, h, Y, d, table, lists, cutoff, tangents, g=g, **wanted).run("backward" + kind)
     return tuple(grads)
 
 
@@ -97,8 +96,9 @@ def _forward_vjp(ctx, g):
     h, Y, d, table, *lists = ctx.saved_tensors
     shapes = _outputs(h, lists, ctx.about[1]) if any(x is None for x in g) else g
     g = [torch.zeros_like(shape) if x is None else x.contiguous() for x, shape in zip(g, shapes, strict=True)]
-    grads = conv_backward(h, Y, d, table, g, lists, *ctx.about, list(ctx.needs_input_grad[:4]))
-    return *_wanted(ctx, grads), [None] * len(lists), None, None
+    needs = asked(ctx, 4)
+    grads = conv_backward(h, Y, d, table, g, lists, *ctx.about, needs)
+    return *_wanted(needs, grads), [None] * len(lists), None, None
 
 
 def _backward_setup(ctx, inputs, output):
@@ -109,14 +109,27 @@ def _backward_setup(ctx, inputs, output):
 
 def _backward_vjp(ctx, *cotangents):
     h, Y, d, table, first, i, j, kind, *g = ctx.saved_tensors
-    tangents = [torch.zeros_like(x) if v is None else v.contiguous() for x, v in zip((h, Y, d, table), cotangents, strict=True)]
-    lists = [first, i, j, kind]
-    grads = conv_double_backward(h, Y, d, table, g, tangents, lists, *ctx.about, list(ctx.needs_input_grad[:4]))
-    return *_wanted(ctx, grads[:4]), grads[4:], [None] * len(lists), None, None, None
+    tangents = [_nothing(x) if v is None else v.contiguous() for x, v in zip((h, Y, d, table), cotangents, strict=True)]
+    lists, needs = [first, i, j, kind], asked(ctx, 4)
+    grads = conv_double_backward(h, Y, d, table, g, tangents, lists, *ctx.about, needs)
+    return *_wanted(needs, grads[:4]), grads[4:], [None] * len(lists), None, None, None
 
 
-def _wanted(ctx, grads):
-    return (grad if need else None for grad, need in zip(grads, ctx.needs_input_grad))
+def _wanted(needs, grads):
+    return (grad if need else None for grad, need in zip(grads, needs))
+
+
+_zeros: dict[tuple, Tensor] = {}
+
+
+def _nothing(x: Tensor) -> Tensor:
+    """Zeros that nobody writes to, the same ones every time: forces have no cotangent for tables, and tables are large."""
+    key = x.shape, x.dtype
+    if key not in _zeros:
+        while len(_zeros) >= KEPT:
+            _zeros.pop(next(iter(_zeros)))
+        _zeros[key] = torch.zeros_like(x)
+    return _zeros[key]
 
 
 def _third(ctx, *cotangents):

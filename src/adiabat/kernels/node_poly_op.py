@@ -7,6 +7,7 @@ import torch
 
 from adiabat.kernels.dispatch import function, library, parse
 from adiabat.kernels.edge_conv_op import BLOCK, kept
+from adiabat.kernels.engine import asked
 from adiabat.kernels.ir import Contraction
 from adiabat.typing import Tensor
 
@@ -66,8 +67,9 @@ def _setup(ctx, inputs, output):
 
 def _forward_vjp(ctx, g):
     x, c, *lists = ctx.saved_tensors
-    grads = poly_backward(x, c, g.contiguous(), lists, ctx.spec, ctx.needs_input_grad[1])
-    return *_wanted(ctx, grads), [None, None], None
+    needs = asked(ctx, 2)
+    grads = poly_backward(x, c, g.contiguous(), lists, ctx.spec, needs[1])
+    return *_wanted(needs, grads), [None, None], None
 
 
 def _backward_setup(ctx, inputs, output):
@@ -78,12 +80,13 @@ def _backward_setup(ctx, inputs, output):
 def _backward_vjp(ctx, *cotangents):
     x, c, g, *lists = ctx.saved_tensors
     tangents = [torch.zeros_like(y) if v is None else v.contiguous() for y, v in zip((x, c), cotangents, strict=True)]
-    grads = poly_double_backward(x, c, g, tangents, lists, ctx.spec, ctx.needs_input_grad[1])
-    return *_wanted(ctx, grads), [None, None], None, None
+    needs = asked(ctx, 3)
+    grads = poly_double_backward(x, c, g, tangents, lists, ctx.spec, needs[1])
+    return *_wanted(needs, grads), [None, None], None, None
 
 
-def _wanted(ctx, grads):
-    return (grad if need else None for grad, need in zip(grads, ctx.needs_input_grad))
+def _wanted(needs, grads):
+    return (grad if need else None for grad, need in zip(grads, needs))
 
 
 def _third(ctx, *cotangents):

@@ -102,14 +102,14 @@ template <int ROWS> static __attribute__((noinline)) void sums(const Model &m, c
   l.w.resize(4 * (in.first[n0 + n] - in.first[n0]));
   S *w = l.w.data();
   for (I k = 0; k < n; k++) {
-    const Near *near = &m.near[in.first[n0 + k]];
+    const Near *near = m.near.data() + in.first[n0 + k];
     for (I e = 0; e < m.count[n0 + k]; e++, w += 4) splines(m, near[e], w, nullptr);
   }
   for (I g = 0; g < groups; g++) {
     const S *table = m.weights[t].table + g * rows * P * GROUP;
     const S *at = l.w.data();
     for (I k = 0; k < n; k++) {
-      const Near *near = &m.near[in.first[n0 + k]];
+      const Near *near = m.near.data() + in.first[n0 + k];
       V s[VECTORS] = {}, v[3][VECTORS] = {};
       for (I e = 0; e < m.count[n0 + k]; e++, at += 4) {
         const S *R = table + near[e].row * P * GROUP;
@@ -391,7 +391,7 @@ static void reserve(Model &m, const Input &in) {
 template <class F> static void by_slots(Model &m, const Input &in, I t, F todo) {
   const I size = FULL * in.atoms * m.C;
   const S *read[SLOTS];
-  for (int slot = 0; slot < SLOTS; slot++) read[slot] = m.xb.data() + ((t + 1) % 2 * SLOTS + slot) * size;
+  for (int slot = 0; slot < SLOTS; slot++) read[slot] = m.xb.empty() ? nullptr : m.xb.data() + ((t + 1) % 2 * SLOTS + slot) * size;
 #pragma omp parallel for num_threads(in.threads) schedule(dynamic)
   for (int slot = 0; slot < SLOTS; slot++) {
     S *xb = t ? m.xb.data() + (t % 2 * SLOTS + slot) * size : nullptr;

@@ -92,7 +92,7 @@ class _Facts(ctypes.Structure):
     """`struct Facts` of polarizable.h."""
 
     _fields_ = (
-        [(name, ctypes.c_int64) for name in "C species layers intervals readouts".split()]  # type: ignore[assignment]
+        [(name, ctypes.c_int64) for name in "C species layers intervals readouts".split()]
         + [(name, ctypes.c_double) for name in ("cutoff", "epsilon")]
         + [(name, ctypes.c_void_p) for name in ("kinds", "embedding", "constant", "weights")]
         + [("read", Matrix), ("readT", Matrix), ("bias", ctypes.c_void_p), ("last", ctypes.c_void_p)]

@@ -114,14 +114,15 @@ class _TorchStepper:
     def epoch(self, batches: Iterable[Graph | None], errors: Errors, loss: Loss, rate: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * rate
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for batch in batches:
             sums = errors(batch)
             if not loss.weighs(sums):  # nothing in this batch has a label that counts
                 continue
             value = loss(sums).sum()
             if value.requires_grad:  # an empty share has nothing to say
-                value.backward()
-            self.world.add_gradients([p for group in self.optimizer.param_groups for p in group["params"]])
+                value.backward(inputs=parameters)  # edge vectors are leaves, too, and nobody asks for theirs
+            self.world.add_gradients(parameters)
             self._clip()
             self.optimizer.step()
             self.optimizer.zero_grad()

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from adiabat.config import build
+from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Model, Potential
 from adiabat.training.distributed import world
 from adiabat.training.loop import Training
@@ -20,7 +21,7 @@ from adiabat.training.optimizers import OPTIMIZERS, automatic
 from adiabat.training.packed import as_part, pose_packed
 from adiabat.training.problem import pose
 from adiabat.training.schedule import AVERAGES, SCHEDULES
-from adiabat.training.solve import linear_model, solve
+from adiabat.training.solve import LEAST_SQUARES, linear_model, solve
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -83,7 +84,8 @@ def fit(
     >>> potential.elements
     (1, 8)
     """
-    wanted = loss if isinstance(loss, Loss) else build({"loss": loss or {}}, {"loss": Loss}, where="fit")
+    usual = LEAST_SQUARES if loss is None and optimizer == "auto" and isinstance(model, LinearBasis) else {}
+    wanted = loss if isinstance(loss, Loss) else build({"loss": loss or usual}, {"loss": Loss}, where="fit")
     options = {
         "members": members, "leave_out": leave_out, "epochs": epochs, "patience": patience, "optimizer": repr(optimizer),
         "schedule": repr(schedule), "average": repr(average), "keep": keep, "loss": repr(wanted), "batch_edges": batch_edges,

@@ -1,0 +1,105 @@
+"""Errors on the mlearn sets beside published ones: one family, one set of defaults, three elements.
+
+    python benchmarks/accuracy.py [Cu Li Si] [--models FOLDER] [--machine WORDS] [--record]
+
+For each element the linear ACE with its defaults is fitted to the official training frames (`adiabat.fit`, nothing held out: the ridge is
+chosen by evidence; the weights of energies, forces and stress were chosen on held-out training frames) and judged on the official
+test frames. Some of those are symmetry-equivalent to a training frame; the headline leaves them out. Errors of the published moment
+tensor potentials (Zuo et al., J. Phys. Chem. A 124, 731 (2020)) are computed here from their own files, on the same frames.
+± is the standard deviation over 1,000 bootstrap samples of the test frames. CPU time is the fit's, all included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import lzma
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import rows
+import torch
+from ase import Atoms
+from ase.io import read
+
+import adiabat as ad
+from adiabat.deploy.importers import import_model
+from adiabat.potential import Potential
+from adiabat.validation import Errors, errors
+
+DATA = Path(os.environ.get("ADIABAT_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+# Rows of the test file that are symmetry-equivalent to a training frame, as the data's READMEs have them.
+KNOWN = {"Cu": [19, 20, 21, 25, 26, 27, 28, 29, 30], "Li": [26, 27, 28], "Si": [22, 23, 24]}
+PUBLISHED = {"Cu": (0.41, 0.007), "Li": (0.49, 0.010), "Si": (2.31, 0.056)}  # whole test set: meV/atom, eV/Å
+
+
+def frames(element: str, part: str) -> list[Atoms]:
+    with lzma.open(DATA / f"mlearn_{element}" / f"{part}.xyz.xz", "rt") as file:
+        return read(file, ":", format="extxyz")
+
+
+def fitted(element: str, folder: Path | None) -> tuple[Potential, float | None]:
+    """The potential and the CPU seconds of its fit; one that was kept is not fitted again."""
+    kept = None if folder is None else folder / f"{element}.adiabat"
+    if kept is not None and kept.exists():
+        potential = ad.load(kept)
+        return potential, potential.metadata.get("cpu_s")
+    begun = time.process_time()
+    potential = ad.fit(ad.models.ACE(), frames(element, "train"), [], wall=False)
+    potential.metadata["cpu_s"] = time.process_time() - begun
+    if kept is not None:
+        potential.save(kept)
+    return potential, potential.metadata["cpu_s"]
+
+
+def mae(found: Errors, chosen: list[int]) -> tuple[float, float, float, float]:
+    """Energy (meV/atom) and force (eV/Å) errors of these frames, each with its bootstrap deviation."""
+    energy = 1e3 * np.abs(found.energy_model - found.energy_reference)
+    force = np.abs(found.force_model - found.force_reference)
+    sums = np.array([force[found.frame == k].sum() for k in range(len(energy))])
+    counts = np.array([force[found.frame == k].size for k in range(len(energy))])
+    rng = np.random.default_rng(0)
+    drawn = rng.choice(chosen, (1000, len(chosen)))
+    of_forces = sums[drawn].sum(1) / counts[drawn].sum(1)
+    return (
+        float(energy[chosen].mean()), float(energy[drawn].mean(1).std()),
+        float(sums[chosen].sum() / counts[chosen].sum()), float(of_forces.std()),
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("elements", nargs="*", default=list(KNOWN))
+    parser.add_argument("--models", type=Path, help="keep the fitted potentials in this folder, and use those that are there")
+    parser.add_argument("--machine", help="what it ran on, in words")
+    parser.add_argument("--record", action="store_true", help="add the lines to results/accuracy.jsonl")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(
+        "| element | frames | this ACE: E meV/atom, F eV/Å | published MTP, same frames | published, whole set | fit, CPU s |"
+    )
+    print("|---|---|---|---|---|---|")
+    lines = []
+    for element in options.elements:
+        test = frames(element, "test")
+        potential, cpu_s = fitted(element, options.models)
+        published = import_model(DATA / "reference_mlearn_potentials" / element / "mtp" / "fitted.mtp.xz", elements=[element])
+        ours, theirs = errors(potential, test), errors(published, test)
+        new = [k for k in range(len(test)) if k not in KNOWN[element]]
+        for name, chosen in (("new", new), ("all", list(range(len(test))))):
+            a, b = mae(ours, chosen), mae(theirs, chosen)
+            told = ["{:.3f} ± {:.3f}, {:.4f} ± {:.4f}".format(*x) for x in (a, b)]
+            time_ = "" if cpu_s is None else f"{cpu_s:.0f}"
+            print(f"| {element} | {name} {len(chosen)} | {told[0]} | {told[1]} | {PUBLISHED[element]} | {time_} |", flush=True)
+            lines.append(
+                {"what": "mlearn", "element": element, "frames": name, "n": len(chosen), "cpu_s": cpu_s,
+                 "energy_mae_meV_per_atom": a[0], "energy_error": a[1], "force_mae_eV_per_A": a[2], "force_error": a[3],
+                 "mtp_energy_mae_meV_per_atom": b[0], "mtp_force_mae_eV_per_A": b[2], "model": "ace", **rows.circumstances(options.machine)}
+            )  # fmt: skip
+    if options.record:
+        rows.append("accuracy.jsonl", lines)
+
+
+if __name__ == "__main__":
+    main()

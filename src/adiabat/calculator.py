@@ -29,14 +29,15 @@ class AdiabatCalculator(Calculator):
 
     def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
-        bare: Any = self.atoms.copy()  # type: ignore[union-attr]
-        bare.calc = None
+        here: Any = self.atoms  # the calculator's own copy
         if self.graph is not None and set(system_changes) <= {"positions", "cell"}:
             self.graph = self.graph.move(
-                torch.as_tensor(bare.get_positions(), device=self.device),
-                torch.as_tensor(bare.cell.array, device=self.device)[None],
+                torch.as_tensor(here.get_positions(), device=self.device),
+                torch.as_tensor(np.array(here.cell.array), device=self.device)[None],
             )
         else:
+            bare = here.copy()
+            bare.calc = None
             self.graph = Graph.of(bare, self.cutoff or 1.0, skin=self.skin, device=self.device)
         prediction = self.frozen(self.graph)
         energy = float(prediction.energy[0])
@@ -46,7 +47,7 @@ class AdiabatCalculator(Calculator):
             "forces": prediction.forces.numpy(force=True),
             "energies": prediction.atomic_energies.numpy(force=True),
         }
-        if bare.cell.rank == 3:
+        if here.cell.rank == 3:
             s = prediction.stress[0].numpy(force=True)
             self.results["stress"] = np.array([s[0, 0], s[1, 1], s[2, 2], s[1, 2], s[0, 2], s[0, 1]])
         elif properties and "stress" in properties:

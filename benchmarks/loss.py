@@ -1,6 +1,6 @@
 """What the weight of energies (and stress) does to a training by batches: the same model, frames, rate and epochs, several weights.
 
-    python benchmarks/loss.py 3bpa-mace --weights 100 1     # printed
+    python benchmarks/loss.py 3bpa-mace --weights 100 1 usual     # printed
     python benchmarks/loss.py 3bpa-painn 3bpa-mace water-bpnn silicon-painn --keep    # and appended to results/loss.jsonl
 
 The data are found by ADIABAT_DATA (../shared/data beside the checkout, if not set); water is the set of examples/. Errors are of
@@ -67,12 +67,12 @@ CASES: dict[str, tuple[Any, Any, float, int, Any]] = {
 }
 
 
-def trained(name: str, weight: float) -> dict[str, Any]:
-    """One line: a case with this weight of energies and stress."""
+def trained(name: str, weight: str) -> dict[str, Any]:
+    """One line: a case with this weight of energies and stress, or the usual one."""
     frames, model, lr, epochs, dtype = CASES[name]
     train, held, test = frames()
     begun = time.process_time()
-    loss = {"energy": weight, "stress": weight}
+    loss = {} if weight == "usual" else {"energy": float(weight), "stress": float(weight)}
     potential = ad.fit(model(), train, held, optimizer={"adamw": {"lr": lr}}, epochs=epochs, dtype=dtype, loss=loss)
     spent = time.process_time() - begun
     return {
@@ -84,7 +84,9 @@ def trained(name: str, weight: float) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="+", choices=sorted(CASES))
-    parser.add_argument("--weights", nargs="+", type=float, default=[100.0, 1.0])
+    parser.add_argument(
+        "--weights", nargs="+", default=["100", "1", "usual"], help="numbers, or usual: what is taken when none is given"
+    )
     parser.add_argument("--keep", action="store_true", help="append to results/loss.jsonl")
     parser.add_argument("--machine", help="the machine in words")
     given = parser.parse_args()
@@ -94,7 +96,7 @@ def main() -> None:
             row = trained(name, weight)
             told = row["test"]
             print(
-                f"{name:14} weight {weight:6g}: {told['energy_rmse_meV_per_atom']:6.2f} meV/atom {told['force_rmse_meV_per_A']:7.1f} meV/Å"
+                f"{name:14} weight {weight:>6}: {told['energy_rmse_meV_per_atom']:6.2f} meV/atom {told['force_rmse_meV_per_A']:7.1f} meV/Å"
                 f" {row['cpu_s']:7.1f} CPU s",
                 flush=True,
             )

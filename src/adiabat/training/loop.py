@@ -61,7 +61,8 @@ class Training:
         self.members = self.learned.size if isinstance(self.learned, Committee) else None
         world.follow(self.parameters)
         self.stepper = optimizer.start(self.parameters, self.members, world)
-        self.loss = loss if self.stepper.full_batch else loss.by_batches()
+        self.asked = loss
+        self.loss = self.loss_at(schedule(epochs, epochs))  # what is judged by: the loss of the last steps
         self.optimizer = {v: k for k, v in OPTIMIZERS.items()}.get(type(optimizer), type(optimizer).__name__)
         self.epochs, self.patience = epochs, patience
         self.keep_last = keep == "last" or (keep == "auto" and self.stepper.full_batch and patience is None)
@@ -111,7 +112,8 @@ class Training:
         while True:
             try:
                 self.learned.train()
-                self.stepper.epoch(self.batches(), self.errors, self.loss, self.schedule(self.epoch, self.epochs))
+                rate = self.schedule(self.epoch, self.epochs)
+                self.stepper.epoch(self.batches(), self.errors, self.loss_at(rate), rate)
                 return
             except (RuntimeError, MemoryError) as error:
                 if (
@@ -124,6 +126,10 @@ class Training:
             self.batch_edges = smaller
             self._whole = None
             self._note({"event": "out of memory", "epoch": self.epoch, "batch_edges": self.batch_edges})
+
+    def loss_at(self, rate: float) -> Loss:
+        """The loss that is lowered at this factor of the learning rate."""
+        return self.asked if self.stepper.full_batch else self.asked.by_batches(rate)
 
     def errors(self, batch: Graph | None) -> dict[str, Sum]:
         """Sums over this process's share of a batch, and the counts of all shares."""

@@ -26,7 +26,9 @@ ROWS = {
     "MACE 128x0e+128x1o, 512 Si": {"case": "silicon", "irreps": "128x0e+128x1o"},
     "MACE 64x0e, 512 Si": {"case": "silicon", "irreps": "64x0e"},
     "MACE 128x0e+128x1o, 432 atoms of MoNbTaW": {"case": "alloy", "irreps": "128x0e+128x1o"},
+    "MACE 128x0e+128x1o, 432 atoms of MoNbTaW, Agnesi": {"case": "alloy", "irreps": "128x0e+128x1o", "transform": "Agnesi"},
     "MACE 128x0e+128x1o, 27 atoms of H C N O": {"case": "molecule", "irreps": "128x0e+128x1o"},
+    "MACE 128x0e+128x1o, 27 atoms of H C N O, Agnesi": {"case": "molecule", "irreps": "128x0e+128x1o", "transform": "Agnesi"},
     "MACE 128x0e+128x1o, 5 × 27 atoms: training step": {"case": "training", "irreps": "128x0e+128x1o"},
 }
 ELEMENTS = {
@@ -48,8 +50,8 @@ def frames(case: str) -> list[Any]:
 
 
 # ------------------------------------------------------------------------------------------------------------------ the peer
-def peer(case: str, irreps: str, weights: str, dtype: str = "float32") -> tuple:
-    """Runs in mace-torch's environment. `weights` is where to write the numbers."""
+def peer(case: str, irreps: str, weights: str, dtype: str = "float32", transform: str = "None") -> tuple:
+    """Runs in mace-torch's environment. `weights` is where to write the numbers; `transform` gives pairs functions of their own."""
     import warnings
 
     warnings.filterwarnings("ignore")
@@ -75,6 +77,7 @@ def peer(case: str, irreps: str, weights: str, dtype: str = "float32") -> tuple:
         num_interactions=2, num_elements=len(numbers), hidden_irreps=o3.Irreps(irreps), MLP_irreps=o3.Irreps("16x0e"),
         atomic_energies=np.zeros(len(numbers)), avg_num_neighbors=28.0 if case == "silicon" else 20.0, atomic_numbers=numbers,
         correlation=3, gate=torch.nn.functional.silu, radial_MLP=[64, 64, 64], atomic_inter_scale=1.0, atomic_inter_shift=0.0,
+        distance_transform=transform,
     )  # fmt: skip
     sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))
     from adiabat.deploy.importers.mace_extract import extract
@@ -101,7 +104,10 @@ def peer(case: str, irreps: str, weights: str, dtype: str = "float32") -> tuple:
 
 
 # ------------------------------------------------------------------------------------------------------------------ ours
-def ours(case: str, irreps: str, weights: str, dtype: str = "float32", intervals: int = INTERVALS) -> tuple:
+def ours(
+    case: str, irreps: str, weights: str, dtype: str = "float32", intervals: int = INTERVALS, transform: str = "None"
+) -> tuple:
+    """`irreps` and `transform` stand in the numbers, too."""
     import torch
 
     from adiabat.deploy.importers import import_model

@@ -92,12 +92,12 @@ def environments(
     >>> environments(r, torch.tensor([0, 0]), edges, 1, few)
     tensor([[2.5000e-01, 9.1970e-02, 1.1642e-10, 5.0000e-01]], dtype=torch.float64)
     """
-    spec = _spec(functions)
+    spec = spec_of(functions)
     plain = not (species.requires_grad or torch._C._functorch.is_batchedtensor(species))
     if spec and len(r) and plain and dispatch.fast_for(spec, r, vmapped=True):
         from adiabat.kernels.symmetry_op import symmetry_forward
 
-        parameters = (x.to(r) for x in _parameters(functions))
+        parameters = (x.to(r) for x in parameters_of(functions))
         return symmetry_forward(r, edges.first, species, *parameters, n_species, functions.cutoff, str(spec))
     return reference_environments(r, species, edges, n_species, functions)
 
@@ -144,14 +144,15 @@ def _steps(given: int | Sequence[float], first: float, end: float) -> tuple[floa
 
 
 @cache
-def _spec(f: AEV) -> Environment | None:
+def spec_of(f: AEV) -> Environment | None:
     """What to generate, or None; a ζ that is no whole number is a logarithm's business."""
     whole = int(f.zeta) if f.zeta == int(f.zeta) and f.zeta <= MAX_ZETA else 0
     return Environment(len(f.shifts), len(f.angular_shifts), len(f.sections), whole, f.fade == "smooth")
 
 
 @cache
-def _parameters(f: AEV) -> tuple[Tensor, Tensor, Tensor]:
+def parameters_of(f: AEV) -> tuple[Tensor, Tensor, Tensor]:
+    """What aev.h calls eta, center and width."""
     sections = torch.tensor(f.sections, dtype=torch.float64)
     scalars = torch.tensor([f.eta, f.angular_eta, f.zeta, f.angular_cutoff], dtype=torch.float64)
     return (

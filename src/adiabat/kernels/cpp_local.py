@@ -1,14 +1,16 @@
 """Whole local terms in C++: descriptors with a network for each element, and pair potentials, each one function of a `Call`; and what
 a step of dynamics needs beside.
 
-What differs between them stands in `networks.h` (on `descriptor.h`, `dense.h` and `vectors.h`) and `pairs.h`; nothing is written
-here but sizes, powers and the frame.
+What differs between them stands in `networks.h` (on `descriptor.h` or `environment.h`, `dense.h` and `vectors.h`) and `pairs.h`;
+nothing is written here but sizes, powers and the frame.
 """
 
 from __future__ import annotations
 
-from adiabat.kernels import cpp_symmetry
-from adiabat.kernels.ir import LocalTerm, RigidMotion
+from types import ModuleType
+
+from adiabat.kernels import cpp_aev, cpp_symmetry
+from adiabat.kernels.ir import Environment, LocalTerm, RigidMotion
 
 
 def source(spec: LocalTerm | RigidMotion, header) -> str:
@@ -26,9 +28,11 @@ def source(spec: LocalTerm | RigidMotion, header) -> str:
     if spec.symmetry is None:
         parts += [header("call.h"), header("pairs.h")]
     else:
-        sizes = ", ".join(f"{name} = {n}" for name, n in cpp_symmetry.sizes(spec.symmetry).items())
-        parts += [f"enum {{ {sizes} }};", header("vectors.h"), *cpp_symmetry.body(spec.symmetry)]
-        parts += [header(name) for name in ("call.h", "dense.h", "descriptor.h", "networks.h")]
+        ani = isinstance(spec.symmetry, Environment)
+        writer: ModuleType = cpp_aev if ani else cpp_symmetry
+        sizes = ", ".join(f"{name} = {n}" for name, n in writer.sizes(spec.symmetry).items())
+        parts += [f"enum {{ {sizes} }};", header("vectors.h"), *writer.body(spec.symmetry)]
+        parts += [header(name) for name in ("call.h", "dense.h", "environment.h" if ani else "descriptor.h", "networks.h")]
     return "\n".join([*parts, "}", *_exports(spec), ""])
 
 

@@ -100,20 +100,22 @@ class Environment:
 
 @dataclass(frozen=True)
 class LocalTerm:
-    """A whole local term: networks on symmetry functions, or (None) a pair potential; what `local` runs in one call.
+    """A whole local term: networks on symmetry functions or environments, or (None) a pair potential; what `local` runs in one call.
 
     >>> str(LocalTerm.of("networks;8;1;1.2.4")), str(LocalTerm.of("pairs;"))
     ('networks;8;1;1.2.4', 'pairs;')
     """
 
-    symmetry: Symmetry | None = None
+    symmetry: Symmetry | Environment | None = None
 
     @classmethod
     def of(cls, text: str) -> LocalTerm:
         kind, _, rest = text.partition(";")
         if kind not in ("networks", "pairs"):
             raise ValueError(f"{text!r} is not a local term; wanted networks;… or pairs;")
-        return cls(Symmetry.of(rest) if kind == "networks" else None)
+        if kind == "pairs":
+            return cls()
+        return cls(Environment.of(rest) if rest.startswith("aev;") else Symmetry.of(rest))
 
     def __str__(self) -> str:
         return "pairs;" if self.symmetry is None else f"networks;{self.symmetry}"
@@ -353,6 +355,26 @@ class Polarizable:
 
     def __str__(self) -> str:
         return "polarizable;"
+
+
+MAPS: dict[str, tuple[int, ...]] = {
+    "Silu": (1,),
+    "Features": (5,),
+    "Invariants": (1, 1),
+    "Gates": (1, 3),
+}  # rows of what comes out
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """Maps of one atom's rows channel by channel, those of `MAPS`; what `pointwise` runs.
+
+    >>> str(Pointwise())
+    'pointwise;'
+    """
+
+    def __str__(self) -> str:
+        return "pointwise;"
 
 
 def horner(terms: Sequence[Term]) -> dict[int, dict]:

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 
 from adiabat.kernels import dispatch
-from adiabat.kernels.ir import LocalTerm
+from adiabat.kernels.ir import Environment, LocalTerm
 from adiabat.typing import Float, Int, Tensor
 
 TANH, CELU = 0, 1
@@ -210,11 +210,12 @@ class Member:
 
 @dataclass(frozen=True)
 class Networks:
-    """E_i = eV (NN_{Z_i}(G_i) − NN_{Z_i}(0)), with the symmetry functions of `symmetry_functions`; one or several members."""
+    """E_i = eV (NN_{Z_i}(G_i) − NN_{Z_i}(0)), with the symmetry functions of `symmetry_functions`, or, where `environment` is
+    given, those of `environments` (parameters as in aev.h); one or several members."""
 
     elements: tuple[int, ...]
     cutoff: float
-    eta: Float[Tensor, " K"]
+    eta: Float[Tensor, " _"]
     R_s: Float[Tensor, " K"]
     angular_eta: Float[Tensor, " A"]
     zetas: tuple[float, ...]
@@ -222,6 +223,7 @@ class Networks:
     dtype: torch.dtype
     activation: int = TANH
     eV: float = 1.0
+    environment: Environment | None = None
 
     def times(self, eV: float) -> Networks:
         """The same in other units."""
@@ -235,7 +237,7 @@ class Networks:
     def spec(self) -> LocalTerm | None:
         from adiabat.kernels.symmetry import spec_of
 
-        symmetry = spec_of(len(self.eta), len(self.angular_eta), self.zetas)
+        symmetry = self.environment or spec_of(len(self.eta), len(self.angular_eta), self.zetas)
         return None if symmetry is None else LocalTerm(symmetry)
 
     @property

@@ -13,6 +13,8 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import AEV, environments
+from adiabat.kernels.aev import parameters_of, spec_of
+from adiabat.kernels.local import CELU, Member, Networks
 from adiabat.nn import neighbor_species
 from adiabat.potential import Model
 from adiabat.typing import Float, Tensor
@@ -67,6 +69,7 @@ class ANI(Model):
             return
         self.elements = periodic_table.numbers(elements)
         size = self.functions.size(len(self.elements))
+        self.activation = activation
         widths = [_widths(hidden, periodic_table.symbol(number)) for number in self.elements]
         self.networks = nn.ModuleList(AtomicNetwork([size, *middle, 1], activation, bias) for middle in widths)
 
@@ -84,9 +87,26 @@ class ANI(Model):
                 energies = energies.index_add(0, atoms, e[:-1] - e[-1])
         return {"energies": energies}
 
+    def program(self) -> Networks | None:
+        depths = {len(network.layers) for network in self.networks} if self.elements is not None else set()
+        if len(depths) != 1 or self.activation != "celu":
+            return None
+        eta, shifts, angular = parameters_of(self.functions)
+        dense = [
+            [(x.weight, x.bias if x.bias is not None else x.weight.new_zeros(len(x.weight))) for x in net.layers]
+            for net in self.networks
+        ]
+        D = dense[0][0][0].shape[1]
+        plain = Member(torch.zeros(len(dense), D), torch.ones(len(dense), D), dense)
+        return Networks(
+            self.elements or (), self.cutoff, eta, shifts, angular, (), (plain,), dense[0][0][0].dtype,
+            activation=CELU, environment=spec_of(self.functions),
+        )  # fmt: skip
+
 
 def _celu(x: Tensor) -> Tensor:
-    return nn.functional.celu(x, alpha=0.1)
+    # not torch's celu(x, 0.1): the derivative it gives is rounded to single precision
+    return 0.1 * nn.functional.elu(10 * x)
 
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"celu": _celu, "gelu": nn.functional.gelu}

@@ -22,7 +22,7 @@ from adiabat.potential import Potential, ReferenceEnergies, Scaled
 from adiabat.uncertainty import Committee
 
 PEER, FILES = "torchani", "a pickled ANI model"
-TOLERANCE = 1e-9  # no tables: both sides are the same sums
+TOLERANCE = 1e-6  # no tables: both sides are the same sums; torch rounds the derivative of celu to single precision
 
 
 def recognizes(path: Path) -> bool:

@@ -14,7 +14,7 @@ from adiabat.kernels import build, dispatch
 from adiabat.kernels.local import Call, Edges, Evaluator
 from adiabat.models import BPNN, ZBL, LennardJones
 from adiabat.models.pair import Morse
-from adiabat.potential import Potential, ReferenceEnergies, Scaled
+from adiabat.potential import Potential, ReferenceEnergies, Scaled, call_of
 
 try:
     build.compiler()
@@ -242,6 +242,17 @@ def test_what_the_potential_refuses_is_refused():
         frozen(Graph.of(charged, CUTOFF))
 
 
+def test_sums_of_more_members_than_there_are_are_refused_and_pairs_add_to_all():
+    g = graph()
+    networks, pairs = (model.double().program().evaluator() for model in (bpnn(), Morse(1.0, 1.5, 2.3, CUTOFF, ["Si", "Ge"])))
+    call = call_of(g, 3)
+    with pytest.raises(ValueError, match="more sets of sums than members"):
+        networks.add(call)
+    pairs.add(call)
+    one = call_of(g).made_by([pairs])
+    assert all(torch.equal(many, single.expand_as(many)) for many, single in zip(call.sums, one, strict=True))
+
+
 @pytest.mark.parametrize("model", [bpnn(), Morse(1.0, 1.5, 2.3, CUTOFF, ["Si", "Ge"])], ids=["networks", "pairs"])
 @pytest.mark.parametrize(
     ("fault", "message"),
@@ -250,6 +261,7 @@ def test_what_the_potential_refuses_is_refused():
         ({"r": [[0, 0, 0], [1, 0, 0]]}, "one place"),
         ({"j": [1, 2]}, "neighbor or a counter-edge is out of range"),
         ({"reverse": [1, -1]}, "neighbor or a counter-edge is out of range"),
+        ({"reverse": [0, 1]}, "does not lead back"),
         ({"numbers": [14, 6]}, "element is unknown"),
         ({"numbers": [14, 200]}, "element is unknown"),
         ({"structure": [0, 1]}, "no structure"),

@@ -15,8 +15,11 @@ static int check(const Call &in, const I *kind, I elements) {
     if (in.numbers[n] < 0 || in.numbers[n] >= elements || kind[in.numbers[n]] < 0) return 2;
     if (in.structure[n] < 0 || in.structure[n] >= in.structures) return 3;
   }
-  for (I e = 0; e < in.edges; e++)
-    if (in.j[e] < 0 || in.j[e] >= in.atoms || in.reverse[e] < 0 || in.reverse[e] >= in.edges) return 4;
+  for (I n = 0; n < in.atoms; n++)
+    for (I e = in.first[n]; e < in.first[n + 1]; e++) {
+      I j = in.j[e], back = in.reverse[e];
+      if (j < 0 || j >= in.atoms || back < in.first[j] || back >= in.first[j + 1] || in.j[back] != n || in.reverse[back] != e) return 4;
+    }
   return 0;
 }
 

@@ -55,7 +55,7 @@ struct Descriptor {
   // The edges below the cutoff; false if one is nowhere (`fault` 5) or has no length (6).
   bool gather(Atom &c, const Call &in, const I *kind, I center, int &fault) const {
     I from = in.first[center], to = in.first[center + 1], n = 0;
-    std::fill(c.start.begin(), c.start.end(), 0);
+    c.start.assign(a.kinds + 2, 0);
     S limit = (S)(a.cutoff * a.cutoff);
     for (I e = from; e < to; e++) {
       const double *x = in.r + 3 * e;

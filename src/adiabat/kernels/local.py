@@ -26,11 +26,13 @@ FAULTS = (
     "the row pointers do not span the edges",
     "an element is unknown to the model",
     "an atom belongs to no structure",
-    "a neighbor or a counter-edge is out of range",
+    "a neighbor or a counter-edge is out of range, or does not lead back",
     "an edge is not a number: look at the positions and the cell",
     "two atoms lie at one place; remove one of them",
     "no memory is left; evaluate fewer atoms at once",
+    "more sets of sums than members; wanted one, or one a member",
 )
+NO_MEMORY = 7  # what compiled code says of it: FAULTS counted from one
 
 
 class Topology(Protocol):
@@ -155,11 +157,11 @@ class Evaluator:
         except IndexError:
             workspace = self.library.make(ctypes.byref(self.facts))
         if not workspace:
-            raise MemoryError(f"evaluator: {FAULTS[-1]}")
+            raise MemoryError(f"evaluator: {FAULTS[NO_MEMORY - 1]}")
         fault = self.library.evaluate(workspace, ctypes.byref(call.struct))
         self.free.append(workspace)
         if fault:
-            raise (MemoryError if fault == len(FAULTS) else ValueError)(f"evaluator: {FAULTS[fault - 1]}")
+            raise (MemoryError if fault == NO_MEMORY else ValueError)(f"evaluator: {FAULTS[fault - 1]}")
 
     def __del__(self) -> None:
         for workspace in getattr(self, "free", ()):

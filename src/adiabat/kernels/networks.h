@@ -30,21 +30,14 @@ static void reserve(Model &m, const Call &in) {
   I most = 0;
   for (I n = 0; n < in.atoms; n++) most = std::max(most, in.first[n + 1] - in.first[n]);
   if ((I)m.workers.size() < in.threads) m.workers.resize(in.threads);
-  I slack = m.columns + 2 * W;
+  // The rows of `block`, with the vectors between them that are written too much.
+  size_t rows = BLOCK * ((3 + m.members) * m.columns + m.widths + 2 * m.widest) + 8 * W, each = Atom::numbers_for(most);
   for (Worker &w : m.workers) {
-    size_t each = Atom::numbers_for(most), wanted = BLOCK * each;
-    if (w.kept.size() < wanted || w.e.empty()) {
-      w.kept.assign(wanted, 0);
-      w.back.assign(Back::numbers_for(most), 0);
-      w.rows.assign(BLOCK * ((3 + in.copies) * m.columns + m.widths + 2 * m.widest) + 4 * slack, 0);
-      w.e.assign(BLOCK, 0);
-    }
-    // A larger number of copies than before
-    w.rows.resize(std::max(w.rows.size(), (size_t)(BLOCK * ((3 + m.members) * m.columns + m.widths + 2 * m.widest) + 4 * slack)));
+    if (w.rows.size() < rows) w.rows.assign(rows, 0), w.e.assign(BLOCK, 0);
+    if (w.kept.size() < BLOCK * each) w.kept.assign(BLOCK * each, 0), w.back.assign(Back::numbers_for(most), 0);
     for (int t = 0; t < BLOCK; t++) {
-      w.atoms[t].numbers = w.kept.data() + t * (w.kept.size() / BLOCK);
+      w.atoms[t].numbers = w.kept.data() + t * each;
       w.atoms[t].edge.resize(most + 1);
-      w.atoms[t].start.assign(m.functions.kinds + 2, 0);
     }
   }
   m.g.resize(3 * in.edges * in.copies + 1);
@@ -95,6 +88,7 @@ static int block(Model &m, Worker &w, const Call &in, I kind, const I *atoms, I 
 }
 
 static int run(Model &m, const Call &in) {
+  if (in.copies != 1 && in.copies != m.members) return 8;
   const I kinds = m.functions.kinds;
   m.place.assign(kinds + 1, 0);  // atoms by element, in their order
   for (I n = 0; n < in.atoms; n++) m.place[m.kind[in.numbers[n]] + 1]++;

@@ -63,6 +63,6 @@ static int run(Model &m, const Call &in) {
       m.own[n] += 0.5 * y * f;
       for (int k = 0; k < 3; k++) m.g[3 * e + k] = 0.5 * (slope * f + y * down) * r[k] / d;
     }
-  collect(in, 0, m.own.data(), m.g.data(), m.pairs.data());
+  for (I copy = 0; copy < in.copies; copy++) collect(in, copy, m.own.data(), m.g.data(), m.pairs.data());
   return 0;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from ase.md.verlet import VelocityVerlet
 
 from adiabat.deploy import lammps
 from adiabat.deploy.export import export
+from adiabat.deploy.lammps import program
 from adiabat.deploy.lammps.run import run, setup, single_point, style
+from adiabat.kernels import evaluation
 from adiabat.models import ZBL, Morse
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
 from adiabat.uncertainty import Committee
@@ -196,6 +199,18 @@ def test_what_is_not_compiled_is_told_and_leaves_nothing(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="any element"):
         export(Potential(Morse()), "lammps", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name, header", [("Input", "walk.h"), ("Call", "call.h")])
+def test_structs_are_declared_alike_on_both_sides(name, header):
+    """What the plugin hands over is what the libraries read; another layout needs another format version."""
+
+    def fields(path: Path) -> list[str]:
+        body = re.search(rf"struct {name} {{(.*?)}};", path.read_text(), re.DOTALL)[1]
+        return re.sub(r"//.*", "", body).split()
+
+    kernels, plugin = Path(evaluation.__file__).parent, Path(program.__file__).parent
+    assert fields(kernels / header) == fields(plugin / "runtime.h") != []
 
 
 def test_an_export_is_replaced_only_when_asked(exported, tmp_path):

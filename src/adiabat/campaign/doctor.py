@@ -83,6 +83,17 @@ def _engines() -> Iterator[Line]:
     yield Line("engine ase", "ok", f"any ASE calculator; by name: {', '.join(sorted(NAMES))}")
 
 
+def _lammps() -> Iterator[Line]:
+    from adiabat.deploy.lammps.program import NoLAMMPS, headers
+
+    try:
+        headers()
+        yield Line("LAMMPS", "ok", f"{installed('lammps')}, MPI of mpich {installed('mpich')}")
+    except NoLAMMPS as error:
+        found, _, cure = str(error).partition(": ")
+        yield Line("LAMMPS", "missing", found, cure)
+
+
 def _devices() -> Iterator[Line]:
     if installed("torch") is None:
         return
@@ -123,4 +134,4 @@ def _disk() -> Iterator[Line]:
         yield Line("this folder", "missing", f"cannot be written: {error.strerror}", "run where you may write, or give --out")
 
 
-LOOKS: tuple[Callable[[], Iterator[Line]], ...] = (_ourselves, _packages, _engines, _devices, _kernels, _disk)
+LOOKS: tuple[Callable[[], Iterator[Line]], ...] = (_ourselves, _packages, _engines, _lammps, _devices, _kernels, _disk)

@@ -23,7 +23,6 @@ from adiabat.kernels import (
     edge_conv,
     edge_geometry,
     knots,
-    polynomial_cutoff,
     segment_sum,
     spline,
     spline_table,
@@ -196,7 +195,7 @@ class ACE(LinearBasis, Model):
 
 
 def radial_functions(d: Float[Tensor, "*E"], cutoff: float, n: int) -> Float[Tensor, "*E n"]:
-    """g_k(d) = T_k(x) f_c(d), k = 0…n−1, with x = 2 (1 − e^{−2d/r_c})/(1 − e^{−2}) − 1.
+    """g_k(d) = T_k(x) (1 − d²/r_c²)², k = 0…n−1, with x = 2 (1 − e^{−2d/r_c})/(1 − e^{−2}) − 1.
 
     >>> radial_functions(torch.tensor([0.0, 5.0]), 5.0, 3)
     tensor([[ 1., -1.,  1.],
@@ -206,4 +205,4 @@ def radial_functions(d: Float[Tensor, "*E"], cutoff: float, n: int) -> Float[Ten
     T = [torch.ones_like(x), x]
     for _ in range(n - 2):
         T.append(2 * x * T[-1] - T[-2])
-    return torch.stack(T[:n], -1) * polynomial_cutoff(d, cutoff, 2)[..., None]
+    return torch.stack(T[:n], -1) * ((1 - (d / cutoff).square()).clamp(min=0.0).square())[..., None]

@@ -5,6 +5,9 @@
 | `mace` | mace-torch ≥ 0.3.10 | `.model`, a pickle: needs mace-torch installed and trust | `MACE` |
 | `schnetpack` | schnetpack 2 | a pickled model, such as `best_model`: needs schnetpack installed and trust | `PaiNN` |
 | `ani` | torchani 2 | a pickled `ANI` model: needs torchani installed and trust | `ANI`; an ensemble is a committee |
+| `mtp` | MLIP-2 | `.mtp`, trained or a template; its elements are for you to say | `MTP` |
+| `snap` | LAMMPS | `.snapcoeff` and `.snapparam` side by side | `SNAP` |
+| `eam` | LAMMPS | `.eam` (funcfl), `.eam.alloy` (setfl), `.eam.fs` | `EAM` |
 | (its peer's) | any of them, extracted | `.npz`: numbers only | by its header |
 
 An importer of pickles has two parts: `extract` asks the peer's loaded object for plain arrays and for its answers on a few

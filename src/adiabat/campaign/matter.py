@@ -53,17 +53,15 @@ class Crystal:
 
     def first(self, atoms: Atoms, start: Start, rng: np.random.Generator) -> dict[str, list[Atoms]]:
         def shaken(frames: list[Atoms]) -> list[Atoms]:
-            return [rattle(a, 1, sigma_angstrom=start.rattle_angstrom, rng=rng)[0] for a in frames]
+            """Displaced by more and more, up to `rattle_angstrom`: cold crystals are as near to the lattice as hot ones are far."""
+            widths = start.rattle_angstrom * np.arange(1, len(frames) + 1) / max(len(frames), 1)
+            return [rattle(a, 1, sigma_angstrom=w, rng=rng)[0] for a, w in zip(frames, widths, strict=True)]
 
+        cells = strain(atoms, start.strained, largest=start.strain_largest, rng=rng) if start.strained else []
         return {
             "rattled": shaken([atoms] * start.rattled),
-            # The first one in every four keeps its atoms in place: that is where elastic constants are read.
-            "strained": [
-                a if k % 4 == 0 else shaken([a])[0]
-                for k, a in enumerate(strain(atoms, start.strained, largest=start.strain_largest, rng=rng))
-            ]
-            if start.strained
-            else [],
+            # Every other one keeps its atoms in place: that is where elastic constants are read.
+            "strained": cells[::2] + shaken(cells[1::2]),
             "vacancy": shaken(vacancies(atoms, start.vacancies, rng=rng)) if start.vacancies else [],
         }
 

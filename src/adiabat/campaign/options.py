@@ -183,10 +183,10 @@ def parse(given: Mapping[str, Any]) -> Campaign:
     for stage, seconds in campaign.budgets_s.items():
         if stage not in STAGES:
             raise ConfigError(f"budgets_s: there is no stage {stage!r}; {nearest(stage, STAGES)}")
-    for options in (campaign.fit, campaign.finish):
-        check_fit(options)
         if not seconds > 0:
             raise ConfigError(f"budgets_s.{stage}: {seconds:g} came; wanted a positive number of seconds")
+    for options in (campaign.fit, campaign.finish):
+        check_fit(options)
     if campaign.members < 2:
         raise ConfigError(f"members: {campaign.members} came; active learning judges by a committee, which needs at least 2")
     return campaign

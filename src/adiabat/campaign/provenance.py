@@ -8,7 +8,7 @@ from importlib import metadata
 
 from adiabat.campaign.run_folder import program_version
 
-PACKAGES = ("torch", "numpy", "scipy", "ase", "vesin", "pyscf", "tblite")
+PACKAGES = ("torch", "numpy", "scipy", "ase", "vesin", "pyscf", "gpaw", "tblite")
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:

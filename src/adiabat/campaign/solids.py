@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,14 @@ def measure(shop: Workshop, story: Story, c: Campaign, model: Path, atoms: Atoms
     told = shop.stage("md-properties", lambda: _with_errors(potential, atoms, c.solid))
     shop.say("elastic", "lattice constant, bulk modulus, elastic constants and stress by the reference engine")
     own = crystal_of(atoms, reference, c.solid)
-    rows = compared(told, {name: q.to_json() for name, q in own.items()})
+    rows = compared(told["values"], {name: q.to_json() for name, q in own.items()})
     checks = _stress_checks(potential, reference, atoms, c)
-    story.crystal(rows, checks, c.solid)
+    story.crystal(rows, checks, c.solid, told["failed"])
+    if told["failed"]:
+        shop.say("elastic", f"the model has no such crystal: {told['failed']}")
     for row in rows:
-        shop.say("elastic", f"{row['name']}: {row['model']:.4g} {row['unit']}, reference {row['reference']:.4g}")
+        ours = "–" if row["model"] is None else f"{row['model']:.4g}"
+        shop.say("elastic", f"{row['name']}: {ours} {row['unit']}, reference {row['reference']:.4g}")
 
     cell = supercell(atoms, c.measure.supercell)
     start = relax(State.of(cell, potential.without_spread), potential.without_spread, fmax=0.002).state.to_atoms()[0]
@@ -93,25 +97,37 @@ def compared(model: dict[str, Any], reference: dict[str, Any]) -> list[dict[str,
     """Rows of the table: model and reference with their errors, and how far apart they are in percent."""
     rows = []
     for name, r in reference.items():
-        if name in model:
-            m = model[name]
-            rows.append(
-                {
-                    "name": NAMES.get(name, name), "unit": r["unit"], "model": m["value"], "model_error": m["error"],
-                    "reference": r["value"], "reference_error": r["error"], "difference_percent": 100 * (m["value"] / r["value"] - 1),
-                }
-            )  # fmt: skip
+        m = model.get(name, {"value": None, "error": None})
+        rows.append(
+            {
+                "name": NAMES.get(name, name), "unit": r["unit"], "model": m["value"], "model_error": m["error"],
+                "reference": r["value"], "reference_error": r["error"],
+                "difference_percent": None if m["value"] is None else 100 * (m["value"] / r["value"] - 1),
+            }
+        )  # fmt: skip
     return rows
 
 
 def _with_errors(potential: Committee, atoms: Atoms, options: Solid) -> dict[str, Any]:
-    """The committee's mean potential, with the spread of its members' own answers as the error."""
-    mean = crystal_of(atoms, by_potential(potential), options)
-    each = [crystal_of(atoms, by_potential(potential.member(m).eval()), options) for m in range(potential.size)]
-    return {
-        name: Quantity(q.value, float(np.std([e[name].value for e in each if name in e], ddof=1)), q.unit).to_json()
-        for name, q in mean.items()
-    }
+    """The committee's mean potential, with the spread of its members' own answers as the error; why not, where it has no crystal there.
+
+    A potential may be too poor to have a minimum near the engine's: that is a result, and no end of the campaign.
+    """
+    try:
+        mean = crystal_of(atoms, by_potential(potential), options)
+    except ValueError as error:
+        return {"values": {}, "failed": str(error)}
+    each: list[dict[str, Quantity]] = []
+    for m in range(potential.size):
+        with suppress(ValueError):
+            each.append(crystal_of(atoms, by_potential(potential.member(m).eval()), options))
+    found = {}
+    for name, q in mean.items():
+        told = [e[name].value for e in each if name in e]
+        # A member that has no such crystal is a doubt that no number can say.
+        doubt = float(np.std(told, ddof=1)) if len(told) == potential.size else float("nan")
+        found[name] = Quantity(q.value, doubt, q.unit).to_json()
+    return {"values": found, "failed": None}
 
 
 def _stress_checks(potential: Committee, reference: Ask, atoms: Atoms, c: Campaign) -> dict[str, Any]:
@@ -129,7 +145,11 @@ def _structure(shop: Workshop, c: Campaign) -> dict[str, Any]:
     path = shop.folder.path("trajectories/nvt.npz")
     _, positions = trajectory(path)
     samples, replicas = positions.shape[:2]
-    picks = [(t, r) for t in np.linspace(samples // 5, samples - 1, 40).astype(int).tolist() for r in range(replicas)]
+    picks = [
+        (t, r)
+        for t in np.linspace(samples // 5, samples - 1, max(1, 80 // replicas)).astype(int).tolist()
+        for r in range(replicas)
+    ]
     found = rdf(frames_of(path, picks), cutoff=c.solid.rdf_cutoff_angstrom, bins=120)
     return {"r": found.r, "g": found.g, "error": found.error, "coordination": found.coordination}
 

@@ -178,7 +178,9 @@ class Story:
     def vibrations(self, modes: Sequence[Mapping[str, Any]]) -> None:
         self.sections.put("vibrations", reference=self._theory(), modes=list(modes), note="harmonic, each at its own minimum")
 
-    def crystal(self, rows: Sequence[Mapping[str, Any]], checks: Mapping[str, Any], options: Solid) -> None:
+    def crystal(
+        self, rows: Sequence[Mapping[str, Any]], checks: Mapping[str, Any], options: Solid, failed: str | None = None
+    ) -> None:
         """Lattice and elasticity side by side; the stress against the energies' slope."""
         slopes = {
             who: f"{check['largest_difference']['value']:.2g} GPa over {', '.join(check['components'])}"
@@ -187,7 +189,8 @@ class Story:
         self.sections.put(
             "crystal", reference=self._theory(), rows=list(rows),
             note=f"Strains up to {100 * options.elastic_strain:g} %, atoms relaxed. Stress against the slope of the energy, in a strained "
-            f"and rattled cell: the model's differs by {slopes['model']}, the reference's by {slopes['reference']}.",
+            f"and rattled cell: the model's differs by {slopes['model']}, the reference's by {slopes['reference']}."
+            + (f" The model has no such crystal: {failed}." if failed else ""),
         )  # fmt: skip
 
     def rdf(self, found: Mapping[str, Any], options: Measure) -> None:

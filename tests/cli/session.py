@@ -51,13 +51,13 @@ def process(place: Path, *arguments: str, **more):
 def interrupted(place: Path, *arguments: str, when, by=signal.SIGINT):
     """The exit code and words of the command, interrupted as soon as `when()` holds."""
     running = subprocess.Popen(
-        command(*arguments), cwd=place, env=FAST, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        command(*arguments), cwd=place, env=FAST, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it, and so would we
     )  # fmt: skip
     end = time.monotonic() + 120
     while not when() and running.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
-    running.send_signal(by)
+    os.killpg(running.pid, by)  # a terminal's Ctrl-C reaches the workers, too
     heard, _ = running.communicate(timeout=120)
     return running.returncode, heard
 

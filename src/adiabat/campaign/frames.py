@@ -14,7 +14,6 @@ from adiabat.config import ConfigError, checked
 from adiabat.data.formats import read_noted
 from adiabat.data.gate import NAMES, Finding, check
 from adiabat.data.store import Dataset, is_store
-from adiabat.data.unreadable import Unreadable
 
 Source = str | dict[str, Any]
 
@@ -48,11 +47,8 @@ def read_all(
     keys: Mapping[str, str] | None = None,
     where: str = "data",
     partial: bool = False,
-    refused: dict[int, Unreadable] | None = None,
 ) -> tuple[list[Atoms], list[str]]:
     """All frames of files and stores, and notes of what was taken for what.
-
-    Without `refused` the first unreadable frame is an error; with it they are put there, by their place among all frames.
 
     A source is a path, or a mapping ``{file: path, units: {...}, keys: {...}, select: "config_type=md", partial: true}`` with its own units,
     names of labels, for a store a choice of frames, and leave to take the whole frames of a file that is cut; `units`, `keys` and
@@ -73,18 +69,12 @@ def read_all(
             options["file"]
         ):  # it speaks house units; what is given is for the others
             own = {k: options.get(k) for k in own}
-        bad: dict[int, Unreadable] | None = None if refused is None else {}
-        more, said = read_noted(
-            options["file"], units=own["units"], keys=own["keys"], partial=options.get("partial", partial), refused=bad
-        )
-        if refused is not None:
-            before = len(frames) + len(refused)
-            refused |= {before + k: error for k, error in (bad or {}).items()}
+        more, said = read_noted(options["file"], units=own["units"], keys=own["keys"], partial=options.get("partial", partial))
         frames += more
         if not own["units"] and any(a.calc is not None for a in more) and not is_store(options["file"]):
             said = [*said, "no units given: its labels are taken as eV and Å"]
         notes += [f"{options['file']}: {note}" for note in said]
-    if not frames and not refused:
+    if not frames:
         raise ConfigError(f"{where}: no frame came; name at least one file with structures")
     return frames, notes
 

@@ -13,7 +13,7 @@ FUNCTIONS = {
     "overwrite=True": "--overwrite",
 }
 # Commands whose files are described on the command line, and those that name them in a configuration.
-WITH_OPTIONS = ("check", "convert", "test")
+WITH_OPTIONS = ("check", "convert", "test", "gate", "export")
 WITH_CONFIGURATION = ("train", "label", "sample", "learn")
 WHOLE = "`adiabat convert FILE --to whole.xyz --partial`"
 

@@ -14,7 +14,7 @@ from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import AEV, environments
 from adiabat.kernels.aev import parameters_of, spec_of
-from adiabat.kernels.local import CELU, Member, Networks
+from adiabat.kernels.networks import CELU, Member, Networks
 from adiabat.nn import neighbor_species
 from adiabat.potential import Model
 from adiabat.typing import Float, Tensor

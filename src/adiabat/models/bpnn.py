@@ -14,7 +14,7 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import segment_sum, symmetry_functions
-from adiabat.kernels.local import Member, Networks
+from adiabat.kernels.networks import Member, Networks
 from adiabat.potential import Model
 from adiabat.typing import Float, Tensor
 

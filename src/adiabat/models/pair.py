@@ -9,7 +9,7 @@ import torch
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels.geometry import distance
-from adiabat.kernels.local import Pairs
+from adiabat.kernels.pairs import Pairs
 from adiabat.kernels.radial import polynomial_cutoff
 from adiabat.kernels.segment import segment_sum
 from adiabat.potential import Model

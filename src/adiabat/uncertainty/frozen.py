@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from adiabat.graph import Graph
-from adiabat.kernels.local import Adds, Networks
+from adiabat.kernels.local import Adds
+from adiabat.kernels.networks import Networks
 from adiabat.potential import Facts, Frozen, Model, Potential, Prediction, Snapshot, call_of, compiled, predicted
 
 if TYPE_CHECKING:

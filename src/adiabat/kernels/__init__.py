@@ -11,6 +11,8 @@ Each has a plain PyTorch reference, which is the meaning; fast paths stand behin
 | `node_poly` | symmetric polynomials of one atom's features |
 | `triplet`, `symmetry`, `aev` | sums over pairs of neighbors with angles; all symmetry functions, or ANI's, at once, fast |
 | `linear` | dense maps of one irrep |
+| `local`, `networks`, `pairs` | whole terms of a frozen potential in one compiled call each, on common sums |
+| `rigid` | drift and rotation taken out of velocities, fast |
 | `ir` | path lists, coefficient tables, Horner polynomials: what fast paths are generated from |
 """
 

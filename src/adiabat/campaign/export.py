@@ -34,8 +34,14 @@ def export_file(
         raise ValueError(f"--to {to!r} is unknown; known: {', '.join(EXPORTS)}")
     potential = load(model)
     found = behind_gate(potential, str(model), frames, waive=waive, progress=progress)
+    if waive:  # a signature
+        potential.save(model)
     told = export(potential, to, out, overwrite=overwrite)
-    compared = parity(potential, Path(out), Subject.of(potential, frames).structures)
-    compared.refuse(f"{model} → {out}")
+    try:
+        compared = parity(potential, Path(out), Subject.of(potential, frames).structures)
+        compared.refuse(f"{model} → {out}")
+    except BaseException:
+        Path(out, told["potential"]).unlink(missing_ok=True)  # nobody shall run what was not found equal
+        raise
     verdicts = {name: check.verdict for name, check in found.checks.items()}
     return {**told, "gate": verdicts, "parity": compared.to_json()}

@@ -129,7 +129,10 @@ def recorded(potential: Potential) -> Gate | None:
     told = potential.metadata.get("gate")
     if not isinstance(told, dict) or told.get("numbers") != digest(potential):
         return None
-    return Gate({name: Check(name=name, **found) for name, found in told["checks"].items()})
+    try:
+        return Gate({name: Check(name=name, **found) for name, found in told["checks"].items()})
+    except (KeyError, TypeError, AttributeError):  # of an Adiabat that told them otherwise
+        return None
 
 
 def digest(potential: Potential) -> str:

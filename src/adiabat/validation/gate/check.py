@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -68,6 +69,7 @@ class Subject:
 
     given: Potential
     frames: tuple[Atoms, ...]
+    typical: Atoms | None = None  # of the commonest composition: where dynamics begins
     temperature_K: float = 300.0
     seed: int = 0
 
@@ -81,7 +83,8 @@ class Subject:
             raise ValueError(
                 f"{len(frames)} frames came, none of 2 to {LARGEST} atoms; give the gate structures with neighbors, such as the training data"
             )
-        return cls(potential.eval(), tuple(chosen.values()), **options)
+        common = Counter(a.get_chemical_formula() for a in frames if a.get_chemical_formula() in chosen).most_common(1)
+        return cls(potential.eval(), tuple(chosen.values()), chosen[common[0][0]] if common else None, **options)
 
     @cached_property
     def potential(self) -> Potential:

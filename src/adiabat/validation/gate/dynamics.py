@@ -16,7 +16,7 @@ from adiabat.validation.gate.check import Check, Subject, below, not_run
 TARGET = 1.0  # meV/atom/ns
 MOST_STEPS = 16_000
 PIECE = 400  # steps between two looks at the slope: twenty periods of the fastest vibration
-REPLICAS = 4
+REPLICAS, ATOMS = 4, 128  # fewer replicas of what is larger
 CURE = "look for a jump at a cutoff, forces that are not the energy's slope, or train on hotter frames"
 NO_FRAMES = "no frames to start from"
 GIVE = "give labeled or unlabeled structures with --data"
@@ -46,7 +46,7 @@ def nve_drift(subject: Subject) -> Check:
                 break
     except DynamicsError as error:
         return Check("nve_drift", None, "meV/atom/ns", TARGET, "fail", str(error), CURE)
-    told = f"{drift.value:.2g} ± {drift.error:.1g} meV/atom/ns in {REPLICAS} × {times[-1] / 1e3:.3g} ps at Δt = {run.timestep_fs:g} fs"
+    told = f"{drift.value:.2g} ± {drift.error:.1g} meV/atom/ns in {run.replicas} × {times[-1] / 1e3:.3g} ps at Δt = {run.timestep_fs:g} fs"
     verdict = "not run" if drift.verdict == "undetermined" else drift.verdict
     if verdict == "not run":
         told += f": cannot be told from the target of {TARGET:g}"
@@ -75,18 +75,20 @@ def nve_order(subject: Subject) -> Check:
 
 
 class _Run:
-    """Replicas of the smallest frame, relaxed, with velocities."""
+    """Replicas of a typical frame, relaxed, with velocities."""
 
     def __init__(self, subject: Subject) -> None:
         self.potential = getattr(subject.potential, "without_spread", None) or _Quick(subject)
-        frame = subject.frames[0]
+        assert subject.typical is not None
+        frame = subject.typical
         light = frame.get_masses().min()
         self.timestep_fs = 0.5 if light < 2 else 1.0 if light < 40 else 2.0
         rest = relax(State.of(frame, self.potential), self.potential, fmax=0.05, max_steps=300).state.to_atoms()[0]
         self.atoms = len(rest)
         rng = torch.Generator().manual_seed(subject.seed)
         # Half of it goes into the springs.
-        self.start = State.of([rest] * REPLICAS, self.potential, temperature_K=2 * subject.temperature_K, rng=rng)
+        self.replicas = max(1, min(REPLICAS, ATOMS // self.atoms))
+        self.start = State.of([rest] * self.replicas, self.potential, temperature_K=2 * subject.temperature_K, rng=rng)
 
     def states(self, timestep_fs: float) -> Iterator[State]:
         return velocity_verlet(self.start, self.potential, timestep_fs=timestep_fs)
@@ -99,7 +101,7 @@ class _Run:
                 v = here.velocities
                 curved = -(v * (after.forces - before.forces)).sum(1) / (2 * dt)
                 pushed = (here.forces**2).sum(1) / here.masses * ACCELERATION
-                more = (dt**2 * (curved / 12 - pushed / 24)).reshape(REPLICAS, -1).sum(1)
+                more = (dt**2 * (curved / 12 - pushed / 24)).reshape(self.replicas, -1).sum(1)
                 yield here.time_fs, (here.conserved + more).numpy()
                 before = here
             here = after

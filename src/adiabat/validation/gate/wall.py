@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
+from adiabat.graph import Graph
 from adiabat.models import ZBL
 from adiabat.potential import Potential
 from adiabat.validation.gate.check import Check, Subject, name_of
@@ -65,9 +66,11 @@ def _climb(subject: Subject, atoms: Atoms, i: int, j: int) -> tuple[float, float
     inside = len(atoms) > 2
     energies = subject(scan).energy.numpy()
     outside, way = energies[:16] if not inside else energies[:1], energies[16:]
-    repulsion = Potential(ZBL(elements=None, reach=10.0))
-    from adiabat.graph import Graph
+    repulsion = _nuclear(atoms.numbers[[i, j]], NEAR * bond)
+    return float((energies[-1] - outside.min()) / repulsion), float(outside.min() - way.min())
 
-    pair = Atoms(atoms.numbers[[i, j]], [[0, 0, 0], [NEAR * bond, 0, 0]])
-    wall = float(repulsion(Graph.of(pair, repulsion.cutoff)).energy)
-    return float((energies[-1] - outside.min()) / wall), float(outside.min() - way.min())
+
+def _nuclear(numbers: np.ndarray, distance: float) -> float:
+    """The screened repulsion of two nuclei, eV, not faded out."""
+    alone = Potential(ZBL(reach=10.0))
+    return float(alone(Graph.of(Atoms(numbers, [[0, 0, 0], [distance, 0, 0]]), alone.cutoff)).energy)

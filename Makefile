@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-chaos test-sanitize golden-mace golden-ani golden-acsf golden-snap gpaw silicon lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-chaos test-sanitize golden-mace golden-ani golden-acsf golden-snap golden-eam gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -62,11 +62,14 @@ golden-acsf:
 golden-snap:
 	$(PEER_PYTHON) tests/golden/make_snap.py tests/golden/snap-lammps.json
 
+golden-eam:
+	$(PEER_PYTHON) tests/golden/make_eam.py tests/golden/eam-lammps.json
+
 # GPAW from its sources by g++, once for each Python and siteconfig; without it its tests are skipped.
 gpaw: .stamps/gpaw
 
 silicon: .stamps/demo .stamps/gpaw compiler
-	cd examples/silicon && ../../$(BIN)/adiabat learn quick.yaml
+	cd examples/silicon && ../../$(BIN)/adiabat learn quick.yaml && ../../$(BIN)/python expect.py run-quick
 
 lint: .stamps/test
 	$(BIN)/ruff check .

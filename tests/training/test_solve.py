@@ -153,3 +153,9 @@ def test_a_committee_leaves_out_its_own_frames():
     graph = Graph.of(cluster(seed=4), potential.cutoff)
     assert (potential(graph).outputs["forces_spread"] > 0).all()
     assert "forces" in potential.metadata["calibration"]["scale"]
+
+
+def test_a_basis_that_is_too_large_is_refused():
+    truth = Potential(ReferenceEnergies({"H": -3.0, "O": -7.0}), LINEAR["snap"]().double())
+    with pytest.raises(ValueError, match=r"ACE: 21603 coefficients for 2 elements .* Ask for a smaller basis"):
+        fit(ACE(cutoff=3.0, channels=300), frames(truth, 4), [], wall=False)

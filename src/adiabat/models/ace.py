@@ -87,9 +87,9 @@ class ACE(LinearBasis, Model):
             raise ValueError("ace: its elements are not known yet; give them, or let `fit` take them from the training data")
         species = graph.once(("species of all", self.elements), lambda: self._species(graph))
         d, Y = edge_geometry(graph.r, self.l_max)
-        h = self.ones[species][:, None]
+        h = self.ones.to(d.dtype)[species][:, None]
         kind = graph.once(("neighbor kind", self.elements), lambda: species[graph.j])
-        A = edge_conv(h, Y, d, self.table, self.cutoff, kind, graph, self.conv)
+        A = edge_conv(h, Y, d, self.table.to(d.dtype), self.cutoff, kind, graph, self.conv)
         return {"energies": self.product(torch.cat([a[:, :, 0] for a in A], 1), species)[0].sum((1, 2))}
 
     def _species(self, graph: Graph) -> Tensor:
@@ -99,13 +99,13 @@ class ACE(LinearBasis, Model):
     def program(self) -> MessagePassingProgram | None:
         if self.elements is None:
             return None
-        Z, C, eye = len(self.elements), self.channels, torch.eye(self.channels).to(self.ones)
+        Z, C, eye = len(self.elements), self.channels, torch.eye(self.channels).to(self.product.weights)
         layer = Interaction(
-            conv=self.conv, product=self.product.contraction, table=self.table, coefficients=self.product.coefficients(), up=[eye],
+            conv=self.conv, product=self.product.contraction, table=self.table.to(eye), coefficients=self.product.coefficients(), up=[eye],
             mix=[eye[None]] * (self.l_max + 1), update=[eye], skip=[eye.new_zeros(Z, C, C)], kept=[None], readout=[eye.new_ones(C, 1)],
         )  # fmt: skip
         kinds = torch.arange(Z).expand(Z, Z)
-        return MessagePassingProgram(self.elements, self.cutoff, self.ones, kinds, (layer,))
+        return MessagePassingProgram(self.elements, self.cutoff, self.ones.to(eye), kinds, (layer,))
 
     @torch.no_grad()
     def put(self, c: Float[Tensor, "Z K"]) -> None:

@@ -33,6 +33,7 @@ from adiabat.typing import Float, Tensor
 from adiabat.uncertainty import Committee
 
 EDGES_AT_ONCE = 500  # of which descriptors are worked out together
+MOST_COLUMNS = 20_000
 RIDGES = np.logspace(-20, 0, 41)  # of the largest squared singular value of the scaled columns
 # Weights where none are asked for, chosen on held-out frames of copper's, lithium's and silicon's training sets. A minimizer that goes
 # to the end takes weights at their word: stress of plane-wave calculations has errors of several meV/atom that no potential can follow.
@@ -246,6 +247,11 @@ def solve(
     shifts = problem.reference.method == "least squares" and members == 1
     Z, coefficients = len(exact.elements), blocks_of(exact) * exact.size
     columns = coefficients + Z * shifts + 1
+    if columns > MOST_COLUMNS:
+        raise ValueError(
+            f"{problem.name}: {columns} coefficients for {Z} elements would take {8e-9 * columns**2:.0f} GB for each kind of label; "
+            f"least squares goes up to {MOST_COLUMNS}. Ask for a smaller basis, or for an optimizer: fit.optimizer: adamw"
+        )
     sides = {"train": [Triangles(columns) for _ in range(members)], "validation": [Triangles(columns)]}
     for side, triangles in sides.items():
         for graph in problem.train if side == "train" else problem.validation:

@@ -7,6 +7,7 @@
 | `batches` | where graphs come from; batches by edge budget |
 | `loop` | the loop: epochs, checks, checkpoints |
 | `distributed` | several processes at one training |
+| `solve` | least squares for families that are linear in what they learn |
 | `loss` | the loss and the errors people read |
 | `optimizers` | AdamW, SGD, L-BFGS |
 | `schedule` | learning-rate schedules, averages of parameters |

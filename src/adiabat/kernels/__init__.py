@@ -10,6 +10,7 @@ Each has a plain PyTorch reference, which is the meaning; fast paths stand behin
 | `edge_conv` | sums over neighbors of (radial × harmonic × feature) along a path list |
 | `node_poly` | symmetric polynomials of one atom's features |
 | `triplet`, `symmetry`, `aev` | sums over pairs of neighbors with angles; all symmetry functions, or ANI's, at once, fast |
+| `line_graph` | edges of edges, for messages between bonds |
 | `linear` | dense maps of one irrep |
 | `local`, `networks`, `pairs` | whole terms of a frozen potential in one compiled call each, on common sums |
 | `rigid` | drift and rotation taken out of velocities, fast |
@@ -21,6 +22,7 @@ from adiabat.kernels.edge_conv import edge_conv
 from adiabat.kernels.edge_geometry import edge_geometry
 from adiabat.kernels.geometry import distance, spherical_harmonics
 from adiabat.kernels.ir import Contraction, Convolution
+from adiabat.kernels.line_graph import LineGraph, bond_cosine, line_graph
 from adiabat.kernels.linear import linear
 from adiabat.kernels.node_poly import merge, node_poly, polynomial
 from adiabat.kernels.radial import bessel, cosine_cutoff, gaussians, polynomial_cutoff, smooth_cutoff, tanh3_cutoff
@@ -33,8 +35,10 @@ __all__ = [
     "AEV",
     "Contraction",
     "Convolution",
+    "LineGraph",
     "angular_symmetry",
     "bessel",
+    "bond_cosine",
     "cosine_cutoff",
     "distance",
     "edge_conv",
@@ -42,6 +46,7 @@ __all__ = [
     "environments",
     "gaussians",
     "knots",
+    "line_graph",
     "linear",
     "merge",
     "node_poly",

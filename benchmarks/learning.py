@@ -5,7 +5,7 @@ python benchmarks/learning.py 3bpa --curve docs/pictures/learning-3bpa.svg    # 
 
 The data are found by ADIABAT_DATA (../shared/data beside the checkout, if not set). The learning rate falls along half a cosine,
 so the number of epochs is settled beforehand, from a trial of three. CPU minutes are of the training alone, on one thread. An error
-of the energy an atom weighs as much as one of a force: with a hundred times as much (the default) the energies' noise between steps
+of the energy an atom weighs as much as one of a force: with a hundred times as much the energies' noise between steps
 drowns the forces (seen on 3BPA).
 """
 

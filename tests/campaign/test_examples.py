@@ -15,11 +15,13 @@ from adiabat.data.formats import write
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("ADIABAT_DATA", REPOSITORY.parent / "shared" / "data"))
-EXAMPLES = {"3bpa": "3bpa", "mlearn": "mlearn_Si"}  # the example, and the folder its README tells to run it in
+# the example, the folder its README tells to run it in, and what it learns by
+EXAMPLES = [("3bpa", "3bpa", "adamw"), ("mlearn", "mlearn_Li", "least squares")]
 
 
-@pytest.mark.parametrize("example, folder", EXAMPLES.items())
-def test_an_example_trains_on_the_files_it_names(example, folder, tmp_path, monkeypatch):
+@pytest.mark.slow
+@pytest.mark.parametrize("example, folder, how", EXAMPLES)
+def test_an_example_trains_on_the_files_it_names(example, folder, how, tmp_path, monkeypatch):
     if not (DATA / folder).is_dir():
         pytest.skip(f"{folder} is a published set that users hold, and ADIABAT_DATA has no such folder")
     config = yaml.safe_load((REPOSITORY / f"examples/{example}/train.yaml").read_text())
@@ -30,7 +32,7 @@ def test_an_example_trains_on_the_files_it_names(example, folder, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     run = train(**{**config, "fit": {**config["fit"], "epochs": 1}})
     summary = json.loads((run / "summary.json").read_text())
-    assert summary["errors_on"] == "test" and summary["n_test"] == 12 and summary["n_validation"] >= 1
+    assert summary["errors_on"] == "test" and summary["n_test"] == 12
     model = ad.load(run / summary["model"])
     assert {z for a in ad.read(tmp_path / config["test"]) for z in a.numbers} <= set(model.elements)
-    assert model.metadata["training"]["optimizer"] == "adamw"
+    assert model.metadata["training"]["optimizer"] == how

@@ -80,6 +80,7 @@ def test_both_processes_end_with_the_same_bits(together, case):
     assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in mine.state_dict().items())
 
 
+@pytest.mark.slow
 def test_one_process_goes_on_where_two_stopped_and_two_where_one_did(together, tmp_path):
     whole = load(together / "adamw.adiabat")
     two_processes(str(tmp_path / "two"), "adamw", "stop")

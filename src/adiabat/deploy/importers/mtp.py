@@ -148,12 +148,13 @@ def _check(path: Path, tables: Sequence[Tensor], moments: int, functions: int) -
     basics, times, scalars = tables
     if len(basics) and (int(basics.min()) < 0 or int(basics[:, 0].max()) >= functions):
         raise ForeignModelError(f"{path}: alpha_index_basic names radial functions beyond radial_funcs_count = {functions}")
-    made = len(basics)
+    made = last = len(basics)
     for a, b, _, t in times.tolist():
-        if not (0 <= a < t and 0 <= b < t and len(basics) <= t < moments):
+        # In order of what they add to: so a moment is whole before it is used.
+        if not (0 <= a < t and 0 <= b < t and last <= t < moments):
             raise ForeignModelError(
                 f"{path}: alpha_index_times has {{{a}, {b}, …, {t}}}, a product of moments that are not there yet"
             )
-        made = max(made, t + 1)
+        made, last = max(made, t + 1), t
     if len(scalars) and (int(scalars.min()) < 0 or int(scalars.max()) >= made):
         raise ForeignModelError(f"{path}: alpha_moment_mapping names moment {int(scalars.max())} of {made}")

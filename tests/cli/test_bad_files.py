@@ -136,7 +136,9 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("fault", ["empty", "cut", "unknown element", "infinite position", "labels that are no numbers"])
+@pytest.mark.parametrize(
+    "fault", ["empty", "cut", "unknown element", "infinite position", "labels that are no numbers", "stress of four numbers"]
+)
 def test_every_command_refuses_what_it_cannot_read_and_leaves_nothing_behind(here, place, trained, name, fault):
     """The same words whoever reads the file; `check` and `convert` tell of the fault and go on with the other frames."""
     lines = (place / "set.xyz").read_text().splitlines(keepends=True)[:15]
@@ -148,6 +150,12 @@ def test_every_command_refuses_what_it_cannot_read_and_leaves_nothing_behind(her
         row, old, new, told = {
             "unknown element": (7, "^O", "Qq", "frame 1, atom 0: 'Qq' is not a chemical symbol"),
             "infinite position": (8, r"^H \S+", "H inf", r"frame 1: positions\[1\] .* wanted finite numbers"),
+            "stress of four numbers": (
+                6,
+                r"\benergy=",
+                'stress="1 2 3 4" energy=',
+                "frame 1: stress has shape .* wanted 6 numbers",
+            ),
             "labels that are no numbers": (
                 6,
                 r"\benergy=",

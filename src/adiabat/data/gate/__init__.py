@@ -4,10 +4,11 @@ Each check looks at one thing and returns findings: where, what came, what was w
 physics wrong in silence; a *warning* may be meant so; a *note* is worth knowing.
 
 finding     Finding; Set, the frames read once
+survey      the distances of each frame, looked at once for all checks
 present     finite, missing, unconverged, zero, foreign, slipped labels
 theory      mixed levels, offsets, charge and spin
 units       energy, forces, one against the other (`adiabat.data.scale` measures)
-stress      sign, unit, order of components
+stress      sign, unit, order of components, by strained energies (strain) or a pair model
 forces      net force and torque; energy that does not follow the forces
 cells       vectors, periodicity, vacuum
 contacts    too near, too far, in bohr

@@ -357,26 +357,6 @@ class Polarizable:
         return "polarizable;"
 
 
-MAPS: dict[str, tuple[int, ...]] = {
-    "Silu": (1,),
-    "Features": (5,),
-    "Invariants": (1, 1),
-    "Gates": (1, 3),
-}  # rows of what comes out
-
-
-@dataclass(frozen=True)
-class Pointwise:
-    """Maps of one atom's rows channel by channel, those of `MAPS`; what `pointwise` runs.
-
-    >>> str(Pointwise())
-    'pointwise;'
-    """
-
-    def __str__(self) -> str:
-        return "pointwise;"
-
-
 def horner(terms: Sequence[Term]) -> dict[int, dict]:
     """Terms as nested sums, row by row: x_i (c_i + x_j (c_ij + …)); a node is {factor: node} with its term's index at key None.
 

@@ -159,3 +159,10 @@ def test_a_basis_that_is_too_large_is_refused():
     truth = Potential(ReferenceEnergies({"H": -3.0, "O": -7.0}), LINEAR["snap"]().double())
     with pytest.raises(ValueError, match=r"ACE: 21603 coefficients for 2 elements .* Ask for a smaller basis"):
         fit(ACE(cutoff=3.0, channels=300), frames(truth, 4), [], wall=False)
+
+
+def test_frames_with_no_neighbors_teach_nothing():
+    nothing = Triangles(4)
+    nothing.add({"forces": (torch.zeros(6, 4, dtype=torch.float64), 6.0)}, 1.0)
+    with pytest.raises(ValueError, match="no atom has a neighbor"):
+        ridge_regression(nothing, None, Loss())

@@ -125,9 +125,13 @@ def ridge_regression(train: Triangles, held: Triangles | None, loss: Loss, free:
     A = train.stacked(loss)
     A, y = A[:, :-1], A[:, -1]
     scale = A.square().sum(0).sqrt()
-    scale = torch.where(scale > 1e-12 * scale.max(), scale, torch.inf)  # a column without data gets no coefficient
+    scale = torch.where(
+        scale > max(1e-12 * float(scale.max()), 1e-300), scale, torch.inf
+    )  # a column without data gets no coefficient
     if free:
         scale[-free:] *= 1e-3
+    if not bool(torch.isfinite(scale).any()):
+        raise ValueError("every descriptor is zero in every frame: no atom has a neighbor within the model's cutoff; raise it")
     U, S, Vh = torch.linalg.svd(A / scale, full_matrices=False)
     q = U.T @ y
     rest = max(float(y @ y - q @ q), 0.0)

@@ -17,7 +17,7 @@ CONVOLUTIONS = [
     "0e+1o+0e+1e|0.0.0e,2.3.3o,1.1.1e,3.2.1e,1.2.3o",  # an input used twice, one path missing here and there, both parities
     "4e+2e|0.4.4e,0.1.3o,1.4.2e",  # wider than the registers
 ]
-CONTRACTIONS = ["0e+1o+2e|0e+1o|3", "0e+1o|0e|4", "1e+1o|0o+2e|3"]
+CONTRACTIONS = ["0e+1o+2e|0e+1o|3", "0e+1o|0e|4", "1e+1o|0o+2e|3", "4e|0e+4e|2"]
 
 try:
     build.compiler()

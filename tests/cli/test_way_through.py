@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import adiabat
-from adiabat.data.formats import read
+from adiabat.data.formats import read, write
 from adiabat.data.structure import labels
 from cli.session import MODEL, says
 
@@ -67,3 +67,19 @@ def test_convert_and_check_a_store(here, place):
     says(here(place, "convert", "set.db", "--to", "back.xyz"), 0)
     assert [labels(a)["energy"] for a in read(place / "back.xyz")] == [labels(a)["energy"] for a in read(place / "set.xyz")]
     says(here(place, "convert", "set.db", "--to", "back.xyz"), 2, "back.xyz: exists already")
+
+
+def test_a_folder_is_checked_whole(here, place):
+    """Its files are numbered through in the order of their names; what is no result is passed over and told."""
+    (place / "set").mkdir()
+    frames = read(place / "set.xyz")
+    write(place / "set/a.xyz", frames[:12])
+    write(place / "set/b.xyz", [*frames[12:], frames[3]])
+    (place / "set/notes.txt").write_text("remember to buy milk\n")
+    told = here(place, "check", "set", "--json", "-")
+    says(told, 0)
+    found = json.loads(told.stdout)
+    assert found["n_structures"] == 25
+    assert [(f["file"], f["frames"], f["left_out"]) for f in found["files"]] == [("set/a.xyz", 12, 0), ("set/b.xyz", 13, 0)]
+    assert [f["frames"] for f in found["findings"] if f["name"] == "duplicates"] == [[24]]
+    says(here(place, "check", "set"), 0, "25 structures", r"duplicates +set/b.xyz: 12 ", "notes.txt: passed over")

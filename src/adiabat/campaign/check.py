@@ -117,7 +117,8 @@ def _left_out(told: Gathered) -> list[Finding]:
 
 
 def _words(one: LeftOut) -> str:
-    step = (
-        "" if one.frame is None or one.why.startswith(("frame ", "line ")) or one.name in UNREADABLE else f", step {one.frame}"
-    )
-    return f"{one.file}{step}{': ' if step or not one.why.startswith(('frame ', 'line ')) else ', '}{one.why}"
+    """Where and why, the place once: what a reader of frames says begins with it."""
+    if one.why.startswith(("frame ", "line ")):
+        return f"{one.file}, {one.why}"
+    step = "" if one.frame is None or one.name in UNREADABLE else f", step {one.frame}"
+    return f"{one.file}{step}: {one.why}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import permutations
+from itertools import islice, permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ NAMES = ("yz", "xz", "xy")
 UNITS = {"GPa": GPa, "kbar": kbar, "bar": bar}
 SPAN = (2e-3, 0.06)  # strains between two frames: above rounding, below where the trapezoid fails
 STEP = 0.3  # Å, rms of what the strain does not explain
-FRAMES, PAIRS = 60, 6  # looked at; needed to judge
+FRAMES, LOOK, PAIRS = 60, 5000, 6  # frames of a composition and pairs of all that are looked at; pairs needed to judge
 CLEAR = 0.95  # correlation of energy and work, below which nothing is said
 
 
@@ -49,14 +49,18 @@ def witness(given: Set, ks: Sequence[int]) -> Witness | None:
     for k in ks:
         if "energy" in given.labels[k]:
             of[given.frames[k].numbers.tobytes()].append(k)
+    candidates = (
+        (a, b)
+        for same in of.values()
+        for some in [same[:: max(1, len(same) // FRAMES)][:FRAMES]]
+        for place, a in enumerate(some)
+        for b in some[place + 1 : place + 9]
+    )
     work, change = [], []
-    for same in of.values():
-        some = same[:: max(1, len(same) // FRAMES)][:FRAMES]
-        for place, a in enumerate(some):
-            for b in some[place + 1 : place + 9]:
-                if (pair := _pair(given, a, b)) is not None:
-                    work.append(pair[0])
-                    change.append(pair[1])
+    for a, b in islice(candidates, LOOK):
+        if (pair := _pair(given, a, b)) is not None:
+            work.append(pair[0])
+            change.append(pair[1])
     return Witness(np.array(work), np.array(change)) if len(work) >= PAIRS else None
 
 

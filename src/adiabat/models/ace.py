@@ -40,7 +40,7 @@ class ACE(LinearBasis, Model):
     | symbol | here |
     |---|---|
     | A_{c,lm} = Σ_j R_{cl,z_j}(d_ij) Y_lm(r̂_ij) | `edge_conv` of ones |
-    | R_{cl,z} = Σ_n W^{cl}_{zn} g_n: fixed random mixtures, drawn from `seed`, narrower for higher n | `table` |
+    | R_{cl,z} = Σ_n W^{cl}_{zn} g_n: fixed random mixtures, drawn from `seed`, with less of higher n | `table` |
     | g_n(d): Chebyshev polynomials of x(d), which runs from −1 to 1 faster near the atom, times a smooth cutoff | `radial_functions` |
     | B_ηc: all invariant symmetric polynomials of A_c up to order ν, without repetition | `product`; ν = `correlation` |
 

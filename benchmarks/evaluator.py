@@ -103,7 +103,7 @@ def _least(found: dict[int, list[float]]) -> dict[int, float]:
 
 def size(model: str, atoms: int) -> dict[str, Any]:
     call, n, edges = prepared(model, atoms)
-    before, calls = _reset_peak(), 5 if atoms <= 8000 else 1
+    before, calls = _reset_peak(), 5 if atoms <= 8000 else 3
     took = []
     for _ in range(calls):
         start = time.process_time()

@@ -1,7 +1,7 @@
 """How a small MACE learns: trains on published data for so many CPU minutes and appends one line to results/learning.jsonl.
 
 python benchmarks/learning.py 3bpa --minutes 30
-python benchmarks/learning.py 3bpa --curve docs/pictures/learning-3bpa.svg    # the newest line of a set as a picture
+python benchmarks/learning.py 3bpa --curve docs/images/learning-3bpa.png    # the newest line of a set as a picture
 
 The data are found by ADIABAT_DATA (../shared/data beside the checkout, if not set). The learning rate falls along half a cosine,
 so the number of epochs is settled beforehand, from a trial of three. CPU minutes are of the training alone, on one thread. An error

@@ -67,7 +67,7 @@ static inline S dot(const S *a, const S *b, I n) {
   return total(sum);
 }
 
-// What compiled code cannot survive, in the order of the messages in evaluator.py; 0 if all is well.
+// What compiled code cannot survive, in the order of the messages in evaluation.py; 0 if all is well.
 static int check(const Input &in, I species) {
   if (in.first[0] != 0 || in.first[in.atoms] != in.edges) return 1;
   for (I n = 0; n < in.atoms; n++) {

@@ -18,6 +18,7 @@ from ase import Atoms
 from ase.optimize import BFGS
 
 from adiabat.active import Candidate, Decision, explore
+from adiabat.campaign import gate
 from adiabat.campaign.frames import GateFaults
 from adiabat.campaign.matter import matter_of
 from adiabat.campaign.options import Campaign, as_mapping, parse, structure_of
@@ -48,10 +49,10 @@ def learn(config: str | Path | Mapping[str, Any], *, out: str | Path | None = No
     campaign = parse(given)
     atoms = structure_of(campaign.structure)
     labeler = build(campaign.labeler, LABELERS, where="labeler").for_frames([atoms])
-    torch.set_num_threads(campaign.threads)
     labeler.record()  # a missing engine is told before anything is written
+    torch.set_num_threads(campaign.threads)
     options = {k: v for k, v in as_mapping(campaign).items() if k != "out"}
-    folder = RunFolder(campaign.out, options, kind="learn", free=("workers", "threads", "budget_s", "budgets_s"))
+    folder = RunFolder(campaign.out, options, kind="learn", free=("workers", "threads", "budget_s", "budgets_s", "waive"))
     with folder, Workshop(folder, labeler, campaign.workers, say or (lambda *_: None)) as workshop:
         _Learning(campaign, workshop, labeler).tell(atoms)
     return folder.folder
@@ -84,6 +85,11 @@ class _Learning:
             "test",
             f"{found['energy_mae_meV_per_atom']:.3g} meV/atom and {found['force_mae_meV_per_A']:.3g} meV/Å on {len(test)} test frames",
         )
+        gated = gate.learned(self.shop, model_path(self.folder, self.c.name), labels, self.c.waive)
+        self.story.sections.put("model_gate", **gate.section(gated))
+        if not gated.passed:
+            self.story.write()
+            gated.refuse(f"{self.folder.folder}: the learned potential")
         results = self.matter.measure(self.shop, self.story, self.c, model_path(self.folder, self.c.name), atoms)
         self.conclude(labels, lone, test, rounds, found, judged, results)
 

@@ -15,6 +15,7 @@ from adiabat.config import ConfigError, build, checked, nearest
 from adiabat.data.formats import read
 from adiabat.labelers import LABELERS
 from adiabat.models import MODELS
+from adiabat.validation.gate import GATES
 
 Spec = str | dict[str, Any]
 
@@ -127,7 +128,8 @@ class Campaign:
     those that differ in the last one; `members` the committee's
     size. `workers` label side by side (None: one a core); `threads` train and explore: one is fastest for small graphs, whose
     operations are too short to share. `budget_s` is the wall-clock time aimed at, `budgets_s` the same by stage
-    (label, sample, train, explore, md, other): nothing is stopped by them, the report says what was used beside them. The blocks
+    (label, sample, train, explore, md, other): nothing is stopped by them, the report says what was used beside them. `waive` names
+    checks of the model gate whose failure is passed over, and stands in the model file. The blocks
     `start`, `explore`, `select`, `stop`, `test`, `measure`, `solid` and `targets` are described where they are defined.
     """
 
@@ -147,6 +149,7 @@ class Campaign:
     solid: Solid = field(default_factory=Solid)
     targets: Targets = field(default_factory=Targets)
     name: str = "model"
+    waive: list[str] = field(default_factory=list)
     budget_s: float | None = None
     budgets_s: dict[str, float] = field(default_factory=dict)
     workers: int | None = None
@@ -180,13 +183,16 @@ def parse(given: Mapping[str, Any]) -> Campaign:
     campaign = Campaign(**known, **blocks)
     for block, registry in (("labeler", LABELERS), ("model", MODELS)):
         build(getattr(campaign, block), registry, where=block)
+    for options in (campaign.fit, campaign.finish):
+        check_fit(options)
     for stage, seconds in campaign.budgets_s.items():
         if stage not in STAGES:
             raise ConfigError(f"budgets_s: there is no stage {stage!r}; {nearest(stage, STAGES)}")
         if not seconds > 0:
             raise ConfigError(f"budgets_s.{stage}: {seconds:g} came; wanted a positive number of seconds")
-    for options in (campaign.fit, campaign.finish):
-        check_fit(options)
+    for check in campaign.waive:
+        if check not in GATES:
+            raise ConfigError(f"waive: there is no check {check!r} in the model gate; {nearest(check, GATES)}")
     if campaign.members < 2:
         raise ConfigError(f"members: {campaign.members} came; active learning judges by a committee, which needs at least 2")
     return campaign

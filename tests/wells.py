@@ -9,7 +9,8 @@ from ase import Atoms
 
 from adiabat.graph import Graph
 from adiabat.models.pair import LennardJones, Morse
-from adiabat.potential import Potential, Prediction
+from adiabat.potential import Potential
+from adiabat.prediction import Prediction
 
 
 def predicted(graph: Graph, atomic: torch.Tensor, forces: torch.Tensor, **outputs: torch.Tensor) -> Prediction:

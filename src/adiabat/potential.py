@@ -10,11 +10,9 @@ translation invariance, periodicity, stress and the second derivative that force
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -23,10 +21,11 @@ from adiabat import modelfile
 from adiabat.config import recorded
 from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
+from adiabat.frozen import Frozen
 from adiabat.graph import Graph
-from adiabat.kernels.evaluation import Evaluate, Program
-from adiabat.kernels.local import Adds, Call, Constants, ConstantsEvaluator, Edges, LocalProgram, Sums
-from adiabat.kernels.segment import segment_sum
+from adiabat.kernels.evaluation import Program
+from adiabat.kernels.local import Constants, LocalProgram
+from adiabat.prediction import Prediction, Quick, gathered, symmetric
 from adiabat.typing import Float, Tensor
 
 if TYPE_CHECKING:
@@ -128,41 +127,6 @@ class Scaled(Model):
         return self.model.remember(graph)
 
 
-def _unknown() -> Tensor:
-    raise ValueError("this prediction was made without its strain gradient")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a potential says of a batch; float64, eV and Å. `stress` is NaN where a structure has no volume."""
-
-    energy: Float[Tensor, "*members S"]
-    forces: Float[Tensor, "*members N 3"]
-    atomic_energies: Float[Tensor, "*members N"]
-    graph: Graph = field(repr=False)
-    outputs: Mapping[str, Tensor] = field(default_factory=dict)
-    strain: Callable[[], Tensor] = field(default=_unknown, repr=False)
-
-    @cached_property
-    def strain_gradient(self) -> Float[Tensor, "*members S 3 3"]:
-        """∂E/∂ε, eV; symmetric. The virial is its negative."""
-        return self.strain()
-
-    @cached_property
-    def stress(self) -> Float[Tensor, "*members S 3 3"]:
-        """(1/V) ∂E/∂ε, eV/Å³, positive when stretched."""
-        return self.strain_gradient / self.graph.volume[:, None, None]
-
-
-class Quick(Protocol):
-    """A potential as it is called most quickly for values, without gradients."""
-
-    @property
-    def cutoff(self) -> float: ...
-
-    def __call__(self, graph: Graph) -> Prediction: ...
-
-
 class Potential(nn.Module):
     """A sum of terms with forces and stress.
 
@@ -218,11 +182,11 @@ class Potential(nn.Module):
         """What training compares with labels; a committee gives every member's."""
         return self(graph)
 
-    def local(self, graph: Graph) -> tuple[Float[Tensor, "N"], dict[str, Tensor]]:
-        """Σ of the local terms' per-atom energies (float64), and what else they tell."""
+    def local(self, graph: Graph, terms: Iterable[Model] | None = None) -> tuple[Float[Tensor, "N"], dict[str, Tensor]]:
+        """Σ of the local terms' per-atom energies (float64), and what else they tell; of these terms alone, if any are named."""
         total: Tensor | None = None
         others: dict[str, Tensor] = {}
-        for term in self.terms:
+        for term in self.terms if terms is None else terms:
             if not term.is_global:
                 outputs = term(graph)
                 energies = outputs.pop("energies").to(torch.float64)
@@ -247,16 +211,16 @@ class Potential(nn.Module):
         if not graded:
             energies, outputs = energies.detach(), {k: v.detach() for k, v in outputs.items()}
         g = g.to(torch.float64)
-        energy = _rows(energies, graph.structure, graph.n_structures)
+        energy = gathered(energies, graph.structure, graph.n_structures)
         # ∂E/∂R_j = +g and ∂E/∂R_i = −g, so the center is pushed along g.
-        forces = _rows(
+        forces = gathered(
             torch.cat([g, -g], -2), graph.once("ends", lambda: torch.cat([graph.i, graph.j])), graph.n_atoms, axis=-2
         )
         vectors = r.detach().to(torch.float64)
 
         def strain() -> Tensor:
             pairs = vectors[..., :, None] * g[..., None, :]
-            return _symmetric(_rows(pairs, graph.structure[graph.i], graph.n_structures, axis=-3))
+            return symmetric(gathered(pairs, graph.structure[graph.i], graph.n_structures, axis=-3))
 
         return Prediction(energy, forces, energies, graph, outputs, strain)
 
@@ -282,7 +246,7 @@ class Potential(nn.Module):
             local.atomic_energies,
             graph,
             local.outputs,
-            lambda: local.strain_gradient + _symmetric(by),
+            lambda: local.strain_gradient + symmetric(by),
         )
 
     def accept(self, graph: Graph) -> None:
@@ -351,160 +315,6 @@ class Potential(nn.Module):
         modelfile.write(path, self.header(), self.state_dict())
 
 
-class Frozen:
-    """A potential whose terms that have a program run in one compiled call each; the others run as always, and so does all of it
-    where nothing is compiled, on other devices, and while it trains. Parameters that change are taken up at the next call."""
-
-    def __init__(self, potential: Potential) -> None:
-        self.potential, self.cutoff = potential, potential.cutoff
-        self.seen: Snapshot | None = None
-
-    def __call__(self, graph: Graph) -> Prediction:
-        potential = self.potential
-        if potential.training or graph.device.type != "cpu":
-            return potential(graph)
-        if self.seen is None or not self.seen.holds():
-            self._freeze()
-        if not self.evaluators:
-            return potential(graph)
-        self.facts.accept(graph)
-        parts = [self._evaluate(evaluator, graph) for evaluator in self.walks]
-        if self.locals:
-            parts.append(predicted(call_of(graph).made_by(self.locals), graph))
-        if self.rest is not None:
-            parts.append(self._autograd(self.rest, graph))
-        prediction = parts[0] if len(parts) == 1 else _sum(parts)
-        return potential.with_global(prediction) if self.facts.is_global else prediction
-
-    def frozen(self) -> Frozen:
-        """Itself."""
-        return self
-
-    def __reduce__(self) -> tuple:
-        return Frozen, (self.potential,)  # a copy freezes anew
-
-    def _freeze(self) -> None:
-        self.seen, self.facts = Snapshot(self.potential), Facts(self.potential)
-        self.cutoff = self.facts.cutoff
-        self.evaluators: list[Evaluate | Adds] = []
-        rest = []
-        for term in self.potential.terms:
-            if (program := compiled(term)) is not None:
-                self.evaluators.append(program.evaluator())
-            elif not term.is_global:
-                rest.append(term)
-        self.locals = [it for it in self.evaluators if isinstance(it, Adds)]
-        self.walks = [it for it in self.evaluators if not isinstance(it, Adds)]
-        self.rest = Potential(*rest) if rest else None
-        if all(isinstance(it, ConstantsEvaluator) for it in self.evaluators):
-            self.evaluators = []  # nothing to gain
-
-    def _autograd(self, rest: Potential, graph: Graph) -> Prediction:
-        with torch.enable_grad():
-            r = graph.r.detach().to(self.potential.dtype).requires_grad_()
-            energies, outputs = rest.local(graph.replace(r=r))
-            return rest.differentiate(graph, r, energies, outputs)
-
-    def _evaluate(self, evaluator: Evaluate, graph: Graph) -> Prediction:
-        first, j, species, structure = graph.once(
-            ("evaluator", tuple(evaluator.elements)),
-            lambda: [
-                x.numpy()
-                for x in (
-                    graph.first, graph.j,
-                    torch.searchsorted(torch.from_numpy(evaluator.elements), graph.numbers), graph.structure,
-                )
-            ],
-        )  # fmt: skip
-        r = graph.r.detach().to(torch.float64).numpy()
-        found = evaluator(first, j, species, structure, r, structures=graph.n_structures, threads=torch.get_num_threads())
-        energies, forces, strain = (torch.from_numpy(x) for x in found)
-        energy = _rows(energies, graph.structure, graph.n_structures)
-        return Prediction(energy, forces, energies, graph, {}, lambda: _symmetric(strain))
-
-
-class Facts:
-    """What a potential is asked before every call, asked once."""
-
-    def __init__(self, potential: Potential) -> None:
-        self.potential, self.cutoff, self.elements = potential, potential.cutoff, potential.elements
-        self.is_global = any(term.is_global for term in potential.terms)
-
-    def accept(self, graph: Graph) -> None:
-        """What `Potential.accept` refuses is refused."""
-        if graph.inputs or self.cutoff > graph.cutoff:
-            self.potential.accept(graph)
-        graph.once(("accepted", self.elements), lambda: self.potential._accept_elements(graph))
-
-
-def compiled(term: Model) -> Program | LocalProgram | None:
-    """The program of a term that may run compiled here and tells nothing beside its energies."""
-    program = None if term.is_global or term.outputs != ("energies",) or not _states_its_program(term) else term.program()
-    return program if program is not None and program.fast else None
-
-
-def _states_its_program(term: Model) -> bool:
-    """False for a subclass with methods of its own that inherits its program: that one would tell of another function."""
-    for kind in type(term).__mro__:
-        if "program" in vars(kind):
-            return True
-        if any(callable(value) for name, value in vars(kind).items() if not name.startswith("__")):
-            return False
-    return False
-
-
-class Snapshot:
-    """Whether a module still has the tensors it had, unchanged. Looked at before every call, so it must cost little."""
-
-    def __init__(self, module: nn.Module) -> None:
-        modules = list(module.modules())
-        self.children = [(it._modules, list(it._modules.values())) for it in modules if it._modules]
-        # Buffers count, too: a mean number of neighbors is one.
-        self.places = [place for it in modules for place in (it._parameters, it._buffers) if place]
-        self.key = self._key()
-
-    def _key(self) -> list[tuple]:
-        return [(t.data_ptr(), t._version, t.dtype) for place in self.places for t in place.values() if t is not None]
-
-    def holds(self) -> bool:
-        return all(list(now.values()) == before for now, before in self.children) and self._key() == self.key
-
-
-def call_of(graph: Graph, members: int | None = None) -> Call:
-    """A call of compiled local terms on a graph, with sums of zero: one set, or one for each member."""
-    edges = graph.once("compiled edges", lambda: Edges(graph, graph.n_structures))
-    r = graph.r.detach().to(torch.float64).contiguous()
-    return Call(edges, r, torch.get_num_threads(), members)
-
-
-def predicted(sums: Sums, graph: Graph) -> Prediction:
-    """What the sums of a call say."""
-    return Prediction(sums.energy, sums.forces, sums.energies, graph, {}, lambda: sums.strain)
-
-
-def _sum(parts: Sequence[Prediction]) -> Prediction:
-    """The prediction of all terms together."""
-
-    def total(name: str) -> Tensor:
-        return torch.stack([getattr(it, name) for it in parts]).sum(0)
-
-    outputs = {name: value for it in parts for name, value in it.outputs.items()}
-    return Prediction(
-        total("energy"), total("forces"), total("atomic_energies"), parts[0].graph, outputs, lambda: total("strain_gradient")
-    )
-
-
 def describe(term: Model) -> dict[str, Any]:
     """A term as ``{name: arguments}``; arguments that are models themselves likewise."""
     return {term.name: {k: describe(v) if isinstance(v, Model) else v for k, v in term.arguments.items()}}
-
-
-def _rows(x: Tensor, index: Tensor, n: int, axis: int = -1) -> Tensor:
-    """Sum rows along `axis` that share an index; leading axes are kept."""
-    if x.dim() + axis == 0:
-        return segment_sum(x, index, n)
-    return segment_sum(x.movedim(axis, 0), index, n).movedim(0, axis)
-
-
-def _symmetric(x: Tensor) -> Tensor:
-    return 0.5 * (x + x.transpose(-1, -2))

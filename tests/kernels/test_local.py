@@ -9,12 +9,13 @@ import pytest
 import torch
 from ase.build import bulk, molecule
 
+from adiabat.frozen import call_of
 from adiabat.graph import Graph
 from adiabat.kernels import build, dispatch
 from adiabat.kernels.local import Call, Edges, Evaluator
 from adiabat.models import BPNN, ZBL, LennardJones
 from adiabat.models.pair import Morse
-from adiabat.potential import Potential, ReferenceEnergies, Scaled, call_of
+from adiabat.potential import Potential, ReferenceEnergies, Scaled
 
 try:
     build.compiler()

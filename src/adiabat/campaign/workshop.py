@@ -25,7 +25,7 @@ from adiabat.data.structure import content_hash, from_json, to_json
 from adiabat.graph import Graph
 from adiabat.jobs import Ledger, LocalPool, Outcome, Task, run
 from adiabat.labelers import Labeler, LabelError
-from adiabat.potential import Prediction
+from adiabat.prediction import Prediction
 
 Say = Callable[[str, str, dict[str, Any]], None]
 

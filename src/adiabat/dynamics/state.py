@@ -15,7 +15,7 @@ import torch
 
 from adiabat.dynamics.rigid import Rigid
 from adiabat.graph import Graph
-from adiabat.potential import Prediction
+from adiabat.prediction import Prediction
 from adiabat.typing import Bool, Float, Tensor
 from adiabat.units import ACCELERATION, k_B
 

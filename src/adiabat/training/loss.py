@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from adiabat.graph import Graph, weight_of
-from adiabat.potential import Prediction
+from adiabat.prediction import Prediction
 from adiabat.typing import Tensor
 
 # What an energy an atom (eV) weighs against a force (eV/Å), unless told: in the loss of the whole set; in a batch's, at the full

@@ -19,7 +19,8 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from adiabat.graph import Graph
 from adiabat.nn import Derived
-from adiabat.potential import Potential, Prediction, Quick, describe
+from adiabat.potential import Potential, describe
+from adiabat.prediction import Prediction, Quick
 from adiabat.typing import Float, Tensor
 
 

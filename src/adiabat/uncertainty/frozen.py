@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from adiabat.frozen import Facts, Frozen, Snapshot, call_of, compiled, predicted
 from adiabat.graph import Graph
 from adiabat.kernels.local import Adds
 from adiabat.kernels.networks import Networks
-from adiabat.potential import Facts, Frozen, Model, Potential, Prediction, Snapshot, call_of, compiled, predicted
+from adiabat.potential import Model, Potential
+from adiabat.prediction import Prediction
 
 if TYPE_CHECKING:
     from adiabat.uncertainty.committee import Committee

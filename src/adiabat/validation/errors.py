@@ -14,7 +14,8 @@ import torch
 
 from adiabat.data.composition import is_isolated
 from adiabat.graph import Graph
-from adiabat.potential import Potential, Quick
+from adiabat.potential import Potential
+from adiabat.prediction import Quick
 from adiabat.typing import Float
 from adiabat.units import GPa
 

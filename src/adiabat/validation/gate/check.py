@@ -15,7 +15,8 @@ import torch
 
 from adiabat.elements import COVALENT_RADII, symbol
 from adiabat.graph import Graph
-from adiabat.potential import Model, Potential, Prediction
+from adiabat.potential import Model, Potential
+from adiabat.prediction import Prediction
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -1,0 +1,160 @@
+"""`Frozen`: a potential as it is called most quickly for values, its terms compiled where they state a program.
+
+A potential makes its frozen form, so this file knows potentials and their terms by what they do, not by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from adiabat.graph import Graph
+from adiabat.kernels.evaluation import Evaluate, Program
+from adiabat.kernels.local import Adds, Call, ConstantsEvaluator, Edges, LocalProgram, Sums
+from adiabat.prediction import Prediction, gathered, symmetric
+from adiabat.typing import Tensor
+
+
+class Frozen:
+    """A potential whose terms that have a program run in one compiled call each; the others run as always, and so does all of it
+    where nothing is compiled, on other devices, and while it trains. Parameters that change are taken up at the next call."""
+
+    def __init__(self, potential: Any) -> None:
+        self.potential, self.cutoff = potential, potential.cutoff
+        self.seen: Snapshot | None = None
+
+    def __call__(self, graph: Graph) -> Prediction:
+        potential = self.potential
+        if potential.training or graph.device.type != "cpu":
+            return potential(graph)
+        if self.seen is None or not self.seen.holds():
+            self._freeze()
+        if not self.evaluators:
+            return potential(graph)
+        self.facts.accept(graph)
+        parts = [self._evaluate(evaluator, graph) for evaluator in self.walks]
+        if self.locals:
+            parts.append(predicted(call_of(graph).made_by(self.locals), graph))
+        if self.rest:
+            parts.append(self._by_tensors(graph))
+        prediction = parts[0] if len(parts) == 1 else _sum(parts)
+        return potential.with_global(prediction) if self.facts.is_global else prediction
+
+    def frozen(self) -> Frozen:
+        """Itself."""
+        return self
+
+    def __reduce__(self) -> tuple:
+        return Frozen, (self.potential,)  # a copy freezes anew
+
+    def _freeze(self) -> None:
+        self.seen, self.facts = Snapshot(self.potential), Facts(self.potential)
+        self.cutoff = self.facts.cutoff
+        self.evaluators: list[Evaluate | Adds] = []
+        self.rest: list[Any] = []
+        for term in self.potential.terms:
+            if (program := compiled(term)) is not None:
+                self.evaluators.append(program.evaluator())
+            elif not term.is_global:
+                self.rest.append(term)
+        self.locals = [it for it in self.evaluators if isinstance(it, Adds)]
+        self.walks = [it for it in self.evaluators if not isinstance(it, Adds)]
+        if all(isinstance(it, ConstantsEvaluator) for it in self.evaluators):
+            self.evaluators = []  # nothing to gain
+
+    def _by_tensors(self, graph: Graph) -> Prediction:
+        with torch.enable_grad():
+            r = graph.r.detach().to(self.potential.dtype).requires_grad_()
+            energies, outputs = self.potential.local(graph.replace(r=r), self.rest)
+            return self.potential.differentiate(graph, r, energies, outputs)
+
+    def _evaluate(self, evaluator: Evaluate, graph: Graph) -> Prediction:
+        first, j, species, structure = graph.once(
+            ("evaluator", tuple(evaluator.elements)),
+            lambda: [
+                x.numpy()
+                for x in (
+                    graph.first, graph.j,
+                    torch.searchsorted(torch.from_numpy(evaluator.elements), graph.numbers), graph.structure,
+                )
+            ],
+        )  # fmt: skip
+        r = graph.r.detach().to(torch.float64).numpy()
+        found = evaluator(first, j, species, structure, r, structures=graph.n_structures, threads=torch.get_num_threads())
+        energies, forces, strain = (torch.from_numpy(x) for x in found)
+        energy = gathered(energies, graph.structure, graph.n_structures)
+        return Prediction(energy, forces, energies, graph, {}, lambda: symmetric(strain))
+
+
+class Facts:
+    """What a potential is asked before every call, asked once."""
+
+    def __init__(self, potential: Any) -> None:
+        self.potential, self.cutoff, self.elements = potential, potential.cutoff, potential.elements
+        self.is_global = any(term.is_global for term in potential.terms)
+
+    def accept(self, graph: Graph) -> None:
+        """What `Potential.accept` refuses is refused."""
+        if graph.inputs or self.cutoff > graph.cutoff:
+            self.potential.accept(graph)
+        graph.once(("accepted", self.elements), lambda: self.potential._accept_elements(graph))
+
+
+def compiled(term: Any) -> Program | LocalProgram | None:
+    """The program of a term that may run compiled here and tells nothing beside its energies."""
+    program = None if term.is_global or term.outputs != ("energies",) or not _states_its_program(term) else term.program()
+    return program if program is not None and program.fast else None
+
+
+def _states_its_program(term: Any) -> bool:
+    """False for a subclass with methods of its own that inherits its program: that one would tell of another function."""
+    for kind in type(term).__mro__:
+        if "program" in vars(kind):
+            return True
+        if any(callable(value) for name, value in vars(kind).items() if not name.startswith("__")):
+            return False
+    return False
+
+
+class Snapshot:
+    """Whether a module still has the tensors it had, unchanged. Looked at before every call, so it must cost little."""
+
+    def __init__(self, module: nn.Module) -> None:
+        modules = list(module.modules())
+        self.children = [(it._modules, list(it._modules.values())) for it in modules if it._modules]
+        # Buffers count, too: a mean number of neighbors is one.
+        self.places = [place for it in modules for place in (it._parameters, it._buffers) if place]
+        self.key = self._key()
+
+    def _key(self) -> list[tuple]:
+        return [(t.data_ptr(), t._version, t.dtype) for place in self.places for t in place.values() if t is not None]
+
+    def holds(self) -> bool:
+        return all(list(now.values()) == before for now, before in self.children) and self._key() == self.key
+
+
+def call_of(graph: Graph, members: int | None = None) -> Call:
+    """A call of compiled local terms on a graph, with sums of zero: one set, or one for each member."""
+    edges = graph.once("compiled edges", lambda: Edges(graph, graph.n_structures))
+    r = graph.r.detach().to(torch.float64).contiguous()
+    return Call(edges, r, torch.get_num_threads(), members)
+
+
+def predicted(sums: Sums, graph: Graph) -> Prediction:
+    """What the sums of a call say."""
+    return Prediction(sums.energy, sums.forces, sums.energies, graph, {}, lambda: sums.strain)
+
+
+def _sum(parts: Sequence[Prediction]) -> Prediction:
+    """The prediction of all terms together."""
+
+    def total(name: str) -> Tensor:
+        return torch.stack([getattr(it, name) for it in parts]).sum(0)
+
+    outputs = {name: value for it in parts for name, value in it.outputs.items()}
+    return Prediction(
+        total("energy"), total("forces"), total("atomic_energies"), parts[0].graph, outputs, lambda: total("strain_gradient")
+    )

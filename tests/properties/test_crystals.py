@@ -76,6 +76,19 @@ def test_symmetry_changes_the_work_and_not_the_answer():
     assert np.abs(few.C - all_six.C).max() < 0.05  # GPa; what is left of order h⁴
 
 
+@pytest.mark.parametrize("digits", [6, 5, 4])
+def test_a_cell_written_with_few_digits_has_the_same_constants(digits):
+    """Its rotations are as exact as its digits; a shear that is told by what is off in them would be noise."""
+    atoms, ask = bulk("Cu", a=3.59), by_calculator(EMT())
+    straight = elastic_constants(atoms, ask).C
+    off = np.random.default_rng(0).uniform(-0.5, 0.5, (3, 3)) * 10.0**-digits
+    atoms.set_cell(atoms.cell.array + off, scale_atoms=True)
+    found = elastic_constants(atoms, ask)
+    assert set(found.quantities()) == {"C11", "C12", "C44", "bulk_modulus", "shear_modulus"}
+    # B′ is about 6: a cell that is off by a part in 10⁴ changes C by a part in 10³ of 172 GPa
+    assert np.abs(found.C - straight).max() < 0.2
+
+
 def test_a_turned_crystal_has_turned_constants():
     """Twelve degrees about an axis that is no symmetry: C turns as a tensor of rank four."""
     atoms = bulk("Cu", a=3.6)
@@ -127,6 +140,8 @@ def test_what_cannot_be_done_is_said():
     broken.positions[1] += 0.3
     with pytest.raises(ValueError, match="relax the structure first"):
         elastic_constants(broken, by_potential(SILICON))
+    with pytest.raises(ValueError, match=r"steps = \[1.0, 0.5, 0.25\]; wanted one positive number or two"):
+        elastic_constants(broken, by_potential(SILICON), steps=(1.0, 0.5, 0.25))
     with pytest.raises(ValueError, match="wanted a crystal"):
         rotations(_slab())
 

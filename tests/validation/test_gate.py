@@ -98,6 +98,16 @@ class Friction(Changed):
         return dataclasses.replace(said, forces=said.forces + 2e-3 * said.forces.roll(1, 1))
 
 
+class NothingForHydrogen(Changed):
+    """No number where the first atom is hydrogen."""
+
+    def spoil(self, said):
+        if int(said.graph.numbers[0]) != 1:
+            return said
+        nothing = torch.full((len(said.energy), 3, 3), torch.nan)
+        return dataclasses.replace(said, energy=said.energy * torch.nan, forces=said.forces * torch.nan, strain=lambda: nothing)
+
+
 def sound() -> list[Model]:
     """Springy bonds of O and H, about as stiff as water, with a wall."""
     return [ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Morse(4.0, 2.0, 1.0, cutoff=3.0, elements=["H", "O"])]
@@ -156,6 +166,12 @@ def test_a_sown_fault_is_found_by_its_check(make, expected, water):
         assert check.cure and str(check.target)[:3]
         with pytest.raises(GateRefusal, match=f"(?s){check.name}.*--waive"):
             found.refuse("model.adiabat")
+
+
+def test_what_is_no_number_fails_though_the_next_structure_is_sound(water):
+    """The first structure, and the first pair of elements, begin with hydrogen; the last ones do not."""
+    frames = [water[0][[1, 2, 0]], Atoms("OOHH", [[0, 0, 0], [1.4, 0, 0], [-0.4, 0.95, 0], [1.8, 0.95, 0]])]
+    assert failed(gate(NothingForHydrogen(*sound()), frames, only=LAWS)) == set(LAWS)
 
 
 @pytest.mark.slow

@@ -59,6 +59,15 @@ def below(name: str, value: float, unit: str, target: float, what: str, cure: st
     return Check(name, float(value), unit, float(target), "pass" if fine else "fail", message, "" if fine else cure)
 
 
+def larger(a: float, b: float) -> float:
+    """The larger one; NaN, whichever it is: what was found once is not forgotten over the next structure.
+
+    >>> larger(float("nan"), 1.0), larger(2.0, 1.0)
+    (nan, 2.0)
+    """
+    return float(np.maximum(a, b))
+
+
 def not_run(name: str, unit: str, why: str, cure: str = "") -> Check:
     """Nothing to try it on."""
     return Check(name, None, unit, None, "not run", why, cure)

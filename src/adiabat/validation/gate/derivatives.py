@@ -6,7 +6,7 @@ import numpy as np
 from ase import Atoms
 
 from adiabat.units import GPa, meV
-from adiabat.validation.gate.check import Check, Subject, below
+from adiabat.validation.gate.check import Check, Subject, below, larger
 
 STEP = 5e-4  # Å; the five-point rule is then right to 1e-9 eV/Å of a bond
 STRAIN = 2e-4
@@ -24,7 +24,7 @@ def forces(subject: Subject) -> Check:
         for direction in rng.normal(size=(3, *F.shape)):
             direction /= np.linalg.norm(direction)
             E = subject([_moved(atoms, k * STEP * direction) for k in POINTS]).energy.numpy()
-            worst = _larger(worst, abs(WEIGHTS @ E / STEP + (F * direction).sum()))
+            worst = larger(worst, abs(WEIGHTS @ E / STEP + (F * direction).sum()))
     return below(
         "forces", worst / meV, "meV/Å", allowed / meV, "forces differ from the energy's slope by up to",
         "a term's derivative is not that of its energy; name it by trying terms alone",
@@ -43,16 +43,11 @@ def stress(subject: Subject) -> Check:
             strain = (strain + strain.T) / 2
             strain /= np.linalg.norm(strain)
             E = subject([_strained(atoms, k * STRAIN * strain) for k in POINTS]).energy.numpy()
-            worst = _larger(worst, abs(WEIGHTS @ E / STRAIN / V - (found * strain).sum()) / GPa)
+            worst = larger(worst, abs(WEIGHTS @ E / STRAIN / V - (found * strain).sum()) / GPa)
     return below(
         "stress", worst, "GPa", allowed, "stress differs from the energy's change with strain by up to",
         "a term's strain derivative is wrong: check its sign, and that it sees the strained cell",
     )  # fmt: skip
-
-
-def _larger(a: float, b: float) -> float:
-    """The larger one; NaN wins."""
-    return a if a >= b else b
 
 
 def _moved(atoms: Atoms, by: np.ndarray) -> Atoms:

@@ -6,7 +6,7 @@ import numpy as np
 from ase import Atoms
 
 from adiabat.units import meV
-from adiabat.validation.gate.check import Check, Subject, below, name_of
+from adiabat.validation.gate.check import Check, Subject, below, larger, name_of
 
 # Å. A jump stays as it is however small the step; a cosine cutoff, whose second derivative jumps, makes 1e-5 eV/Å at 100 eV/Å².
 STEP = 1e-7
@@ -27,7 +27,7 @@ def extensivity(subject: Subject) -> Check:
             far.positions += [apart + np.ptp(atoms.positions[:, 0]), 0, 0]
             two, times = float(subject(atoms + far).energy), 2
         differ = abs(two - times * one) / (times * len(atoms)) / meV
-        worst = worst if worst >= differ else differ
+        worst = larger(worst, differ)
         rounding = max(rounding, 1e-13 * abs(one) / meV)
     return below(
         "extensivity", worst, "meV/atom", rounding, "the energy of twice as much matter is not twice as large, by",
@@ -42,7 +42,7 @@ def smooth_cutoff(subject: Subject) -> Check:
         for a, b in subject.pairs:
             for base in _bases(subject, a, cutoff):
                 jump = _jump(subject, [_with(base, b, cutoff + x) for x in CROSSING])
-                if not jump <= worst:
+                if worst == worst and not jump <= worst:  # NaN stays
                     worst, where = jump, f" ({name_of(a, b)} at {cutoff:g} Å)"
     return below(
         "smooth_cutoff", worst / meV, "meV/Å", 0.1, f"crossing a cutoff{where}, a force or the energy (meV) jumps by",
@@ -72,4 +72,4 @@ def _jump(subject: Subject, scan: list[Atoms]) -> float:
     E = found.energy.numpy()
     work = -(F[1:, -1, 0] + F[:-1, -1, 0]) / 2 * STEP
     surprise = np.abs(np.diff(E) - work).max() - 1e-14 * np.abs(E).max()
-    return float(max(np.abs(np.diff(F, n=2, axis=0)).max(), surprise))
+    return larger(np.abs(np.diff(F, n=2, axis=0)).max(), surprise)

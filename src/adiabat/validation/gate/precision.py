@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from adiabat.units import meV
-from adiabat.validation.gate.check import Check, Subject, below
+from adiabat.validation.gate.check import Check, Subject, below, larger
 
 
 def float32(subject: Subject) -> Check:
@@ -19,7 +19,7 @@ def float32(subject: Subject) -> Check:
         graph = subject.graph(atoms)
         a, b = subject.potential(graph).forces.numpy(), single(graph).forces.numpy()
         differ = float(np.abs(a - b).max())
-        worst, largest = (worst if worst >= differ else differ), max(largest, float(np.abs(a).max()))
+        worst, largest = larger(worst, differ), max(largest, float(np.abs(a).max()))
     return below(
         "float32", worst / meV, "meV/Å", max(1.0, 0.1 * largest), "forces in single precision differ by up to",
         "run it in double precision, or look for a difference of large numbers",

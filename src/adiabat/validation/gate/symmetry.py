@@ -7,7 +7,7 @@ from ase import Atoms
 from scipy.spatial.transform import Rotation
 
 from adiabat.units import meV
-from adiabat.validation.gate.check import Check, Subject, below
+from adiabat.validation.gate.check import Check, Subject, below, larger
 
 RELATIVE = 1e-8  # rounding of float64 through a few hundred operations
 
@@ -43,6 +43,6 @@ def permutation(subject: Subject) -> Check:
 def _compare(subject: Subject, atoms: Atoms, other: Atoms, expected, worst: float, allowed: float) -> tuple[float, float]:
     a, b = subject(atoms), subject(other)
     F, energy = a.forces.numpy(), abs(float(b.energy - a.energy))
-    differ = max(float(np.abs(b.forces.numpy() - expected(F)).max()), energy)
+    differ = larger(np.abs(b.forces.numpy() - expected(F)).max(), energy)
     rounding = 1e-13 * abs(float(a.energy))  # of a total that may be a hundred thousand eV
-    return max(worst, differ) if differ == differ else differ, max(allowed, RELATIVE * float(np.abs(F).max()), rounding)
+    return larger(worst, differ), max(allowed, RELATIVE * float(np.abs(F).max()), rounding)

@@ -26,8 +26,8 @@ def short_range(subject: Subject) -> Check:
         for base, i, j in _pairs(subject, a, b):
             share, hole = _climb(subject, base, i, j)
             if not hole <= DEEP:
-                share, message = min(share, -hole), f"a hole of {hole:.2g} eV below the bond"
-            if not share >= least:
+                share, message = float(np.minimum(share, -hole)), f"a hole of {hole:.2g} eV below the bond"
+            if least == least and not share >= least:  # NaN stays
                 least, where = share, name_of(a, b) + (" in a structure" if len(base) > 2 else "")
     fine = bool(least >= SHARE)
     told = f"at a quarter of a bond {where} meets {least:.2g} of the nuclear repulsion"

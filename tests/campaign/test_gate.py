@@ -15,7 +15,7 @@ from adiabat.labelers import labeler
 from adiabat.models import Morse
 from adiabat.potential import Potential, ReferenceEnergies
 from adiabat.report import Sections, write
-from adiabat.validation.gate import GateRefusal, recorded
+from adiabat.validation.gate import GATES, GateRefusal, recorded
 from campaign.small import SMALL
 
 
@@ -46,6 +46,18 @@ def test_a_failing_model_is_refused_until_its_gate_is_waived(model):
     written = model.read_bytes()
     learned(model, ["short_range_wall"])
     assert model.read_bytes() == written
+
+
+def test_verdicts_of_one_check_open_no_door(model):
+    gate.gate_file(model, only=["forces"], waive=["forces"])
+    with pytest.raises(GateRefusal, match="short_range_wall"):
+        gate.behind_gate(load(model), "an export")
+
+
+def test_a_waiver_in_the_file_stands_when_all_laws_are_tried(model):
+    gate.gate_file(model, only=["short_range_wall"], waive=["short_range_wall"])
+    found = gate.behind_gate(load(model), "an export")
+    assert set(found.checks) == set(GATES) and found.checks["short_range_wall"].verdict == "waived"
 
 
 def test_the_report_shows_the_verdicts(model):

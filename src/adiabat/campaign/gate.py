@@ -41,10 +41,14 @@ def behind_gate(
     waive: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Gate:
-    """The verdicts that stand in the potential, or new ones; GateRefusal where one fails that nobody waived."""
+    """The verdicts that stand in the potential, or new ones; GateRefusal where one fails that nobody waived, here or in the file.
+
+    Verdicts of some checks alone are not enough; a waiver among them stands.
+    """
     found = recorded(potential)
-    if found is None or waive or frames or not found.passed:
-        found = gate(potential, frames, waive=waive, progress=progress)
+    if found is None or waive or frames or not found.passed or set(found.checks) != set(GATES):
+        signed = [name for name, check in found.checks.items() if check.verdict == "waived" and name in GATES] if found else []
+        found = gate(potential, frames, waive=[*waive, *signed], progress=progress)
         found.record(potential)
     found.refuse(what)
     return found

@@ -31,6 +31,8 @@ def on_the_command_line(text: str, command: str) -> str:
     'read them alone with {file: FILE, partial: true} for its name'
     >>> on_the_command_line("read them alone with partial=True", "check")
     'read them alone with `adiabat convert FILE --to whole.xyz --partial`'
+    >>> on_the_command_line("pass them over by name: --waive forces --waive float32", "learn")
+    'pass them over by name: waive: [forces, float32]'
     """
     configured = command in WITH_CONFIGURATION
     partial = (
@@ -43,6 +45,8 @@ def on_the_command_line(text: str, command: str) -> str:
         text = re.sub(r"\bkeys=(?!\{)", "--keys", text)
     elif not configured:
         return text
+    if configured:
+        text = re.sub(r"--waive \w+( --waive \w+)*", lambda m: f"waive: [{', '.join(m[0].split()[1::2])}]", text)
     return re.sub(r"\b(units|keys)=(\{[^{}]*\})", lambda m: (_line if configured else _option)(m[1], m[2]), text)
 
 

@@ -188,6 +188,27 @@ print(len(dataset))
 """
 
 
+OPENED = """
+import resource, signal, sys
+from adiabat.data.store import Dataset
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+try:
+    Dataset(sys.argv[1])
+except OSError as error:
+    sys.exit(f"{sys.argv[1]} {'free some space' in str(error)}")
+"""
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_store_on_a_full_disk_asks_for_space(tmp_path, made):
+    path = tmp_path / "a.db"
+    if made:
+        Dataset(path).close()
+    run = subprocess.run([sys.executable, "-c", OPENED, str(path)], stderr=subprocess.PIPE, text=True, check=False)
+    assert run.stderr.splitlines()[-1] == f"{path} True"
+
+
 def test_a_disk_that_fills_up_loses_nothing_that_was_acknowledged(tmp_path):
     path, here = tmp_path / "a.db", str(Path(__file__).parent)
     run = subprocess.run([sys.executable, "-c", LIMITED, str(path), here], capture_output=True, text=True, check=True)

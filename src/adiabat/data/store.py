@@ -25,7 +25,7 @@ from ase import Atoms
 from adiabat.data import damage, query
 from adiabat.data.row import DERIVED, GIVEN, UNSPECIFIED, atoms_of, derived, floats, row_of, seal
 from adiabat.data.structure import LABELS
-from adiabat.data.writer import keep_a_log, writing
+from adiabat.data.writer import keep_a_log, short_of_space, writing
 
 FORMAT = 2
 APPLICATION = 0x41444942  # "ADIB", where SQLite keeps an application's mark
@@ -104,10 +104,12 @@ class Dataset:
             if fresh:
                 self._db.execute(f"PRAGMA page_size = {PAGE}")
         except sqlite3.OperationalError as error:
-            raise OSError(f"{path}: cannot be opened or made: {error}; see that its folder exists and can be written") from None
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("PRAGMA cache_size = -65536")  # KiB; the hashes come in no order, and their index is written all over
+            cure = short_of_space(error) or "see that its folder exists, can be written and has space"
+            raise OSError(f"{path}: cannot be opened or made: {error}; {cure}") from None
         try:
+            self._db.execute("PRAGMA synchronous = FULL")
+            # KiB; the hashes come in no order, and their index is written all over
+            self._db.execute("PRAGMA cache_size = -65536")
             if not self._has("meta"):
                 self._make()
             keep_a_log(self._db, patience_s)
@@ -117,7 +119,8 @@ class Dataset:
             if int(version) < FORMAT:
                 self._migrate()
         except sqlite3.OperationalError as error:
-            raise OSError(f"{path}: {error}; see whether another process holds it, and its folder can be written") from error
+            cure = short_of_space(error) or "see whether another process holds it, and its folder can be written"
+            raise OSError(f"{path}: {error}; {cure}") from error
         except sqlite3.DatabaseError as error:
             raise damage.malformed(path, error) from error
 

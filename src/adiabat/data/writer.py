@@ -33,8 +33,7 @@ def writing(db: sqlite3.Connection, path: Path | str, patience_s: float) -> Iter
         db.execute("COMMIT")
     except sqlite3.OperationalError as error:
         _roll_back(db, mark)
-        full = "full" in str(error) or "disk I/O" in str(error)
-        cure = "free some space" if full else "see whether another process holds it, and its folder can be written"
+        cure = short_of_space(error) or "see whether another process holds it, and its folder can be written"
         raise OSError(f"{path}: {error}; nothing of this was kept; {cure} and try again") from error
     except sqlite3.DatabaseError as error:
         _roll_back(db, mark)
@@ -67,7 +66,7 @@ def _wait_for_others(db: sqlite3.Connection, path: Path | str, patience_s: float
             return
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) and "busy" not in str(error):
-                cure = "see that its folder exists and can be written"
+                cure = short_of_space(error) or "see that its folder exists and can be written"
                 raise OSError(f"{path}: {error}; nothing of this was kept; {cure} and try again") from error
             waited = time.monotonic() - begun
             if waited > patience_s:
@@ -78,6 +77,11 @@ def _wait_for_others(db: sqlite3.Connection, path: Path | str, patience_s: float
             if not told and waited > TELL_AFTER_S:
                 log.warning("%s: waiting for %s, which is writing", path, _writer(path))
                 told = True
+
+
+def short_of_space(error: sqlite3.OperationalError) -> str:
+    """What to do about a full disk, in SQLite's words for it; nothing about other trouble."""
+    return "free some space" if "full" in str(error) or "disk I/O" in str(error) else ""
 
 
 def _sign(mark: Path) -> None:

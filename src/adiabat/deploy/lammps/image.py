@@ -33,6 +33,8 @@ def image(arguments: Iterable[Any], kept: Iterable[Any]) -> Image:
     >>> found = image([ctypes.c_int64(7), ctypes.c_void_p(numbers.ctypes.data)], [numbers])
     >>> found.signature, found.arguments, np.frombuffer(found.content[:24])
     ('ip', [7, 0], array([0., 1., 2.]))
+    >>> np.frombuffer(image([ctypes.c_void_p(numbers.ctypes.data)], [numbers[:1], numbers]).content[:24])
+    array([0., 1., 2.])
     """
     layout = _Layout([*_flat(kept), *(a._obj for a in arguments if hasattr(a, "_obj"))])
     words, pointers, signature = [], [], ""
@@ -61,7 +63,8 @@ class _Layout:
     """Buffers by address; those that are asked for get a place, and what they point to, too."""
 
     def __init__(self, kept: list[Any]) -> None:
-        self.buffers = sorted(((*_extent(x), x) for x in kept), key=lambda b: b[0])
+        # Of a view and the array that it begins, the array comes first.
+        self.buffers = sorted(((*_extent(x), x) for x in kept), key=lambda b: (b[0], -b[1]))
         self.places: dict[int, int] = {}  # address of a buffer → its offset
         self.order: list[tuple[int, int, Any]] = []
         self.size = 0

@@ -206,7 +206,7 @@ def as_mapping(campaign: Campaign) -> dict[str, Any]:
 def structure_of(text: str) -> Atoms:
     """The starting structure: a file's first frame, or a molecule by name."""
     path = Path(text)
-    if path.suffix:
+    if path.suffix or path.is_file():  # POSCAR has no suffix
         if not path.exists():
             raise ConfigError(
                 f"structure: there is no file {text}; give a structure file, or the name of a molecule such as H2O"

@@ -133,14 +133,12 @@ class Workshop:
         engine = labeler or self.labeler
         record = engine.record() if labeler else self.record
         tasks = [_task(engine, record, a) for a in frames]
-        done = 0
+        done, of = 0, len({t.key for t in tasks})
 
         def count(outcome: Outcome) -> None:
             nonlocal done
             done += 1
-            self.progress(
-                "label", f"{kind}: {done} of {len({t.key for t in tasks})}", {"done": done, "of": len(tasks), "kind": kind}
-            )
+            self.progress("label", f"{kind}: {done} of {of}", {"done": done, "of": of, "kind": kind})
 
         with self.clock("label"):
             outcomes = run(tasks, self.ledger, self.pool, on_outcome=count)

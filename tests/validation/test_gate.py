@@ -163,7 +163,7 @@ def test_a_sown_fault_is_found_by_its_check(make, expected, water):
     found = gate(make(), water, only=LAWS)
     assert failed(found) == expected
     for check in found.failures:
-        assert check.cure and str(check.target)[:3]
+        assert check.cure and check.target is not None
         with pytest.raises(GateRefusal, match=f"(?s){check.name}.*--waive"):
             found.refuse("model.adiabat")
 

@@ -12,7 +12,7 @@ from adiabat.deploy.lammps.run import single_point
 from adiabat.potential import Potential
 from adiabat.units import GPa, meV
 from adiabat.validation.gate import Gate
-from adiabat.validation.gate.check import Check, below
+from adiabat.validation.gate.check import Check, below, larger
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -42,7 +42,7 @@ def parity(potential: Potential, folder: str | Path, frames: Sequence[Atoms]) ->
         if atoms.cell.rank == 3:
             pairs["stress"] = (atoms.get_stress(voigt=False), said.stress)
         for name, (a, b) in pairs.items():
-            differ[name] = _larger(differ[name], float(np.abs(np.subtract(a, b)).max()))
+            differ[name] = larger(differ[name], np.abs(np.subtract(a, b)).max())
             size[name] = max(size[name], float(np.abs(a).max()))
     relative = RELATIVE[str(potential.dtype).removeprefix("torch.")]
     cure = "please report it with the model file: an export has to compute what the model computes"
@@ -53,8 +53,3 @@ def parity(potential: Potential, folder: str | Path, frames: Sequence[Atoms]) ->
         told = f"{name} by LAMMPS and by ASE differ on {len(frames)} structures by up to"
         checks[f"parity_{name}"] = below(f"parity_{name}", differ[name] / scale, unit, allowed, told, cure)
     return Gate(checks)
-
-
-def _larger(a: float, b: float) -> float:
-    """The larger one; NaN wins."""
-    return a if a >= b else b

@@ -127,6 +127,8 @@ class Snapshot:
         self.children = [(it._modules, list(it._modules.values())) for it in modules if it._modules]
         # Buffers count, too: a mean number of neighbors is one.
         self.places = [place for it in modules for place in (it._parameters, it._buffers) if place]
+        # Held, so that no other tensor takes an address that the key knows.
+        self.held = [t.detach() for place in self.places for t in place.values() if t is not None]
         self.key = self._key()
 
     def _key(self) -> list[tuple]:

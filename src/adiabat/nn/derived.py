@@ -15,7 +15,7 @@ class Derived(nn.Module):
     again when a parameter was changed in place, replaced or moved (a change through `.data` cannot be seen).
     """
 
-    _known: tuple[tuple, Tensor] | None = None
+    _known: tuple[tuple, Tensor, list[Tensor]] | None = None
 
     def compute(self) -> Tensor:
         raise NotImplementedError
@@ -27,5 +27,6 @@ class Derived(nn.Module):
         key = tuple((p.data_ptr(), p._version, p.dtype) for p in self.parameters())
         if self._known is None or self._known[0] != key:
             with torch.no_grad():
-                self._known = key, self.compute()
+                # The parameters are held, so that no other tensor takes an address that the key knows.
+                self._known = key, self.compute(), [p.detach() for p in self.parameters()]
         return self._known[1]

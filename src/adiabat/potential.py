@@ -44,6 +44,7 @@ class Model(nn.Module):
     inputs: ClassVar[tuple[str, ...]] = ()  # global inputs of the graph it uses; others are refused
     waived: ClassVar[Mapping[str, str]] = {}  # law → why this family's definition breaks it
     is_global: ClassVar[bool] = False  # True: sees positions and cell, and gives "energy" [S]
+    one_by_one: ClassVar[bool] = False  # True: a committee's members cannot be one set of tensor operations
 
     elements: tuple[int, ...] | None = None
     cutoff: float = 0.0

@@ -11,7 +11,7 @@ from ase.build import molecule
 
 from adiabat.deploy import load
 from adiabat.graph import Graph
-from adiabat.models import BPNN, MACE, ZBL, LennardJones, PaiNN
+from adiabat.models import ACE, BPNN, MACE, MTP, SNAP, ZBL, LennardJones, PaiNN
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
 from adiabat.training import fit
 from adiabat.uncertainty import Committee
@@ -208,6 +208,23 @@ def passing(request):
         model = MESSAGE_PASSING[request.param]().to(torch.float64)
         found.append(Potential(ReferenceEnergies({"H": -13.6, "O": -432.1}), Scaled(model, eV=2.0)))
     return found
+
+
+@pytest.mark.parametrize("family", [ACE, MTP, SNAP])
+def test_members_of_linear_families_are_the_originals(family, tmp_path):
+    options = {ACE: {"channels": 2, "l_max": 1, "correlation": 2}, MTP: {"level": 6, "radial": 3}, SNAP: {"twojmax": 2}}[family]
+    members = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        model = family(cutoff=3.0, elements=["H", "O"], **options).double()
+        model.put(torch.randn(1 if model.shared else 2, model.size).double())
+        members.append(Potential(Scaled(model, eV=2.0)))
+    Committee.of(members).save(tmp_path / "committee.adiabat")
+    each = [member(graph()) for member in members]
+    for committee in (Committee.of(members), load(tmp_path / "committee.adiabat")):
+        found = committee.predictions(graph())
+        torch.testing.assert_close(found.forces, torch.stack([it.forces for it in each]), rtol=1e-11, atol=1e-12)
+        torch.testing.assert_close(found.energy, torch.stack([it.energy for it in each]), rtol=1e-11, atol=1e-12)
 
 
 def test_members_that_run_in_turn_are_the_originals(passing):

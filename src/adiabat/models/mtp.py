@@ -43,6 +43,7 @@ class MTP(LinearBasis, Model):
 
     name = "mtp"
     shared = True
+    one_by_one = True  # its tables say which operations there are
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """A committee: potentials of one architecture, trained on different seeds and folds, evaluated together.
 
 Their parameters are stacked along a leading axis, so that M members cost one set of tensor operations; where a member is made of
-operations that are compiled for one set of numbers (MACE, PaiNN), the members run one after the other. The mean is the prediction;
-the spread, scaled by what held-out data taught, is the uncertainty.
+operations that are compiled for one set of numbers (MACE, PaiNN), or chosen by tables among them (MTP), the members run one after the
+other. The mean is the prediction; the spread, scaled by what held-out data taught, is the uncertainty.
 
 Seung, Opper and Sompolinsky, COLT 1992 (query by committee); for potentials Behler, Int. J. Quantum Chem. 115, 1032 (2015).
 """
@@ -158,9 +158,11 @@ class Committee(Potential):
 
     @property
     def _in_turn(self) -> bool:
-        """Whether one after the other: convolutions and polynomials have no compiled form for M sets of tables at once."""
-        numbers = self.get_buffer_or_parameter(self.names[0])
-        return numbers.device.type == "cpu" and any(isinstance(module, Derived) for module in self.learned.modules())
+        """Whether one after the other: convolutions and polynomials have no compiled form for M sets of tables at once, and
+        some models none by tensors either."""
+        modules, numbers = list(self.learned.modules()), self.get_buffer_or_parameter(self.names[0])
+        compiled = numbers.device.type == "cpu" and any(isinstance(module, Derived) for module in modules)
+        return compiled or any(getattr(module, "one_by_one", False) for module in modules)
 
     def _copies(self) -> list[_Sum]:
         """A template for each member, which keeps what is worked out from its numbers while evaluating."""

@@ -9,13 +9,17 @@ import pytest
 import torch
 from ase import Atoms
 
+from adiabat.data.composition import reference_energies
 from adiabat.data.packing import pack
 from adiabat.data.parts import divided, whole
 from adiabat.data.store import Dataset
+from adiabat.data.structure import labeled
 from adiabat.models import BPNN
 from adiabat.training import fit
+from adiabat.training.checkpoint import ForeignCheckpoint
 from adiabat.training.loop import Training
-from adiabat.training.packed import Packed
+from adiabat.training.loss import Loss
+from adiabat.training.packed import Packed, survey
 from training.sets import copper, emt, water
 
 MODEL = {"cutoff": 3.0, "radial": 4, "angular": 1, "zetas": [1.0], "hidden": [5]}
@@ -49,6 +53,37 @@ def test_a_pack_teaches_what_its_frames_teach(tmp_path):
     assert {**told, "data_hash": 0} == {**wanted, "data_hash": 0} and told["data_hash"] == shards.data_hash
     for side, errors in by_frames.metadata["metrics"].items():
         assert by_pack.metadata["metrics"][side] == pytest.approx(errors, rel=1e-6)
+
+
+def test_reference_energies_are_those_of_frames_that_count(tmp_path):
+    frames = [*water(6), *(emt(a, group="one") for a in copper(4))]
+    outlier = labeled(water(7)[6], energy=100.0)
+    outlier.info["weight"] = 0.0
+    known = survey(whole(packed(tmp_path, [*frames, outlier, emt(copper(5)[4], weight=0.0)])), Loss()).reference("fit")
+    # a pack has the frames in another order: rounding
+    assert known.energies == pytest.approx(reference_energies(frames).energies, abs=1e-9)
+    unseen = survey(whole(packed(tmp_path, [*water(3), emt(copper(1)[0], weight=0.0)], "unseen")), Loss())
+    assert unseen.elements == [1, 8]
+
+
+def test_of_one_group_no_member_leaves_anything_out(tmp_path):
+    frames = [emt(atoms, group="one") for atoms in water(6)]
+    options = {"optimizer": "adamw", "epochs": 2, "batch_edges": WHOLE, "members": 2, "leave_out": 0.5}
+    by_pack = fit(BPNN(**MODEL), packed(tmp_path, frames).path, water(3, seed=9), **options)
+    close(fit(BPNN(**MODEL), frames, water(3, seed=9), **options), by_pack)
+
+
+def test_a_checkpoint_knows_which_frames_it_is_of(tmp_path):
+    shards, options = packed(tmp_path, water(20)), {"optimizer": "adamw", "epochs": 1, "folder": tmp_path}
+    one, other = (divided(shards, (0.8, 0.2, 0.0), seed=seed) for seed in (1, 2))
+    fit(BPNN(**MODEL), *one[:2], **options)
+    with pytest.raises(ForeignCheckpoint):
+        fit(BPNN(**MODEL), *other[:2], **options)
+    held = water(3, seed=9)
+    fit(BPNN(**MODEL), one[0], held, **{**options, "folder": tmp_path / "held"})
+    held = [labeled(held[0], energy=1.0), *held[1:]]
+    with pytest.raises(ForeignCheckpoint):
+        fit(BPNN(**MODEL), one[0], held, **{**options, "folder": tmp_path / "held"})
 
 
 def test_a_part_judges_as_its_frames_do(tmp_path):

@@ -109,6 +109,15 @@ def test_a_finished_training_is_not_repeated(untouched, tmp_path):
     same(train(tmp_path, "adamw", 1, progress), untouched("adamw", 1)[0])
 
 
+def test_a_note_cut_off_in_the_midst_of_writing_is_dropped(untouched, tmp_path):
+    wanted, log = untouched("lbfgs", 1)
+    train(tmp_path, "lbfgs", 1)
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"epoch": 1, "train": {"energy_rmse_meV_per_atom": 1.0}')
+    same(train(tmp_path, "lbfgs", 1), wanted)
+    assert (tmp_path / "metrics.jsonl").read_text() == log
+
+
 def test_the_same_call_gives_the_same_bits_without_a_folder(untouched):
     same(train(None, "lbfgs", 1), untouched("lbfgs", 1)[0])
 

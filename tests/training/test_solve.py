@@ -11,7 +11,7 @@ from adiabat.data.structure import labeled
 from adiabat.graph import Graph
 from adiabat.models import ACE, MTP, SNAP
 from adiabat.potential import Potential, ReferenceEnergies
-from adiabat.training import fit
+from adiabat.training import Uncalibrated, fit
 from adiabat.training.loss import Loss
 from adiabat.training.solve import RIDGES, Triangle, Triangles, ridge_regression, rows_of
 from laws.potentials import close, cluster, crystal
@@ -153,6 +153,8 @@ def test_a_committee_leaves_out_its_own_frames():
     graph = Graph.of(cluster(seed=4), potential.cutoff)
     assert (potential(graph).outputs["forces_spread"] > 0).all()
     assert "forces" in potential.metadata["calibration"]["scale"]
+    with pytest.warns(Uncalibrated, match="no frame was held out"):
+        fit(LINEAR["snap"](), data[:4], [], members=2, wall=False)
 
 
 def test_a_basis_that_is_too_large_is_refused():

@@ -135,5 +135,7 @@ def world(device: str = "cpu") -> World:
     if not distributed.is_initialized():
         if int(os.environ.get("WORLD_SIZE", 1)) == 1 or "RANK" not in os.environ:
             return ALONE
+        if device.startswith("cuda"):  # what is gathered goes by the present device: each process has one of its own
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
         distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     return World(distributed.get_rank(), distributed.get_world_size())

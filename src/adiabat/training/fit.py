@@ -104,7 +104,9 @@ def fit(
     if keep not in ("auto", "best", "last"):
         raise ValueError(f"fit.keep: {keep!r} came; wanted 'auto', 'best' (by validation loss) or 'last'")
     if optimizer == "auto" and linear_model(problem) is not None:
-        return solve(problem, wanted, folder=folder, progress=progress)
+        # Every process finds the same; one of them writes and tells.
+        tells = processes.leads
+        return solve(problem, wanted, folder=folder if tells else None, progress=progress if tells else None)
     chosen = "adamw" if optimizer == "auto" and part is not None else optimizer
     chosen = automatic(problem.n_parameters, problem.n_components, DTYPES[dtype]) if chosen == "auto" else chosen
     run = Training(

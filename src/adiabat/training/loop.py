@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +20,7 @@ from adiabat.training.distributed import ALONE, World
 from adiabat.training.loss import Loss, Sum, readable, squared_errors
 from adiabat.training.optimizers import OPTIMIZERS
 from adiabat.training.problem import Problem
-from adiabat.training.spread import Uncalibrated, scales
+from adiabat.training.spread import not_calibrated, scales
 from adiabat.training.tables import table_error
 from adiabat.typing import Tensor
 from adiabat.uncertainty import Committee
@@ -196,12 +195,7 @@ class Training:
             if self.problem.validation:
                 metadata["calibration"] = scales(self.learned, self.problem.validation)
             else:
-                warnings.warn(
-                    "the committee's spread is not calibrated: no frame was held out from training; give `validation` frames, "
-                    "or ten labeled frames at least, of which a tenth is held out",
-                    Uncalibrated,
-                    stacklevel=3,
-                )
+                not_calibrated()
         return self.problem.finish()
 
     def resume(self) -> None:
@@ -235,9 +229,10 @@ class Training:
         _put(self.parameters, checkpoint.in_order(groups["parameters"]))
         for p in self.parameters:
             p.grad = None
-        self.best = [best.clone() for best in checkpoint.in_order(groups["best"])]
+        here = self.parameters[0].device  # a file is read into the processor's memory
+        self.best = [best.to(here, copy=True) for best in checkpoint.in_order(groups["best"])]
         self.stepper.restore(groups.get("optimizer", {}))
-        self.average.restore(groups.get("average", {}))
+        self.average.restore({name: mean.to(here) for name, mean in groups.get("average", {}).items()})
         self.best_loss = groups["best_loss"]["value"].clone()
         self.epoch, self.stale, self.batch_edges = facts["epoch"], facts["stale"], facts["batch_edges"]
         self.metrics = facts["metrics"]
@@ -264,12 +259,10 @@ class Training:
         """Drop notes of epochs after the checkpoint: they are about to be written again."""
         path = None if self.folder is None else self.folder / "metrics.jsonl"
         if path is not None and path.exists():
-            lines = [
-                line
-                for line in path.read_text().splitlines()
-                if line.endswith("}") and json.loads(line).get("epoch", 0) <= self.epoch
-            ]
-            path.write_text("".join(line + "\n" for line in lines))
+            # What has no end of line was cut off in the midst of writing.
+            whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            kept = [line for line in whole if json.loads(line).get("epoch", 0) <= self.epoch]
+            path.write_text("".join(kept))
 
 
 @torch.no_grad()

@@ -214,9 +214,11 @@ class _LBFGSStepper:
         return found
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        self.steps = [state[k].clone() for k in sorted(state) if k.startswith("s.")]
-        self.changes = [state[k].clone() for k in sorted(state) if k.startswith("y.")]
-        self.current = (state["f"].clone(), state["g"].clone()) if "f" in state else None
+        here = self.parameters[0].device
+        state = {k: value.to(here, copy=True) for k, value in state.items()}
+        self.steps = [state[k] for k in sorted(state) if k.startswith("s.")]
+        self.changes = [state[k] for k in sorted(state) if k.startswith("y.")]
+        self.current = (state["f"], state["g"]) if "f" in state else None
         self.counts = None
 
     def _inverse_hessian_times(self, g: Float[Tensor, "M P"]) -> Float[Tensor, "M P"]:

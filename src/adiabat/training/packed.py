@@ -6,6 +6,7 @@ frames, since a pack is in random order. Then every epoch reads the blocks in a 
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from adiabat.training.loss import Loss
 from adiabat.training.problem import (
     Problem,
     components,
+    data_name,
     fingerprint,
     for_elements,
     frames_of,
@@ -117,21 +119,30 @@ def pose_packed(
     if members > 1 and leave_out > 0:
         place = np.zeros(len(train.chosen))
         place[train.chosen] = places(train.group[train.chosen], seed)
-        folds = Folds(place, members, leave_out)
+        if len(np.unique(train.group[train.chosen])) > 1:  # else nothing can be left out without leaving out all
+            folds = Folds(place, members, leave_out)
     judged: Source
     if held is None:
-        judged = InMemory([graph_of(a, cutoff, loss, baseline).to(device=device) for a in frames_of(validation)])
+        frames = frames_of(validation)
+        judged = InMemory([graph_of(a, cutoff, loss, baseline).to(device=device) for a in frames])
+        sides = [rows_named(train), data_name([], frames)]
     else:
-        judged = Packed(held.without(survey(held, loss).idle) if len(held) else held, Folds(), cutoff, loss, baseline, device)
+        held = held.without(survey(held, loss).idle) if len(held) else held
+        judged = Packed(held, Folds(), cutoff, loss, baseline, device)
+        sides = [rows_named(train), held.shards.data_hash, rows_named(held)]
     source = Packed(train, folds, cutoff, loss, baseline, device)
-    sides = [str(validation)] if held is None else [held.shards.data_hash, len(held)]
     return Problem(
         type(model).__name__, learned, given, source, judged, int(components(sample) / len(sample) * len(train)), found,
-        fingerprint(train.shards.data_hash, model, {**options, "sides": [len(train), *sides]}),
+        fingerprint(train.shards.data_hash, model, {**options, "sides": sides}),
         metadata(
             found, seen.level, n_train=len(train), n_validation=len(judged), members=members, seed=seed, data_hash=train.shards.data_hash
         ),
     )  # fmt: skip
+
+
+def rows_named(part: Part) -> str:
+    """A name for which frames of its set a part has."""
+    return hashlib.sha256(np.flatnonzero(part.chosen).astype("<i8").tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -162,21 +173,25 @@ def survey(part: Part, loss: Loss) -> Survey:
         mine = [k for k in range(len(block)) if part.chosen[block.row[k]]]
         by_frame = np.zeros((len(block), 119), dtype=np.int32)
         np.add.at(by_frame, (np.repeat(np.arange(len(block)), np.diff(block.first)), block.numbers), 1)
-        table = []
+        table: list[int] = []
+        counted: list[int] = []
         for k in mine:
             about = info(block, k)
             levels |= {level for level in [said_level(about)] if level is not None}
             labeled = bool(block.has[k] & BITS["energy"])
             if block.first[k + 1] - block.first[k] == 1 and is_isolated(block.frame(k)):
                 idle[block.row[k]] = True
+                counted.append(k)
                 z = int(block.numbers[block.first[k]])
                 if labeled:
                     alone[z] = min(float(block.energy[k]), alone.get(z, np.inf))  # of several spin states the lowest
             else:
                 idle[block.row[k]] = not loss.weight_of(about) > 0
-                has |= 0 if idle[block.row[k]] else int(block.has[k])
-                table += [k] if labeled else []
-        elements |= set(np.flatnonzero(by_frame[mine].any(0)).tolist())
+                if not idle[block.row[k]]:
+                    counted.append(k)
+                    has |= int(block.has[k])
+                    table += [k] if labeled else []
+        elements |= set(np.flatnonzero(by_frame[counted].any(0)).tolist())
         tables.append((by_frame[table].astype(np.int16), block.energy[table]))
     for name in ("energy", "forces"):
         if loss.weights[name] and not has & BITS[name]:

@@ -111,7 +111,7 @@ def pose(
     graphs, held_graphs = _remembered(learned, graphs, remember_MB), _remembered(learned, held_graphs, remember_MB)
     if members > 1 and leave_out > 0:
         graphs = _folds(graphs, groups(training), members, leave_out, seed)
-    data_hash = _data_hash(training, held)
+    data_hash = data_name(training, held)
     return Problem(
         type(model).__name__, learned, given,
         InMemory([g.to(device=device) for g in graphs]), InMemory([g.to(device=device) for g in held_graphs]), components(graphs),
@@ -298,7 +298,7 @@ def one_level(said: Iterable[str | None]) -> str | None:
     return json.loads(levels.pop()) if levels else None
 
 
-def _data_hash(train: Sequence[Atoms], held: Sequence[Atoms]) -> str:
+def data_name(train: Sequence[Atoms], held: Sequence[Atoms]) -> str:
     """A name for the data: structures, labels and weights, on which side they stand and in which order."""
     digest = hashlib.sha256()
     for part in (train, held):

@@ -28,7 +28,7 @@ from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
 from adiabat.training.loss import Loss, Sum, readable, squared_errors
 from adiabat.training.problem import Problem
-from adiabat.training.spread import scales
+from adiabat.training.spread import not_calibrated, scales
 from adiabat.typing import Float, Tensor
 from adiabat.uncertainty import Committee
 
@@ -315,8 +315,11 @@ def _told(problem: Problem, found: Sequence[Solution], shift: Mapping[int, float
         "epochs": 1, "optimizer": "least squares", "kept": "last", "ridge": ridges[0] if len(ridges) == 1 else ridges,
         "ridge_chosen_by": found[0].chosen_by,
     }  # fmt: skip
-    if isinstance(problem.learned, Committee) and held:
-        metadata["calibration"] = scales(problem.learned, held)
+    if isinstance(problem.learned, Committee):
+        if held:
+            metadata["calibration"] = scales(problem.learned, held)
+        else:
+            not_calibrated()
     record = {"epoch": 1, "epochs": 1, **errors}
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,16 @@ from adiabat.uncertainty import Committee, calibrate
 
 class Uncalibrated(UserWarning):
     """A committee whose spread was compared with no error: it ranks, but it is no expected error."""
+
+
+def not_calibrated() -> None:
+    """Warn whoever called `fit` that no frame was held out."""
+    warnings.warn(
+        "the committee's spread is not calibrated: no frame was held out from training; give `validation` frames, "
+        "or ten labeled frames at least, of which a tenth is held out",
+        Uncalibrated,
+        stacklevel=5,
+    )
 
 
 def scales(committee: Committee, held: Iterable[Graph]) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def table_error(potential: Potential, graphs: Iterable[Graph]) -> dict[str, Any]
     tables = [module for module in potential.modules() if isinstance(module, RadialTable)]
     if not tables:
         return None
-    fine = Potential(*(_finer(term) for term in potential.terms)).to(potential.dtype).eval()
+    here = next(potential.parameters()).device
+    fine = Potential(*(_finer(term) for term in potential.terms)).to(device=here, dtype=potential.dtype).eval()
     finer = [module for module in fine.modules() if isinstance(module, RadialTable)]
     for module in finer:
         module.stride = 1  # float32 skips knots otherwise
@@ -69,9 +70,9 @@ def _functions(table: RadialTable, fine: RadialTable) -> float:
     """The largest difference between two knots of the coarse table, over its largest value; both ends are looked at."""
     a, b = table(), fine()
     kinds, rows = a.shape[0], b.shape[1] - 3
-    d = torch.linspace(0, 1 - 1e-6, 2 * rows + 1, dtype=a.dtype)
+    d = torch.linspace(0, 1 - 1e-6, 2 * rows + 1, dtype=a.dtype, device=a.device)
     worst = 0.0
     for kind in range(kinds):
-        which = torch.full((len(d),), kind)
+        which = torch.full((len(d),), kind, device=d.device)
         worst = max(worst, float((spline(d, a, 1.0, which) - spline(d, b, 1.0, which)).abs().max()))
     return worst / float(a.abs().max())

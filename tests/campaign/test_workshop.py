@@ -1,15 +1,20 @@
-"""The workshop's labels and where a campaign's structure comes from."""
+"""The workshop's labels, the relaxation they drive, and where a campaign's structure comes from."""
 
 from __future__ import annotations
 
+import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.io import write
 
-from adiabat.campaign.options import structure_of
+from adiabat.campaign.learn import _Learning
+from adiabat.campaign.matter import matter_of
+from adiabat.campaign.options import parse, structure_of
 from adiabat.campaign.run_folder import RunFolder
 from adiabat.campaign.workshop import Workshop
 from adiabat.labelers import labeler
+
+EMT = {"ase": {"calculator": "emt"}}
 
 
 def test_progress_ends_when_all_is_done_though_frames_are_alike(tmp_path):
@@ -20,6 +25,18 @@ def test_progress_ends_when_all_is_done_though_frames_are_alike(tmp_path):
         assert len(shop.label(frames, "dimer")) == 3
     told = [data for data in heard if "done" in data]
     assert [data["done"] for data in told] == [1, 2] and {data["of"] for data in told} == {2}
+
+
+@pytest.mark.parametrize("fmax, told", [(0.0, True), (0.05, False)])
+def test_a_relaxation_that_did_not_end_is_told(tmp_path, fmax, told):
+    write(tmp_path / "cu.xyz", Atoms("Cu3", [[0, 0, 0], [2.3, 0, 0], [0.9, 2.1, 0]]))
+    engine, heard = labeler("ase", calculator="emt"), []
+    campaign = parse({"structure": str(tmp_path / "cu.xyz"), "labeler": EMT, "start": {"fmax_eV_per_angstrom": fmax}})
+    with Workshop(RunFolder(tmp_path / "run", {}), engine, 1, lambda stage, message, data: heard.append(message)) as shop:
+        learning = _Learning(campaign, shop, engine)
+        learning.matter = matter_of(structure_of(campaign.structure))
+        learning.relaxed(structure_of(campaign.structure))
+    assert any("not at rest after 50 steps" in message for message in heard) == told
 
 
 def test_a_structure_file_needs_no_suffix(tmp_path):

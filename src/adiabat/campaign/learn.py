@@ -120,7 +120,12 @@ class _Learning:
         engine = ByLabels(self.shop, "relax")
         here = atoms.copy()
         here.calc = engine
-        BFGS(self.matter.movable(here), logfile=None).run(fmax=self.c.start.fmax_eV_per_angstrom, steps=50)
+        if not BFGS(self.matter.movable(here), logfile=None).run(fmax=self.c.start.fmax_eV_per_angstrom, steps=50):
+            self.shop.say(
+                "relax",
+                f"not at rest after 50 steps, forces are up to {np.abs(engine.results['forces']).max():.2g} eV/Å: the campaign goes on "
+                "from there; give a structure that is nearer to rest, or raise start.fmax_eV_per_angstrom",
+            )
         bare = here.copy()
         bare.calc = None
         return bare, engine.labeled

@@ -5,11 +5,16 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 
 import adiabat as ad
 from adiabat.deploy.importers import ForeignModelError, extract
+from adiabat.deploy.importers.answers import answers, disagreement
 from adiabat.deploy.importers.extracted import Extracted, agreed
 from adiabat.deploy.importers.table import Converter, Reader, importer_of, importers
+from adiabat.graph import Graph
+from adiabat.models import LennardJones
+from adiabat.potential import Potential
 
 
 def pickled(path, names, extra=()):
@@ -34,6 +39,22 @@ def test_a_pickle_is_known_by_the_classes_it_names(tmp_path, names, peer):
     assert peer == importer_of(path).PEER
     with pytest.raises(ForeignModelError, match="best_model.*runs the code in it.*--trust"):
         ad.import_model(path)
+
+
+@pytest.mark.parametrize("where", ["check.energy", "check.forces"])
+def test_an_answer_that_is_no_number_agrees_with_nothing(where):
+    potential = Potential(LennardJones(epsilon_eV=0.01, sigma_angstrom=1.0, cutoff=4.0, elements=["Ar"]))
+
+    def ask(numbers, positions):
+        found = potential(Graph.of(Atoms(numbers, positions), potential.cutoff))
+        return float(found.energy[0]), found.forces.numpy()
+
+    arrays = answers(ask, [18], potential.cutoff)
+    same = disagreement(potential, Extracted("a peer", {}, arrays))
+    assert same["energy_eV_per_atom"] == same["force_eV_per_A"] == 0 < same["force_rms_eV_per_A"]
+    arrays[where].flat[-1] = np.nan
+    name = {"check.energy": "energy_eV_per_atom", "check.forces": "force_eV_per_A"}[where]
+    assert np.isnan(disagreement(potential, Extracted("a peer", {}, arrays))[name])
 
 
 def test_what_nobody_reads_is_told_what_is_read(tmp_path):

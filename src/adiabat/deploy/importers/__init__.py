@@ -60,7 +60,7 @@ def import_model(
     converter = converter_of(extracted)
     potential = converter.convert(extracted, intervals)
     found = disagreement(potential, extracted)
-    if found["force_eV_per_A"] > converter.TOLERANCE * found["force_rms_eV_per_A"]:
+    if not found["force_eV_per_A"] <= converter.TOLERANCE * found["force_rms_eV_per_A"]:  # a NaN is no agreement
         raise ForeignModelError(
             f"{path}: the converted model's forces differ from {extracted.source}'s by {found['force_eV_per_A']:.2g} eV/Å on test "
             f"clusters, where they are {found['force_rms_eV_per_A']:.2g}; this version of the peer does something the importer does "

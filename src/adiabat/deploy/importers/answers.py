@@ -33,16 +33,16 @@ def answers(
 
 
 def disagreement(potential: Potential, extracted: Extracted) -> dict[str, float]:
-    """The largest differences from the peer's own answers, and the root mean square of its forces."""
+    """The largest differences from the peer's own answers, and the root mean square of its forces; NaN where either says NaN."""
     a = extracted.arrays
-    energy, force = 0.0, 0.0
+    energy, force = [0.0], [0.0]
     for numbers, positions, E, F in zip(a["check.numbers"], a["check.positions"], a["check.energy"], a["check.forces"]):
         found = potential(Graph.of(Atoms(numbers, positions), potential.cutoff))
-        energy = max(energy, abs(float(found.energy[0]) - float(E)) / len(numbers))
-        force = max(force, float(np.abs(found.forces.numpy() - F).max()))
+        energy.append(abs(float(found.energy[0]) - float(E)) / len(numbers))
+        force.append(float(np.abs(found.forces.numpy() - F).max()))
     return {
-        "energy_eV_per_atom": energy,
-        "force_eV_per_A": force,
+        "energy_eV_per_atom": float(np.max(energy)),  # Python's max would pass over a NaN
+        "force_eV_per_A": float(np.max(force)),
         "force_rms_eV_per_A": float(np.sqrt((a["check.forces"] ** 2).mean())),
     }
 

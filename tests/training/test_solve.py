@@ -168,3 +168,14 @@ def test_frames_with_no_neighbors_teach_nothing():
     nothing.add({"forces": (torch.zeros(6, 4, dtype=torch.float64), 6.0)}, 1.0)
     with pytest.raises(ValueError, match="no atom has a neighbor"):
         ridge_regression(nothing, None, Loss())
+
+
+def test_weights_left_open_are_those_of_least_squares():
+    """A configuration that prints its nulls means the same as one that says nothing."""
+    teacher = Potential(ReferenceEnergies({"H": -1.0, "O": -2.0}), LINEAR["snap"]().double())
+    found = [
+        fit(LINEAR["snap"](), frames(teacher), [], wall=False, loss=loss).metadata["training"]["loss"]
+        for loss in (None, {"energy": None, "forces": 1.0, "stress": None})
+    ]
+    assert found[0] == found[1]
+    assert found[0] != fit(LINEAR["snap"](), frames(teacher), [], wall=False, loss={"energy": 1.0}).metadata["training"]["loss"]

@@ -6,6 +6,7 @@ The loop is a plain one: an epoch, a look at held-out data, a note in the log, n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,8 +85,9 @@ def fit(
     >>> potential.elements
     (1, 8)
     """
-    usual = LEAST_SQUARES if loss is None and optimizer == "auto" and isinstance(model, LinearBasis) else {}
-    wanted = loss if isinstance(loss, Loss) else build({"loss": loss or usual}, {"loss": Loss}, where="fit")
+    wanted = loss if isinstance(loss, Loss) else build({"loss": loss or {}}, {"loss": Loss}, where="fit")
+    if optimizer == "auto" and isinstance(model, LinearBasis):
+        wanted = replace(wanted, **{name: weight for name, weight in LEAST_SQUARES.items() if getattr(wanted, name) is None})
     options = {
         "members": members, "leave_out": leave_out, "epochs": epochs, "patience": patience, "optimizer": repr(optimizer),
         "schedule": repr(schedule), "average": repr(average), "keep": keep, "loss": repr(wanted), "batch_edges": batch_edges,

@@ -268,6 +268,7 @@ def solve(
     _put(problem, [solution.c[:coefficients].view(-1, exact.size) for solution in found])
     shift = dict(zip(exact.elements, found[0].c[coefficients:].tolist()))
     _shift_references(problem, shift)
+    problem.metadata["training"]["loss"] = loss.weights
     return _told(problem, found, shift, None if folder is None else Path(folder), progress)
 
 

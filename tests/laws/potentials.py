@@ -30,7 +30,16 @@ SMALL: dict[str, dict[str, object]] = {
     "bpnn": {"cutoff": 3.5, "radial": 4, "angular": 1, "zetas": [1.0, 4.0], "hidden": [6, 6]},
     "ace": {"cutoff": 3.0, "channels": 4, "l_max": 2, "correlation": 3, "radial": 4},
     # gelu: celu, the default, has a curvature that jumps, and the slope of a loss on forces jumps with it
-    "ani": {"cutoff": 3.5, "angular_cutoff": 2.6, "radial": 4, "shells": 2, "sections": 2, "zeta": 14.1, "hidden": [6, 6], "activation": "gelu"},
+    "ani": {
+        "cutoff": 3.5,
+        "angular_cutoff": 2.6,
+        "radial": 4,
+        "shells": 2,
+        "sections": 2,
+        "zeta": 14.1,
+        "hidden": [6, 6],
+        "activation": "gelu",
+    },
     "mace": {"cutoff": 3.0, "channels": 4, "l_max": 2, "correlation": 2, "radial": [8]},
     "mtp": {"cutoff": 3.0, "radial": 4},
     "buckingham": {"A_eV": 200.0, "rho_angstrom": 0.3, "C_eV_angstrom6": 1.0, "cutoff": 3.5},

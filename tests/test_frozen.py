@@ -6,9 +6,13 @@ import copy
 
 import pytest
 import torch
+from ase.build import molecule
 from torch import nn
 
 from adiabat.frozen import Snapshot
+from adiabat.graph import Graph
+from adiabat.models import LennardJones
+from adiabat.potential import Potential
 
 
 def in_place(layer):
@@ -51,3 +55,27 @@ def test_a_copy_is_another_module():
     seen = Snapshot(layer)
     copy.deepcopy(layer).weight.data.zero_()
     assert seen.holds()
+
+
+class Failing(LennardJones):
+    """A term whose program cannot be had at the second asking."""
+
+    name = "failing"
+    asked = 0
+
+    def program(self):
+        self.asked += 1
+        if self.asked == 2:
+            raise MemoryError
+        return super().program()
+
+
+def test_what_failed_while_freezing_is_begun_anew():
+    numbers = {"epsilon_eV": 0.01, "sigma_angstrom": 1.0, "cutoff": 3.0, "elements": ["H", "O"]}
+    potential = Potential(LennardJones(**numbers), Failing(**numbers))
+    frozen, graph = potential.frozen(), Graph.of(molecule("H2O"), 3.0)
+    frozen(graph)
+    potential.terms.append(LennardJones(**numbers))
+    with pytest.raises(MemoryError):
+        frozen(graph)
+    torch.testing.assert_close(frozen(graph).forces, potential(graph).forces, rtol=1e-12, atol=1e-12)

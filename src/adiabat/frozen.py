@@ -51,7 +51,7 @@ class Frozen:
         return Frozen, (self.potential,)  # a copy freezes anew
 
     def _freeze(self) -> None:
-        self.seen, self.facts = Snapshot(self.potential), Facts(self.potential)
+        seen, self.facts = Snapshot(self.potential), Facts(self.potential)
         self.cutoff = self.facts.cutoff
         self.evaluators: list[Evaluate | Adds] = []
         self.rest: list[Any] = []
@@ -64,6 +64,7 @@ class Frozen:
         self.walks = [it for it in self.evaluators if not isinstance(it, Adds)]
         if all(isinstance(it, ConstantsEvaluator) for it in self.evaluators):
             self.evaluators = []  # nothing to gain
+        self.seen = seen  # at the end: what failed halfway is begun anew
 
     def _by_tensors(self, graph: Graph) -> Prediction:
         with torch.enable_grad():

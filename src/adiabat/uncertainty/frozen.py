@@ -49,7 +49,7 @@ class FrozenCommittee:
 
     def _freeze(self) -> None:
         committee = self.committee
-        self.seen, self.facts = Snapshot(committee), Facts(committee)
+        seen, self.facts = Snapshot(committee), Facts(committee)
         self.cutoff = self.facts.cutoff
         places = [k for k, term in enumerate(committee.terms) if any(term is it for it in committee.learned.terms)]
         members = [[potential.terms[k] for k in places] for potential in map(committee.member, range(committee.size))]
@@ -64,6 +64,7 @@ class FrozenCommittee:
         made = [it.evaluator() for it in shared if it is not None]
         self.shared = [it for it in made if isinstance(it, Adds)]
         self.shared_by_torch = len(self.shared) < len(shared)  # then all of them are, as the committee does
+        self.seen = seen  # at the end: what failed halfway is begun anew
 
     def _mean(self, graph: Graph) -> Prediction:
         """The mean with what all share."""

@@ -29,7 +29,7 @@ def learning(tmp_path):
     campaign = parse({**SMALL, "labeler": stretched, "select": {"per_round": 3, "pool": 1.0}})
     engine = build(campaign.labeler, LABELERS, where="labeler")
     with RunFolder(tmp_path, {}, kind="learn") as folder, Workshop(folder, engine, 1, lambda *_: None) as shop:
-        yield _Learning(campaign, shop, engine)
+        yield _Learning(campaign, shop, engine, Molecule())
 
 
 def candidates(stretched: int, sound: int) -> list[Candidate]:

@@ -33,9 +33,8 @@ def test_a_relaxation_that_did_not_end_is_told(tmp_path, fmax, told):
     engine, heard = labeler("ase", calculator="emt"), []
     campaign = parse({"structure": str(tmp_path / "cu.xyz"), "labeler": EMT, "start": {"fmax_eV_per_angstrom": fmax}})
     with Workshop(RunFolder(tmp_path / "run", {}), engine, 1, lambda stage, message, data: heard.append(message)) as shop:
-        learning = _Learning(campaign, shop, engine)
-        learning.matter = matter_of(structure_of(campaign.structure))
-        learning.relaxed(structure_of(campaign.structure))
+        atoms = structure_of(campaign.structure)
+        _Learning(campaign, shop, engine, matter_of(atoms)).relaxed(atoms)
     assert any("not at rest after 50 steps" in message for message in heard) == told
 
 

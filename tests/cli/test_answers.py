@@ -7,16 +7,14 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from cli.session import FAST, command, process, says
 
 
 def test_help_answers_at_once(tmp_path):
-    begun = time.monotonic()
+    """None of these is imported for it: they are what takes seconds."""
     says(process(tmp_path, "--help"), 0, "train", "doctor")
-    assert time.monotonic() - begun < 3.0  # 0.2 s on an idle core; the imports below are the reason
     heavy = "[m for m in ('torch', 'ase', 'scipy', 'numpy', 'pydantic', 'yaml') if m in sys.modules]"
     seen = subprocess.run(
         [sys.executable, "-c", f"import sys, adiabat.cli; print({heavy})"], env=FAST, capture_output=True, text=True

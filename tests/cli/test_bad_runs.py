@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ase.build import molecule
+from ase.build import fcc111, molecule
 
 from adiabat.data.formats import read, write
 from adiabat.data.structure import labeled
@@ -30,6 +30,15 @@ def test_an_engine_that_is_not_installed_is_told_with_its_cure(here, place):
 def test_an_engine_that_fails_ends_with_3(here, place):
     (place / "label.yaml").write_text("structures: start.xyz\nout: lab\nlabeler: {tblite: {max_iterations: 2}}\n")
     says(here(place, "label", "label.yaml"), 3, "0 labels", "not_converged|crashed")
+
+
+def test_a_slab_is_not_learned_as_a_molecule(here, place):
+    write(place / "slab.xyz", fcc111("Cu", (1, 1, 3), vacuum=6.0))
+    (place / "slab.yaml").write_text(
+        "structure: slab.xyz\nlabeler: {ase: {calculator: emt}}\nmodel: {bpnn: {cutoff: 3.0}}\nout: mine\n"
+    )
+    says(here(place, "learn", "slab.yaml"), 2, "repeats in 2 of three directions", "adiabat train")
+    assert not (place / "mine").exists()
 
 
 def test_a_run_folder_of_another_run_is_refused(here, trained):

@@ -20,7 +20,7 @@ from ase.optimize import BFGS
 from adiabat.active import Candidate, Decision, explore
 from adiabat.campaign import gate
 from adiabat.campaign.frames import GateFaults
-from adiabat.campaign.matter import matter_of
+from adiabat.campaign.matter import Matter, matter_of
 from adiabat.campaign.options import Campaign, as_mapping, parse, structure_of
 from adiabat.campaign.run_folder import RunFolder
 from adiabat.campaign.story import Story, signed_errors
@@ -48,28 +48,28 @@ def learn(config: str | Path | Mapping[str, Any], *, out: str | Path | None = No
         given["out"] = str(out)
     campaign = parse(given)
     atoms = structure_of(campaign.structure)
+    matter = matter_of(atoms)
     labeler = build(campaign.labeler, LABELERS, where="labeler").for_frames([atoms])
     labeler.record()  # a missing engine is told before anything is written
     torch.set_num_threads(campaign.threads)
     options = {k: v for k, v in as_mapping(campaign).items() if k != "out"}
     folder = RunFolder(campaign.out, options, kind="learn", free=("workers", "threads", "budget_s", "budgets_s", "waive"))
     with folder, Workshop(folder, labeler, campaign.workers, say or (lambda *_: None)) as workshop:
-        _Learning(campaign, workshop, labeler).tell(atoms)
+        _Learning(campaign, workshop, labeler, matter).tell(atoms)
     return folder.folder
 
 
 class _Learning:
     """One campaign under way."""
 
-    def __init__(self, campaign: Campaign, workshop: Workshop, labeler: Labeler) -> None:
-        self.c, self.shop, self.labeler = campaign, workshop, labeler
+    def __init__(self, campaign: Campaign, workshop: Workshop, labeler: Labeler, matter: Matter) -> None:
+        self.c, self.shop, self.labeler, self.matter = campaign, workshop, labeler, matter
         self.folder = workshop.folder
         self.story = Story(self.folder, campaign)
         self.told_error, self.told_spread = np.zeros(0), np.zeros(0)  # components of fresh frames, eV/Å; the spread unscaled
 
     def tell(self, atoms: Atoms) -> None:
         """The whole campaign."""
-        self.matter = matter_of(atoms)
         self.story.settings(self.shop.record, atoms)
         lone = self.reference_atoms(atoms)
         atoms, labels = self.first_labels(atoms)

@@ -70,5 +70,14 @@ class Crystal:
 
 
 def matter_of(atoms: Atoms) -> Matter:
-    """What this structure is: a crystal if it is periodic in all directions."""
+    """What this structure is: a crystal if it is periodic in all directions; a campaign knows no surfaces yet.
+
+    >>> type(matter_of(Atoms("Ar"))).__name__
+    'Molecule'
+    """
+    if atoms.pbc.any() and not atoms.pbc.all():
+        raise ConfigError(
+            f"structure: {atoms.get_chemical_formula()} repeats in {int(atoms.pbc.sum())} of three directions; a campaign knows molecules (in "
+            "none) and crystals (in all). Give the cell vacuum and make it periodic in all three, or label frames and use adiabat train"
+        )
     return Crystal() if atoms.pbc.all() else Molecule()

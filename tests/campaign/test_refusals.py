@@ -12,6 +12,7 @@ from ase.build import molecule
 from adiabat.active import Candidate, Decision
 from adiabat.build.rattle import rattle
 from adiabat.campaign.learn import _Learning, learn
+from adiabat.campaign.matter import Molecule
 from adiabat.campaign.options import parse
 from adiabat.campaign.run_folder import RunFolder
 from adiabat.campaign.workshop import Workshop

@@ -256,3 +256,11 @@ def test_ase_databases_keep_labels_info_arrays_and_fixed_atoms(tmp_path, name):
     assert row.energy == -1 / 3 and row.step == 3 and row.forces.tolist() == told.calc.results["forces"].tolist()
     with pytest.raises(FileExistsError, match="exists already"):
         asedb.write(tmp_path / name, [told])
+
+
+def test_another_persons_database_keeps_its_words(tmp_path):
+    """Its data may hold an `info` of its own; ours is known by both of its parts."""
+    with ase.db.connect(tmp_path / "theirs.db") as database:
+        database.write(Atoms("He"), key_value_pairs={"relaxed": True}, data={"info": {"by": "somebody"}})
+    [found] = asedb.read(tmp_path / "theirs.db")
+    assert found.info["relaxed"] and found.info["info"] == {"by": "somebody"}

@@ -1,6 +1,7 @@
 """The table of importers: each file finds its reader without anything in it being run, and what nobody reads is refused by name."""
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +56,15 @@ def test_an_answer_that_is_no_number_agrees_with_nothing(where):
     arrays[where].flat[-1] = np.nan
     name = {"check.energy": "energy_eV_per_atom", "check.forces": "force_eV_per_A"}[where]
     assert np.isnan(disagreement(potential, Extracted("a peer", {}, arrays))[name])
+
+
+def test_an_energy_that_forces_do_not_see_is_refused(tmp_path):
+    """An element's constant that the importer takes for another: forces agree to the last bit."""
+    told = Extracted.read(Path(__file__).parent.parent / "golden" / "mace-plain.npz")
+    told.arrays["check.energy"] = told.arrays["check.energy"] + 0.5
+    told.save(tmp_path / "shifted.npz")
+    with pytest.raises(ForeignModelError, match="forces agree .* energies do not"):
+        ad.import_model(tmp_path / "shifted.npz", intervals=512)
 
 
 def test_what_nobody_reads_is_told_what_is_read(tmp_path):

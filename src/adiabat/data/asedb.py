@@ -58,7 +58,7 @@ def read(path: str | Path) -> list[Atoms]:
     with ase.db.connect(Path(path), use_lock_file=False) as database:
         for row in database.select():
             atoms, data = row.toatoms(), dict(row.get("data") or {})
-            ours = isinstance(data.get("info"), dict)
+            ours = set(data) == {"info", "arrays"} and isinstance(data["info"], dict)
             atoms.info = dict(data["info"]) if ours else {**row.key_value_pairs, **data}
             for name, values in (data.get("arrays") or {}).items() if ours else ():
                 atoms.set_array(name, np.array(values))

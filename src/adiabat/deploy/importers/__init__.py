@@ -66,6 +66,13 @@ def import_model(
             f"clusters, where they are {found['force_rms_eV_per_A']:.2g}; this version of the peer does something the importer does "
             "not know, or more intervals are needed"
         )
+    # Forces do not see a constant: an energy of an element that was not understood. Its allowance is theirs, over 1 Å.
+    if not found["energy_eV_per_atom"] <= converter.TOLERANCE * found["force_rms_eV_per_A"]:
+        raise ForeignModelError(
+            f"{path}: the converted model's forces agree with {extracted.source}'s and its energies do not, by "
+            f"{found['energy_eV_per_atom']:.2g} eV an atom on test clusters; the energies of its elements or a shift are not what the "
+            "importer takes them for in this version of the peer"
+        )
     single = disagreement(copy.deepcopy(potential).float(), extracted)
     found |= {f"{k}_in_single_precision": single[k] for k in ("energy_eV_per_atom", "force_eV_per_A")}
     potential.metadata["imported"] = {"from": extracted.source, "file": path.name, "sha256": _digest(path), **found}

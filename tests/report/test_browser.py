@@ -69,7 +69,7 @@ def look(folder, page, width: int, *flags: str) -> tuple[dict, list[str]]:
 def test_every_plot_is_drawn_without_complaint(tmp_path, width):
     seen, console = look(tmp_path, write(write_run(tmp_path / "run")), width)
     assert console == []
-    assert seen["plots"] == seen["drawn"] == 18
+    assert seen["plots"] == seen["drawn"] == 19
     assert seen["empty"] == seen["outside"] == seen["fetched"] == []
     assert seen["overflow"] <= 0
     assert seen["focused"] == ("A" if width > 960 else "SUMMARY")

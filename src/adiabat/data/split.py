@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -85,8 +85,11 @@ def groups(frames: Sequence[Atoms]) -> list[int]:
     return connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)[1].tolist()
 
 
-def equivalent(frames: Sequence[Atoms]) -> list[tuple[int, int]]:
-    """Pairs of frames with equal fingerprints; each frame is paired with the nearest earlier one of its kind."""
+def equivalent(frames: Iterable[Atoms]) -> list[tuple[int, int]]:
+    """Pairs of frames with equal fingerprints; each frame is paired with the nearest earlier one of its kind.
+
+    Frames are looked at once, one after the other; only their fingerprints are kept.
+    """
     found = []
     buckets: dict[tuple, list[int]] = defaultdict(list)
     prints = [fingerprint(atoms) for atoms in frames]

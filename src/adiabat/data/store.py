@@ -263,7 +263,7 @@ class Dataset:
         """Write a new store without equivalent configurations (see `adiabat.data.split.equivalent`): of each, the first is kept.
 
         Only frames of one level of theory are compared. Also returned are pairs of row numbers: left out, and equivalent to it.
-        All structures are held in memory meanwhile.
+        Of each frame only its fingerprint is held in memory.
         """
         from adiabat.data.split import equivalent
 
@@ -272,7 +272,7 @@ class Dataset:
         pairs: list[tuple[int, int]] = []
         for level in self.levels():
             ids = [n for (n,) in self._ask("SELECT id FROM configurations WHERE level = ? ORDER BY id", (level,))]
-            pairs += [(ids[b], ids[a]) for a, b in equivalent([atoms_of(row) for row in self.rows(ids)])]
+            pairs += [(ids[b], ids[a]) for a, b in equivalent(atoms_of(row) for row in self.rows(ids))]
         left_out = {later for later, _ in pairs}
         with Dataset(to) as fresh:
             return fresh._add(self.rows(n for n in self.ids() if n not in left_out)), pairs

@@ -8,22 +8,15 @@ from typing import Protocol
 
 import torch
 
+from adiabat.nn.surroundings import Topology
 from adiabat.typing import Float, Int, Tensor
 
 
-class Edged(Protocol):
-    """Atomic numbers, edges sorted by their center, edge vectors; a `Graph` is one."""
+class Edged(Topology, Protocol):
+    """A topology with its edge vectors; a `Graph` is one."""
 
     @property
-    def numbers(self) -> Tensor: ...
-    @property
-    def i(self) -> Tensor: ...
-    @property
-    def j(self) -> Tensor: ...
-    @property
     def r(self) -> Tensor: ...
-    @property
-    def first(self) -> Tensor: ...
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,15 @@ SMALL: dict[str, dict[str, object]] = {
     "buckingham": {"A_eV": 200.0, "rho_angstrom": 0.3, "C_eV_angstrom6": 1.0, "cutoff": 3.5},
     "eam": {"cutoff": 3.5, "points": [8000, 701]},
     "snap": {"cutoff": 3.0, "twojmax": 4, "quadratic": True, "radii": {"H": 0.45, "O": 0.5}, "weights": {"O": 0.7}},
+    "nep": {
+        "cutoff": 3.5,
+        "angular_cutoff": 2.8,
+        "n_max": [2, 1],
+        "basis_size": [4, 3],
+        "neuron": 6,
+        "l_max": 3,
+        "products": ["222", "112"],
+    },
     "painn": {"cutoff": 3.0, "channels": 8, "radial": 8},
 }
 

@@ -13,7 +13,7 @@ import torch
 
 from adiabat.typing import Float, Tensor
 
-L_MAX = 6
+L_MAX = 8
 
 
 def distance(r: Float[Tensor, "*E 3"]) -> Float[Tensor, "*E"]:

@@ -22,6 +22,7 @@ from adiabat.kernels.couplings import monomials, symmetric_couplings
 
 MAX_L = 6
 MAX_ZETA = 256  # the largest exponent of a symmetry function that is multiplied out
+MAX_FUNCTIONS = 64  # Chebyshev polynomials whose sums are unrolled
 MAX_CORRELATION = 4
 MAX_OUTPUTS = 16  # distinct output irreps of a convolution
 
@@ -96,6 +97,33 @@ class Environment:
 
     def __str__(self) -> str:
         return f"aev;{self.radial};{self.shifts};{self.sections};{self.zeta};{'smooth' if self.smooth else 'cosine'}"
+
+
+@dataclass(frozen=True)
+class Chebyshev:
+    """So many Chebyshev functions of the distance, and others times harmonics up to l_max; see `neighbor_sums`.
+
+    >>> str(Chebyshev.of("chebyshev;9;7;4"))
+    'chebyshev;9;7;4'
+    """
+
+    radial: int
+    angular: int
+    l_max: int
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.radial <= MAX_FUNCTIONS and 1 <= self.angular <= MAX_FUNCTIONS and 0 <= self.l_max <= 8):
+            raise ValueError(f"{self}; wanted 1…{MAX_FUNCTIONS} functions, harmonics up to 0…8")
+
+    @classmethod
+    def of(cls, text: str) -> Chebyshev:
+        kind, radial, angular, l_max = text.split(";")
+        if kind != "chebyshev":
+            raise ValueError(f"{text!r} is no set of neighbor sums; wanted chebyshev;…")
+        return cls(int(radial), int(angular), int(l_max))
+
+    def __str__(self) -> str:
+        return f"chebyshev;{self.radial};{self.angular};{self.l_max}"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ model files know a family by its line here.
 | `ace` | `ACE` | Drautz 2019; Darby et al. 2023 |
 | `mace` | `MACE` | Batatia et al. 2022 |
 | `mtp` | `MTP` | Shapeev 2016 |
+| `nep` | `NEP` | Fan et al. 2021 |
 | `snap` | `SNAP` | Thompson et al. 2015 |
 | `painn` | `PaiNN` | Schütt, Unke and Gastegger 2021 |
 """
@@ -23,13 +24,29 @@ from adiabat.models.bpnn import BPNN
 from adiabat.models.eam import EAM
 from adiabat.models.mace import MACE
 from adiabat.models.mtp import MTP
+from adiabat.models.nep import NEP
 from adiabat.models.painn import PaiNN
 from adiabat.models.pair import ZBL, Buckingham, LennardJones, Morse
 from adiabat.models.snap import SNAP
 from adiabat.potential import Model
 
 MODELS: dict[str, type[Model]] = {
-    model.name: model for model in (LennardJones, Morse, Buckingham, ZBL, EAM, BPNN, ANI, ACE, MTP, SNAP, MACE, PaiNN)
+    model.name: model for model in (LennardJones, Morse, Buckingham, ZBL, EAM, BPNN, ANI, ACE, MTP, NEP, SNAP, MACE, PaiNN)
 }
 
-__all__ = ["ACE", "ANI", "BPNN", "EAM", "MACE", "MODELS", "MTP", "SNAP", "ZBL", "Buckingham", "LennardJones", "Morse", "PaiNN"]
+__all__ = [
+    "ACE",
+    "ANI",
+    "BPNN",
+    "EAM",
+    "MACE",
+    "MODELS",
+    "MTP",
+    "NEP",
+    "SNAP",
+    "ZBL",
+    "Buckingham",
+    "LennardJones",
+    "Morse",
+    "PaiNN",
+]

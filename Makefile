@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-chaos test-sanitize golden-mace golden-ani golden-acsf golden-snap golden-eam gpaw silicon lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-chaos test-sanitize golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-eam gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -58,6 +58,12 @@ golden-ani:
 
 golden-acsf:
 	$(PEER_PYTHON) tests/golden/make_acsf.py
+
+golden-soap:
+	$(PEER_PYTHON) tests/golden/make_soap.py
+
+golden-gap:
+	$(PEER_PYTHON) tests/golden/make_gap.py
 
 golden-snap:
 	$(PEER_PYTHON) tests/golden/make_snap.py tests/golden/snap-lammps.json

@@ -10,15 +10,16 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from scipy.spatial.transform import Rotation
 
-from adiabat.descriptors import DESCRIPTORS, acsf, aev
+from adiabat.descriptors import DESCRIPTORS, acsf, aev, soap
 from adiabat.graph import Graph
 from adiabat.kernels import environments
 from adiabat.models import ANI
 from adiabat.nn import neighbor_species
 
-GOLDEN = json.loads((Path(__file__).parent.parent / "golden/acsf.json").read_text())
+GOLDEN, SPECTRA = (json.loads((Path(__file__).parent.parent / f"golden/{name}.json").read_text()) for name in ("acsf", "soap"))
 SMALL = {
     "acsf": {"cutoff": 3.0, "g2": [(1.0, 0.5)], "g3": [1.3], "g4": [(0.1, 2.0, -1.0)], "g5": [(0.1, 1.5, 1.0)]},
+    "soap": {"cutoff": 3.0, "n_max": 2, "l_max": 2, "atom_sigma": 0.6, "radial": "quip"},
     "aev": {"cutoff": 3.0, "angular_cutoff": 2.5, "radial": 3, "shells": 2, "sections": 2},
 }
 
@@ -55,6 +56,27 @@ def test_symmetry_functions_are_dscribes(what):
         atoms, GOLDEN["elements"], cutoff=p["r_cut"], g2=p["g2_params"], g3=p["g3_params"], g4=p["g4_params"], g5=p["g5_params"]
     )
     np.testing.assert_allclose(found.values, case["values"], rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("radial", ["gto", "polynomial"])
+@pytest.mark.parametrize("what", SPECTRA["answers"])
+def test_power_spectra_are_dscribes(what, radial):
+    """Both in double precision, dscribe's constants of π and the harmonics have twelve digits: 1e-8 is asked for."""
+    case, p = SPECTRA["answers"][what], SPECTRA["parameters"]
+    atoms = Atoms(case["numbers"], case["positions"], cell=case["cell"], pbc=case["pbc"])
+    found = soap(
+        atoms, SPECTRA["elements"], cutoff=p["r_cut"], n_max=p["n_max"], l_max=p["l_max"], atom_sigma=p["sigma"], radial=radial
+    )
+    np.testing.assert_allclose(found.values, case[radial], rtol=0, atol=1e-9)
+
+
+def test_the_power_spectrum_keeps_the_length_of_the_whole_matrix():
+    """Off-diagonal columns stand for two entries: normalized descriptors have length 1, and only QUIP's are smooth at the cutoff."""
+    found = soap(water(), cutoff=3.0, n_max=3, l_max=3, radial="quip")
+    np.testing.assert_allclose((found.values**2).sum(1), 1, atol=1e-14)
+    pair = [Atoms("CO", [[0, 0, 0], [0, 0, 3.0 + x]]) for x in (-1e-6, 1e-6)]
+    inside, outside = (soap(atoms, cutoff=3.0, n_max=3, l_max=3, radial="quip").values for atoms in pair)
+    np.testing.assert_allclose(inside, outside, atol=1e-10)  # second order in the distance from the cutoff
 
 
 @pytest.mark.parametrize("atoms", [water(), carbide()], ids=["molecule", "crystal"])
@@ -94,7 +116,9 @@ def test_several_structures_are_described_one_below_the_other(descriptor):
     assert not both.derivatives[3:, :, :3].any()
 
 
-def test_a_lone_atom_is_described_by_zeros(descriptor):
+@pytest.mark.parametrize("what", sorted({*DESCRIPTORS} - {"soap"}))  # SOAP has the atom's own Gaussian
+def test_a_lone_atom_is_described_by_zeros(what):
+    descriptor = lambda atoms, **more: DESCRIPTORS[what](atoms, **SMALL[what], **more)  # noqa: E731
     found = descriptor(Atoms("O"), derivatives=True)
     assert not found.values.any() and not found.derivatives.any() and found.values.shape[0] == 1
 

@@ -1,0 +1,111 @@
+"""The SOAP power spectrum, in dscribe's and in QUIP's conventions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from adiabat.descriptors.described import Described, described, species_of
+from adiabat.graph import Graph
+from adiabat.kernels import distance, spherical_harmonics
+from adiabat.kernels.soap import PADDING, density, gaussian_orbitals, polynomials, power_spectrum, shoulder, spheres
+from adiabat.typing import Tensor
+
+if TYPE_CHECKING:
+    from adiabat.graph import Atoms
+
+RADIAL = {"gto": gaussian_orbitals, "polynomial": polynomials, "quip": spheres}
+
+
+def soap(
+    atoms: Atoms | Sequence[Atoms],
+    elements: Sequence[str] | None = None,
+    *,
+    cutoff: float = 5.0,
+    n_max: int = 8,
+    l_max: int = 6,
+    atom_sigma: float = 0.5,
+    radial: str = "gto",
+    transition_width: float = 0.5,
+    central_weight: float = 1.0,
+    normalize: bool = True,
+    derivatives: bool = False,
+) -> Described:
+    """Power spectrum p_{nn'l} of the neighbor density of every atom, itself included, for each pair of neighbor elements.
+
+    | `radial` | radial functions | columns | smooth at `cutoff` |
+    |---|---|---|---|
+    | gto | r^l exp(−α_nl r²), dscribe's | π √(8/(2l+1)) Σ_m c c', by pair of elements, l, n, n' | no: neighbors to r_c + 3.7 σ |
+    | polynomial | (r_c − r)^(n+2), dscribe's | the same | no: the same |
+    | quip | Gaussians on n_max spheres, QUIP's | Σ_m c c'/√(2l+1), by a ≥ b (a runs over elements, n), l; √2 where a ≠ b | yes |
+
+    Only the last knows `transition_width` (Å, over which a neighbor fades), `central_weight` and `normalize` (to length 1); GAP is
+    made from it. n counts from 1. `elements` are those of the structure if none are named; name them where descriptors of several
+    structures are to have the same columns. Bartók, Kondor and Csányi, PRB 87, 184115 (2013).
+
+    >>> from ase.build import molecule
+    >>> found = soap(molecule("H2O"), cutoff=3.0, n_max=2, l_max=1)
+    >>> found.values.shape, found.names[0], found.names[-1]
+    ((3, 20), 'soap H-H l=0 n=1 n=1', 'soap O-O l=1 n=2 n=2')
+    """
+    if radial not in RADIAL:
+        raise ValueError(f"soap.radial: {radial!r} came; wanted {', '.join(RADIAL)}")
+    quip = radial == "quip"
+    reach = cutoff if quip else cutoff + atom_sigma * math.sqrt(-2 * math.log(PADDING))
+    graph = Graph.of(atoms, reach)
+    symbols, kind = species_of(graph, elements)
+    N, Z = graph.n_atoms, len(symbols)
+    own = torch.searchsorted(torch.tensor(_numbers(symbols)), graph.numbers)
+    channels = [(z, n) for z in range(Z) for n in range(n_max)]
+
+    def spectrum(r: Tensor) -> Tensor:
+        # Atoms are neighbors of their own, at no distance: there the harmonics of l > 0 are zero.
+        d, u = distance(r), r / torch.where(distance(r) == 0, 1.0, distance(r))[:, None]
+        R = RADIAL[radial](d, n_max, l_max, cutoff, atom_sigma)
+        at_center = RADIAL[radial](d.new_zeros(1), n_max, l_max, cutoff, atom_sigma)
+        if quip:
+            R = R * shoulder(d, cutoff, transition_width)[:, None, None]
+            at_center = at_center * central_weight
+        Y = spherical_harmonics(u, l_max)
+        nothing = torch.zeros_like(spherical_harmonics(u.new_zeros(1, 3), l_max))
+        nothing[:, 0] = 1.0
+        c = density(R, Y, graph.i, kind, N, Z) + density(
+            at_center.expand(N, -1, -1), nothing.expand(N, -1), torch.arange(N), own, N, Z
+        )
+        p = power_spectrum(c)
+        if quip:
+            length = p.square().sum(1, keepdim=True).sqrt()
+            return p / torch.where(length == 0, 1.0, length) if normalize else p
+        return p[:, order] * scale
+
+    pairs = [(a, b) for a in range(len(channels)) for b in range(a + 1)]
+    if quip:
+        names = [_name(symbols, channels[b], channels[a], l) for a, b in pairs for l in range(l_max + 1)]
+    else:
+        place = {pair: k for k, pair in enumerate(pairs)}
+        keys = [
+            (z * n_max + n, y * n_max + m, l)
+            for z in range(Z) for y in range(z, Z) for l in range(l_max + 1)
+            for n in range(n_max) for m in range(n if z == y else 0, n_max)
+        ]  # fmt: skip
+        names = [_name(symbols, channels[b], channels[a], l) for b, a, l in keys]
+        order = torch.tensor([place[a, b] * (l_max + 1) + l for b, a, l in keys])
+        # what `power_spectrum` multiplies with is taken back
+        scale = torch.tensor(
+            [math.pi * math.sqrt(8) / (1 if a == b else math.sqrt(2)) for b, a, l in keys], dtype=torch.float64
+        )
+    return described(graph, spectrum, names, derivatives)
+
+
+def _numbers(symbols: Sequence[str]) -> list[int]:
+    from adiabat.elements import numbers
+
+    return list(numbers(symbols))
+
+
+def _name(symbols: Sequence[str], one: tuple[int, int], other: tuple[int, int], l: int) -> str:
+    (z, n), (y, m) = one, other
+    return f"soap {symbols[z]}-{symbols[y]} l={l} n={n + 1} n={m + 1}"

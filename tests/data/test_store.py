@@ -18,6 +18,7 @@ from ase.build import molecule
 
 from adiabat.data.damage import Damaged
 from adiabat.data.formats import read
+from adiabat.data.row import atoms_of
 from adiabat.data.store import Dataset, is_store
 from adiabat.data.structure import content_hash, labeled, to_json
 
@@ -100,8 +101,31 @@ def test_select(dataset):
 
 def test_split_and_check(dataset):
     dataset.add([frame(k) for k in range(20)])
-    assert [len(side) for side in dataset.split(seed=3)] == [16, 2, 2]
+    sides = dataset.split(seed=3)
+    assert [len(side) for side in sides] == [16, 2, 2]
+    for side, ids in zip(sides, dataset.split_ids(seed=3), strict=True):
+        assert [atoms.positions.tolist() for atoms in side] == [atoms_of(row).positions.tolist() for row in dataset.rows(ids)]
     assert {f.name for f in dataset.check()} >= {"elements", "net force"}
+
+
+def test_a_store_in_a_read_only_place(tmp_path):
+    """It is read where it lies: no byte changes, no file appears beside it; what is not in the file yet is not passed over."""
+    path = tmp_path / "a.db"
+    with Dataset(path) as open_for_writing:
+        open_for_writing.add([frame(k) for k in range(5)])
+        with pytest.raises(OSError, match="a.db-wal holds what was added last.*copy"):
+            Dataset(path, read_only=True)
+    before = path.read_bytes()
+    with Dataset(path, read_only=True) as dataset:
+        assert len(dataset.select("natoms<100")) == len(dataset) == 5 and dataset.verify() == []
+        with pytest.raises(OSError, match="readonly.*nothing of this was kept; copy the store"):
+            dataset.add(frame(7))
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.db"]
+    with pytest.raises(FileNotFoundError, match="b.db"):
+        Dataset(tmp_path / "b.db", read_only=True)
+    old = Path(__file__).parents[1] / "golden/store-v1.db"
+    with pytest.raises(ValueError, match="format 1.*copy"):
+        Dataset(old, read_only=True)
 
 
 def test_what_is_no_store_is_left_alone(tmp_path):

@@ -34,7 +34,30 @@ class Split(NamedTuple):
     test: list[int]
 
 
-def split(frames: Sequence[Atoms], fractions: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0) -> Split:
+class Seen(NamedTuple):
+    """What a division needs of a frame: the frame itself may be gone."""
+
+    alone: bool
+    hash: str
+    kind: tuple
+    distances: np.ndarray
+    trajectory: str | None
+    place: float | None
+    group: str | None
+
+
+def seen(atoms: Atoms) -> Seen:
+    """`place`: where in its trajectory a frame stands."""
+    told = atoms.info
+    trajectory, group = (str(told[name]) if name in told else None for name in ("trajectory", "group"))
+    step = told.get("step", told.get("frame"))
+    kind, distances = fingerprint(atoms)
+    return Seen(
+        is_isolated(atoms), content_hash(atoms), kind, distances, trajectory, None if step is None else float(step), group
+    )
+
+
+def split(frames: Iterable[Atoms], fractions: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0) -> Split:
     """Divide frames by groups, as near to the fractions as the groups allow; the same seed gives the same split.
 
     >>> frames = [Atoms("H2", [[0, 0, 0], [0, 0, 0.7 + 0.01 * k]]) for k in range(10)]
@@ -43,10 +66,11 @@ def split(frames: Sequence[Atoms], fractions: tuple[float, float, float] = (0.8,
     """
     if len(fractions) != 3 or min(fractions) < 0 or not math.isclose(sum(fractions), 1.0, abs_tol=1e-6):
         raise ValueError(f"split: fractions {fractions} came, wanted three numbers ≥ 0 that sum to 1, as (0.8, 0.1, 0.1)")
-    lone = [k for k, atoms in enumerate(frames) if is_isolated(atoms)]
-    examples = [k for k, atoms in enumerate(frames) if not is_isolated(atoms)]
+    known = [seen(atoms) for atoms in frames]
+    lone = [k for k, one in enumerate(known) if one.alone]
+    examples = [k for k, one in enumerate(known) if not one.alone]
     members: dict[int, list[int]] = defaultdict(list)
-    for k, group in zip(examples, groups([frames[k] for k in examples]), strict=True):
+    for k, group in zip(examples, _grouped([known[k] for k in examples]), strict=True):
         members[group].append(k)
     wanted = [side for side in range(3) if fractions[side] > 0]
     if len(members) < len(wanted):
@@ -73,14 +97,18 @@ def split(frames: Sequence[Atoms], fractions: tuple[float, float, float] = (0.8,
     return Split(*(sorted(side) for side in sides))
 
 
-def groups(frames: Sequence[Atoms]) -> list[int]:
-    """For each frame the number of its group."""
+def groups(frames: Iterable[Atoms]) -> list[int]:
+    """For each frame the number of its group. Frames are looked at once, one after the other."""
+    return _grouped([seen(atoms) for atoms in frames])
+
+
+def _grouped(known: Sequence[Seen]) -> list[int]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    links = [*_runs([content_hash(atoms) for atoms in frames]), *equivalent(frames), *_trajectories(frames)]
-    links += _runs([str(atoms.info["group"]) if "group" in atoms.info else None for atoms in frames])
-    n = len(frames)
+    links = [*_runs([one.hash for one in known]), *_alike([(one.kind, one.distances) for one in known]), *_trajectories(known)]
+    links += _runs([one.group for one in known])
+    n = len(known)
     i, j = np.array(links, dtype=int).reshape(-1, 2).T
     return connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)[1].tolist()
 
@@ -90,9 +118,12 @@ def equivalent(frames: Iterable[Atoms]) -> list[tuple[int, int]]:
 
     Frames are looked at once, one after the other; only their fingerprints are kept.
     """
+    return _alike([fingerprint(atoms) for atoms in frames])
+
+
+def _alike(prints: Sequence[tuple[tuple, np.ndarray]]) -> list[tuple[int, int]]:
     found = []
     buckets: dict[tuple, list[int]] = defaultdict(list)
-    prints = [fingerprint(atoms) for atoms in frames]
     for k, (kind, _) in enumerate(prints):
         buckets[kind].append(k)
     for bucket in buckets.values():
@@ -147,20 +178,14 @@ def _runs(names: Sequence[str | None]) -> list[tuple[int, int]]:
     return [(first.setdefault(name, k), k) for k, name in enumerate(names) if name is not None]
 
 
-def _trajectories(frames: Sequence[Atoms]) -> list[tuple[int, int]]:
+def _trajectories(known: Sequence[Seen]) -> list[tuple[int, int]]:
     """Link the frames of each trajectory in blocks, in the order of info["step"] (or "frame") where they have it."""
     runs: dict[str, list[int]] = defaultdict(list)
-    for k, atoms in enumerate(frames):
-        if "trajectory" in atoms.info:
-            runs[str(atoms.info["trajectory"])].append(k)
+    for k, one in enumerate(known):
+        if one.trajectory is not None:
+            runs[one.trajectory].append(k)
     links = []
     for run in runs.values():
-        run.sort(key=lambda k: _place(frames[k], k))
+        run.sort(key=lambda k: float(k) if (place := known[k].place) is None else place)
         links += [(a, b) for place, (a, b) in enumerate(zip(run, run[1:]), start=1) if place % BLOCK]
     return links
-
-
-def _place(atoms: Atoms, k: int) -> float:
-    """Where in its trajectory a frame stands."""
-    step = atoms.info.get("step", atoms.info.get("frame"))
-    return float(k if step is None else step)

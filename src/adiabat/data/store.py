@@ -23,6 +23,7 @@ import numpy as np
 from ase import Atoms
 
 from adiabat.data import damage, query
+from adiabat.data.connection import connect, writable
 from adiabat.data.row import DERIVED, GIVEN, UNSPECIFIED, atoms_of, derived, floats, row_of, seal
 from adiabat.data.structure import LABELS
 from adiabat.data.writer import keep_a_log, short_of_space, writing
@@ -80,6 +81,7 @@ def is_store(path: str | Path) -> bool:
 
 class Dataset:
     """`Dataset("water.db")` opens a store, or makes one. `patience_s`: how long to wait for another process that is writing.
+    `read_only` leaves the file as it is; so does a place where this user may not write.
 
     >>> from adiabat.data.structure import labeled
     >>> dataset = Dataset(":memory:")
@@ -90,17 +92,20 @@ class Dataset:
     (None, None, 1)
     """
 
-    def __init__(self, path: str | Path, *, patience_s: float = 60.0):
+    def __init__(self, path: str | Path, *, patience_s: float = 60.0, read_only: bool = False):
         self.path = path if str(path) == ":memory:" else Path(path)
         self.patience_s = patience_s
         self._known_keys: set[str] | None = None
         fresh = self.path == ":memory:" or not Path(path).exists() or Path(path).stat().st_size == 0
+        if read_only and fresh:
+            raise FileNotFoundError(f"{path}: there is no such store to read; look at the path, relative to {Path.cwd()}")
         if not fresh and not is_store(path):
             raise ValueError(
                 f"{path}: this is no Adiabat store; wanted one, or a new name; read other files with adiabat.read()"
             )
         try:
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=1)
+            self.read_only = not fresh and (read_only or not writable(path))
+            self._db = connect(self.path, self.read_only)
             if fresh:
                 self._db.execute(f"PRAGMA page_size = {PAGE}")
         except sqlite3.OperationalError as error:
@@ -110,12 +115,18 @@ class Dataset:
             self._db.execute("PRAGMA synchronous = FULL")
             # KiB; the hashes come in no order, and their index is written all over
             self._db.execute("PRAGMA cache_size = -65536")
-            if not self._has("meta"):
-                self._make()
-            keep_a_log(self._db, patience_s)
+            if not self.read_only:
+                if not self._has("meta"):
+                    self._make()
+                keep_a_log(self._db, patience_s)
             (version,) = self._db.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
             if int(version) > FORMAT:
                 raise ValueError(f"{path}: store of format {version}, this Adiabat reads up to {FORMAT}; update Adiabat")
+            if int(version) < FORMAT and self.read_only:
+                raise ValueError(
+                    f"{path}: store of format {version} in a place that is only read; this Adiabat brings stores to format {FORMAT} "
+                    "first: copy it to where it can be written, and open the copy"
+                )
             if int(version) < FORMAT:
                 self._migrate()
         except sqlite3.OperationalError as error:
@@ -217,10 +228,14 @@ class Dataset:
 
     def split(self, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0) -> tuple[list[Atoms], ...]:
         """Train, validation and test frames; duplicates and trajectory neighbors stay on one side (see `adiabat.data.split`)."""
+        return tuple([atoms_of(row) for row in self.rows(side)] for side in self.split_ids(fractions, seed))
+
+    def split_ids(self, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0) -> tuple[list[int], ...]:
+        """The same as row numbers, for `rows`: of each frame only its fingerprint is held in memory."""
         from adiabat.data.split import split
 
-        frames = list(self)
-        return tuple([frames[k] for k in side] for side in split(frames, fractions=fractions, seed=seed))
+        ids = self.ids()
+        return tuple([ids[k] for k in side] for side in split(map(atoms_of, self.rows(ids)), fractions, seed))
 
     def check(self):
         """The data gate's findings."""
@@ -388,6 +403,10 @@ class Dataset:
     @contextmanager
     def _writing(self):
         """A transaction of the one writer."""
+        if self.read_only:
+            raise OSError(
+                f"{self.path}: opened readonly; nothing of this was kept; copy the store to where it can be written, or merge() it"
+            )
         try:
             with writing(self._db, self.path, self.patience_s):
                 yield

@@ -27,6 +27,7 @@ SMALL: dict[str, dict[str, object]] = {
     "lennard_jones": {"epsilon_eV": 0.05, "sigma_angstrom": 1.3, "cutoff": 3.5},
     "morse": {"minimum_angstrom": 1.3, "cutoff": 3.5},
     "zbl": {"reach": 2.0},
+    "nep_zbl": {"inner": 0.8, "outer": 2.2},
     "bpnn": {"cutoff": 3.5, "radial": 4, "angular": 1, "zetas": [1.0, 4.0], "hidden": [6, 6]},
     "ace": {"cutoff": 3.0, "channels": 4, "l_max": 2, "correlation": 3, "radial": 4},
     # gelu: celu, the default, has a curvature that jumps, and the slope of a loss on forces jumps with it
@@ -55,13 +56,30 @@ SMALL: dict[str, dict[str, object]] = {
         "products": ["222", "112"],
     },
     "painn": {"cutoff": 3.0, "channels": 8, "radial": 8},
+    "deeppot": {
+        "cutoff": 3.0,
+        "smooth_from": 1.2,
+        "neurons": [3, 6, 12],
+        "axis_neurons": 3,
+        "fitting": [8, 8],
+        "embedding_dt": True,
+    },
+}
+
+# A family's other kinds: what differs from its small one.
+KINDS: dict[str, tuple[str, dict[str, object]]] = {
+    "deeppot, distances": ("deeppot", {"descriptor": "se_e2_r", "type_one_side": True}),
+    "deeppot, hybrid": (
+        "deeppot",
+        {"descriptor": [{"descriptor": "se_e3", "neurons": [2, 4]}, {"descriptor": "se_e2_r", "cutoff": 3.4}]},
+    ),
 }
 
 
-def family(name: str, seed: int = 0) -> Model:
+def family(name: str, seed: int = 0, **others: object) -> Model:
     """A member of a registered family, prepared as training would prepare it."""
     make = MODELS[name]
-    arguments = {"elements": ELEMENTS, **SMALL.get(name, {})}
+    arguments = {"elements": ELEMENTS, **SMALL.get(name, {}), **others}
     if "elements" not in inspect.signature(make).parameters:
         del arguments["elements"]
     with torch.random.fork_rng(devices=[]):
@@ -79,6 +97,10 @@ def several(seed: int = 0) -> Potential:
 
 POTENTIALS: dict[str, Callable[[], Potential]] = {
     **{name: lambda name=name: Potential(ReferenceEnergies(E0), family(name)) for name in MODELS},
+    **{
+        kind: lambda name=name, others=others: Potential(ReferenceEnergies(E0), family(name, **others))
+        for kind, (name, others) in KINDS.items()
+    },
     "several terms": several,
     "committee": lambda: Committee.of([several(seed) for seed in (1, 2, 3)]),
 }

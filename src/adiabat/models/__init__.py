@@ -7,9 +7,11 @@ model files know a family by its line here.
 | `morse` | `Morse` | Morse 1929 |
 | `buckingham` | `Buckingham` | Buckingham 1938 |
 | `zbl` | `ZBL` | Ziegler, Biersack, Littmark 1985 |
+| `nep_zbl` | `NEPZBL` | Liu et al. 2023 |
 | `bpnn` | `BPNN` | Behler and Parrinello 2007 |
 | `ani` | `ANI` | Smith, Isayev and Roitberg 2017 |
 | `eam` | `EAM` | Daw and Baskes 1984 |
+| `deeppot` | `DeepPot` | Zhang et al. 2018 |
 | `ace` | `ACE` | Drautz 2019; Darby et al. 2023 |
 | `mace` | `MACE` | Batatia et al. 2022 |
 | `mtp` | `MTP` | Shapeev 2016 |
@@ -21,17 +23,19 @@ model files know a family by its line here.
 from adiabat.models.ace import ACE
 from adiabat.models.ani import ANI
 from adiabat.models.bpnn import BPNN
+from adiabat.models.deeppot import DeepPot
 from adiabat.models.eam import EAM
 from adiabat.models.mace import MACE
 from adiabat.models.mtp import MTP
 from adiabat.models.nep import NEP
 from adiabat.models.painn import PaiNN
-from adiabat.models.pair import ZBL, Buckingham, LennardJones, Morse
+from adiabat.models.pair import NEPZBL, ZBL, Buckingham, LennardJones, Morse
 from adiabat.models.snap import SNAP
 from adiabat.potential import Model
 
 MODELS: dict[str, type[Model]] = {
-    model.name: model for model in (LennardJones, Morse, Buckingham, ZBL, EAM, BPNN, ANI, ACE, MTP, NEP, SNAP, MACE, PaiNN)
+    model.name: model
+    for model in (LennardJones, Morse, Buckingham, ZBL, NEPZBL, EAM, BPNN, ANI, DeepPot, ACE, MTP, NEP, SNAP, MACE, PaiNN)
 }
 
 __all__ = [
@@ -43,9 +47,11 @@ __all__ = [
     "MODELS",
     "MTP",
     "NEP",
+    "NEPZBL",
     "SNAP",
     "ZBL",
     "Buckingham",
+    "DeepPot",
     "LennardJones",
     "Morse",
     "PaiNN",

@@ -4,6 +4,7 @@
 |---|---|
 | `derived` | tensors made from parameters: anew while training, once while evaluating |
 | `mlp` | dense layers that keep the variance and map zero to zero |
+| `resnet` | dense layers with short cuts |
 | `radial` | radial functions of a convolution: a network evaluated at the knots of a spline |
 | `transform` | distances of a pair of elements on a common scale |
 | `linear` | equivariant dense maps: by irrep, and by species |
@@ -16,6 +17,7 @@ from adiabat.nn.linear import Linear, SpeciesLinear
 from adiabat.nn.mlp import MLP
 from adiabat.nn.product import Product
 from adiabat.nn.radial import RadialTable
+from adiabat.nn.resnet import ResNet
 from adiabat.nn.surroundings import WithLoneAtoms, neighbor_species
 
-__all__ = ["MLP", "Derived", "Linear", "Product", "RadialTable", "SpeciesLinear", "WithLoneAtoms", "neighbor_species"]
+__all__ = ["MLP", "Derived", "Linear", "Product", "RadialTable", "ResNet", "SpeciesLinear", "WithLoneAtoms", "neighbor_species"]

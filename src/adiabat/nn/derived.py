@@ -9,10 +9,10 @@ from adiabat.typing import Tensor
 
 
 class Derived(nn.Module):
-    """A tensor made from this module's parameters by `compute`.
+    """A tensor made from this module's parameters and buffers by `compute`.
 
     While training it is made anew, differentiably, at every call. While evaluating it is made once, without gradients, and made
-    again when a parameter was changed in place, replaced or moved (a change through `.data` cannot be seen).
+    again when one of them was changed in place, replaced or moved (a change through `.data` cannot be seen).
     """
 
     _known: tuple[tuple, Tensor, list[Tensor]] | None = None
@@ -24,9 +24,10 @@ class Derived(nn.Module):
         # Inside torch.func (a committee by vmap) parameters have neither address nor version.
         if self.training or torch._C._functorch.peek_interpreter_stack() is not None:
             return self.compute()
-        key = tuple((p.data_ptr(), p._version, p.dtype) for p in self.parameters())
+        made_from = [*self.parameters(), *self.buffers()]
+        key = tuple((p.data_ptr(), p._version, p.dtype) for p in made_from)
         if self._known is None or self._known[0] != key:
             with torch.no_grad():
-                # The parameters are held, so that no other tensor takes an address that the key knows.
-                self._known = key, self.compute(), [p.detach() for p in self.parameters()]
+                # They are held, so that no other tensor takes an address that the key knows.
+                self._known = key, self.compute(), [p.detach() for p in made_from]
         return self._known[1]

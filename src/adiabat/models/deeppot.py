@@ -1,0 +1,298 @@
+"""Deep Potential, smooth edition: networks of each neighbor's distance, contracted with the environment matrix.
+
+Zhang et al., NeurIPS 2018 (arXiv:1805.09003); as in DeePMD-kit: Zeng et al., J. Chem. Phys. 159, 054801 (2023), and
+J. Chem. Theory Comput. 21, 4375 (2025).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import ceil, sqrt
+from typing import Any
+
+import torch
+from torch import nn
+
+from adiabat import elements as periodic_table
+from adiabat.graph import Graph
+from adiabat.kernels import Convolution, edge_conv, edge_geometry, knots, pair_channel, spline_table
+from adiabat.nn import RadialTable, ResNet, WithLoneAtoms
+from adiabat.nn.radial import SINGLE_INTERVALS
+from adiabat.potential import Model
+from adiabat.typing import Float, Int, Tensor
+
+NEAR = 0.3  # Å; below it 1/d is continued by its Taylor polynomial, for tables are finite
+LEAST = 1e-2  # of a standard deviation
+
+
+class DeepPot(Model):
+    """E_i = F_{Z_i}(D_i) − F_{Z_i}(D of an atom without neighbors), with the descriptor D_i of one of three kinds, or of several.
+
+    | symbol of the paper | here |
+    |---|---|
+    | s(r) = w(r)/r: w = 1 below r_cs, 0 beyond r_c, a polynomial of fifth degree between | `fading`; r_cs is `smooth_from`, r_c `cutoff` |
+    | R̃_i, rows (s, s x/r, s y/r, s z/r), shifted and scaled by statistics of the training data | `Environment` |
+    | G(s): the embedding network of a pair of elements, widths `neurons` (M₁ the last) | `networks` |
+    | D_i = (G^T R̃)(R̃^T G^<)/N_m², G^< its first `axis_neurons` columns (M₂) | `TwoBody`, "se_e2_a" |
+    | D_i = Σ_j G(s_ij)/5N_m, with distances alone | `TwoBody`, "se_e2_r" |
+    | D_i = Σ_jk θ_jk G(θ_jk)/(N_j N_k), θ = R̃ R̃^T without its radial column | `ThreeBody`, "se_e3" |
+    | F: the fitting network, widths `fitting` | `fittings` |
+    | N_m | the sum of `sel`, the expected numbers of neighbors by element |
+
+    DeePMD-kit pads lists of neighbors up to `sel` with entries at the cutoff, and drops the farthest neighbors when there are more. Here
+    `sel` is only a number in the formulas: there are none in the sums but the neighbors, and Σ sel G at the cutoff beside them, so that
+    more neighbors than `sel` are all counted and nothing jumps. Left open, `sel` follows from the training data, as the statistics do.
+
+    Embedding networks are those of (center, neighbor), or with `type_one_side` of the neighbor alone. They are kept as splines of the
+    distance with at least so many `intervals`. Layers have short cuts (`ResLayer`), with Δt for `embedding_dt` and `fitting_dt`.
+    A hybrid descriptor is a list such as [{"descriptor": "se_e2_a"}, {"descriptor": "se_e3", "cutoff": 4.0, "neurons": [4, 8]}]:
+    settings of its parts that differ from the others here. `cutoff` and `smooth_from` in Å; `elements` may be left to the data.
+    """
+
+    name = "deeppot"
+
+    def __init__(
+        self,
+        cutoff: float = 6.0,
+        smooth_from: float = 0.5,
+        elements: list[str] | None = None,
+        descriptor: str | list[dict[str, Any]] = "se_e2_a",
+        neurons: list[int] = [25, 50, 100],  # noqa: B006 (recorded, never changed)
+        axis_neurons: int = 16,
+        fitting: list[int] = [240, 240, 240],  # noqa: B006
+        type_one_side: bool = False,
+        embedding_dt: bool = False,
+        fitting_dt: bool = True,
+        activation: str = "tanh",
+        fitting_activation: str = "tanh",
+        sel: dict[str, int] | None = None,
+        intervals: int = 512,
+    ) -> None:
+        super().__init__()
+        settings = {
+            "descriptor": descriptor, "cutoff": cutoff, "smooth_from": smooth_from, "neurons": neurons,
+            "axis_neurons": axis_neurons, "type_one_side": type_one_side, "embedding_dt": embedding_dt, "activation": activation,
+            "sel": sel, "intervals": intervals,
+        }  # fmt: skip
+        wanted = [_checked(settings, part) for part in ([{}] if isinstance(descriptor, str) else descriptor)]
+        if not wanted or not fitting:
+            raise ValueError(f"deeppot: descriptor {descriptor} and fitting {fitting} came; wanted at least one of each")
+        self.cutoff = max(float(part["cutoff"]) for part in wanted)
+        if elements is None:
+            return
+        self.elements = periodic_table.numbers(elements)
+        self.parts = nn.ModuleList(KINDS[part.pop("descriptor")](self.elements, **part) for part in wanted)
+        sizes = [sum(part.size for part in self.parts), *fitting]
+        self.fittings = nn.ModuleList(ResNet(sizes, fitting_activation, fitting_dt, out=1) for _ in self.elements)
+
+    def forward(self, graph: Graph) -> dict[str, Tensor]:
+        if self.elements is None:
+            raise ValueError(
+                "deeppot: its elements are not known yet; give them, or let `fit` take them from the training data"
+            )
+        at = graph.once(("lone atoms too", self.elements), lambda: WithLoneAtoms(graph, self.elements or ()))
+        d, Y = edge_geometry(graph.r, 1)
+        D = torch.cat([part(graph, at, d, Y) for part in self.parts], 1)
+        energies = torch.zeros(len(D), dtype=D.dtype, device=D.device)
+        for atoms, fitting in zip(at.groups, self.fittings, strict=True):
+            energies = energies.index_add(0, atoms, fitting(D.index_select(0, atoms))[:, 0])
+        return {"energies": at.relative(energies)}
+
+    def prepare(self, graphs: Sequence[Graph]) -> None:
+        for part in self.parts if self.elements is not None else ():
+            part.environment.measure(graphs, self.elements or ())
+
+
+class Environment(nn.Module):
+    """s(r) of the smooth edition, its mean and deviation about each element, and the numbers of neighbors that are expected."""
+
+    def __init__(self, elements: Sequence[int], cutoff: float, smooth_from: float, sel: Mapping[str, int] | None) -> None:
+        super().__init__()
+        self.cutoff, self.smooth_from, self.open = float(cutoff), float(smooth_from), sel is None
+        names = [periodic_table.symbol(number) for number in elements]
+        if sel is not None and set(sel) != set(names):
+            raise ValueError(f"deeppot.sel: numbers of {', '.join(sel)} came; wanted those of {', '.join(names)}")
+        counts = [60.0] * len(names) if sel is None else [float(sel[name]) for name in names]
+        self.register_buffer("sel", torch.tensor(counts))
+        self.register_buffer("mean", torch.zeros(len(names)))
+        self.register_buffer("spread", torch.ones(len(names), 2))  # radial, angular
+
+    def fading(self, d: Float[Tensor, "*E"]) -> Float[Tensor, "*E"]:
+        """s(r), unscaled; finite at zero."""
+        x = ((d - self.smooth_from) / (self.cutoff - self.smooth_from)).clamp(0, 1)
+        t = (d / NEAR - 1).clamp_max(0)
+        inverse = torch.where(d < NEAR, (1 - t + t**2 - t**3) / NEAR, 1 / d.clamp_min(NEAR))
+        return inverse * (1 - x**3 * (10 - x * (15 - 6 * x))) * (d < self.cutoff)
+
+    @torch.no_grad()
+    def measure(self, graphs: Sequence[Graph], elements: Sequence[int]) -> None:
+        """Statistics over training data; places without a neighbor count as zeros, as in DeePMD-kit."""
+        Z, known = len(elements), torch.tensor(elements, device=self.sel.device)
+        most, sums = torch.zeros(Z), torch.zeros(Z, 3, dtype=torch.float64)  # atoms, Σ s, Σ s²
+        for graph in graphs:
+            species, d = torch.searchsorted(known, graph.numbers), graph.r.to(torch.float64).norm(dim=1)
+            near = d < self.cutoff
+            i, s = graph.i[near], self.fading(d[near])
+            counts = torch.bincount(i * Z + species[graph.j[near]], minlength=Z * graph.n_atoms).view(-1, Z)
+            most = torch.maximum(most, counts.amax(0)) if len(counts) else most
+            sums[:, 0] += torch.bincount(species, minlength=Z)
+            for power in (1, 2):
+                sums[:, power] += torch.bincount(species[i], weights=s**power, minlength=Z)
+        if self.open:
+            self.sel.copy_((1.1 * most / 4).ceil().clamp_min(1) * 4)
+        places = sums[:, 0].clamp_min(1) * self.sel.to(torch.float64).sum()
+        mean, square = sums[:, 1] / places, sums[:, 2] / places
+        seen = sums[:, 2] > 0
+        spread = torch.stack([square - mean**2, square / 3], 1).clamp_min(LEAST**2).sqrt()
+        self.mean.copy_(torch.where(seen, mean, 0.0))
+        self.spread.copy_(torch.where(seen[:, None], spread, 1.0))
+
+
+class EnvironmentTable(RadialTable):
+    """What a neighbor at a distance gives to R̃^T G, for every ordered pair of elements: splines that are zero at the cutoff.
+
+    Paths are the radial column, s̃ G(s̃) less the same at the cutoff, and the others, s G(s̃) over their deviation and √3, for they
+    meet Y₁; of distances alone only one, G(s̃) less the same at the cutoff. `smooth_from` is a knot: there the third derivative jumps.
+    """
+
+    def __init__(self, environment: Environment, networks: nn.ModuleList, vectors: bool, intervals: int) -> None:
+        super(RadialTable, self).__init__()  # networks of its own
+        self.environment, self.networks, self.vectors = environment, networks, vectors
+        share = environment.smooth_from / environment.cutoff
+        least = min(intervals, SINGLE_INTERVALS)
+        base = min(range(least, least + least // 8 + 1), key=lambda n: abs(share * n - round(share * n)))
+        self.stride = ceil(intervals / base)
+        self.knots = knots(environment.cutoff, base * self.stride)
+
+    def compute(self) -> Float[Tensor, "kinds rows paths M"]:
+        at = self.environment
+        kind = at.mean.dtype
+        d = self.knots if kind == torch.float64 else self.knots[:: self.stride]
+        # single precision at the knots would be noise in the slopes between them
+        kind = kind if self.training else torch.float64
+        u = at.fading(d.to(at.mean.device))
+        pairs = []
+        for c, n in self.pairs():
+            s, G = self.embedded(c, n, torch.cat([u, torch.zeros_like(u[:1])]).to(kind))
+            radial = s * G if self.vectors else G
+            paths = [radial[:-1] - radial[-1]]
+            if self.vectors:
+                paths.append((u.to(kind) / (sqrt(3) * at.spread[c, 1].to(kind)))[:, None] * G[:-1])
+            pairs.append(torch.stack(paths, 1))
+        return spline_table(torch.stack(pairs, 1)).movedim(1, 0).to(at.mean.dtype)
+
+    def background(self) -> Float[Tensor, "Z M"]:
+        """The sum over `sel` places at the cutoff, for centers of every element."""
+        Z, at = len(self.environment.sel), self.environment
+        found = []
+        for c, n in self.pairs():
+            s, G = self.embedded(c, n, torch.zeros_like(at.mean[:1]))
+            found.append(at.sel[n] * (s * G if self.vectors else G)[0])
+        return torch.stack(found).unflatten(0, (Z, Z)).sum(1)
+
+    def pairs(self) -> list[tuple[int, int]]:
+        Z = len(self.environment.sel)
+        return [(c, n) for c in range(Z) for n in range(Z)]
+
+    def embedded(self, c: int, n: int, u: Float[Tensor, " k"]) -> tuple[Float[Tensor, "k 1"], Float[Tensor, "k M"]]:
+        """s̃ and G(s̃)."""
+        at, Z = self.environment, len(self.environment.sel)
+        s = ((u - at.mean[c].to(u.dtype)) / at.spread[c, 0].to(u.dtype))[:, None]
+        return s, self.networks[n if len(self.networks) == Z else c * Z + n](s)
+
+
+class TwoBody(nn.Module):
+    """ "se_e2_a" and "se_e2_r": a convolution of ones, from whose l = 0 and l = 1 parts the descriptor is made."""
+
+    def __init__(
+        self, elements: Sequence[int], cutoff: float, smooth_from: float, neurons: Sequence[int], axis_neurons: int,
+        type_one_side: bool, embedding_dt: bool, activation: str, sel: Mapping[str, int] | None, intervals: int, *,
+        vectors: bool,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        Z = len(elements)
+        nets = nn.ModuleList(ResNet([1, *neurons], activation, embedding_dt) for _ in range(Z if type_one_side else Z * Z))
+        self.table = EnvironmentTable(Environment(elements, cutoff, smooth_from, sel), nets, vectors, intervals)
+        self.channels, self.axis = neurons[-1], axis_neurons if vectors else 0
+        self.size = self.channels * self.axis if vectors else self.channels
+        self.conv = Convolution.of("0e|0.0.0e,0.1.1o" if vectors else "0e|0.0.0e")
+
+    @property
+    def environment(self) -> Environment:
+        return self.table.environment
+
+    @property
+    def expected(self) -> Tensor:
+        """What sums over neighbors are divided by."""
+        return self.environment.sel.sum() * (1 if self.axis else 5)
+
+    def forward(self, graph: Graph, at: WithLoneAtoms, d: Tensor, Y: Tensor) -> Float[Tensor, "n D"]:
+        Z = len(self.environment.sel)
+        kind = graph.once(("ordered pairs", Z), lambda: at.species[at.i] * Z + at.species[at.j])
+        ones = Y.new_ones(len(at.species), 1, self.channels)
+        sums = edge_conv(ones, Y, d, self.table(), self.environment.cutoff, kind, at, self.conv)
+        sums[0] = sums[0] + self.table.background()[at.species][:, None, None]
+        A = torch.cat(sums, 1)[:, :, 0] / self.expected  # n 4 M, or n 1 M
+        return torch.einsum("nkm,nka->nma", A, A[..., : self.axis]).flatten(1) if self.axis else A[:, 0]
+
+
+class ThreeBody(nn.Module):
+    """ "se_e3": a network of the scalar product of two neighbors' rows, for every pair of elements."""
+
+    def __init__(
+        self, elements: Sequence[int], cutoff: float, smooth_from: float, neurons: Sequence[int], embedding_dt: bool,
+        activation: str, sel: Mapping[str, int] | None, **others: object,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        Z = len(elements)
+        self.environment = Environment(elements, cutoff, smooth_from, sel)
+        nets = [ResNet([1, *neurons], activation, embedding_dt) for _ in range(Z * (Z + 1) // 2)]
+        self.networks, self.size = nn.ModuleList(nets), neurons[-1]
+
+    def forward(self, graph: Graph, at: WithLoneAtoms, d: Tensor, Y: Tensor) -> Float[Tensor, "n D"]:
+        here, Z = self.environment, len(self.environment.sel)
+        a, b, center, places = graph.once(("three bodies", Z), lambda: self.triples(graph, at))
+        w = Y[:, 1:4] * (here.fading(d) / (sqrt(3) * here.spread[at.species[at.i], 1]))[:, None]
+        D = w.new_zeros(len(at.species), self.size)
+        t = at.species[at.j]
+        share = ((a != b) & (t[a] == t[b])).to(w.dtype) + 1  # of one element both orders count
+        theta = (w[a] * w[b]).sum(1)
+        factor = share * theta / (here.sel[t[a]] * here.sel[t[b]])
+        for mine, network in zip(places, self.networks, strict=True):
+            D = D.index_add(0, center[mine], factor[mine, None] * network(theta[mine, None]))
+        return D
+
+    def triples(self, graph: Graph, at: WithLoneAtoms) -> tuple[Tensor, Tensor, Int[Tensor, " T"], list[Tensor]]:
+        """Pairs of edges of one center, each once and each edge with itself; the center; which belong to each network."""
+        edges = torch.arange(len(at.j), device=at.j.device)
+        a, b = (torch.cat([x, edges]) for x in graph.triplets)
+        kind = pair_channel(at.species[at.j[a]], at.species[at.j[b]])
+        return a, b, at.i[a], [torch.nonzero(kind == k)[:, 0] for k in range(len(self.networks))]
+
+
+KINDS: dict[str, Callable[..., TwoBody | ThreeBody]] = {
+    "se_e2_a": partial(TwoBody, vectors=True),
+    "se_e2_r": partial(TwoBody, vectors=False),
+    "se_e3": ThreeBody,
+}
+
+
+def _checked(common: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of one descriptor."""
+    unknown = [key for key in part if key not in common]
+    it = {**common, **part}
+    if unknown or (part and "descriptor" not in part):
+        raise ValueError(f"deeppot.descriptor: {dict(part)} came; wanted a descriptor, and of the others {', '.join(common)}")
+    if not isinstance(it["descriptor"], str) or it["descriptor"] not in KINDS:
+        raise ValueError(
+            f"deeppot.descriptor: {it['descriptor']!r} came; wanted {', '.join(KINDS)}. Descriptors with type embedding or attention "
+            "(se_atten, se_e3_tebd, dpa1, dpa2, dpa3) are other families"
+        )
+    if not 0 <= it["smooth_from"] < it["cutoff"]:
+        raise ValueError(
+            f"deeppot.smooth_from: {it['smooth_from']} Å came; wanted a distance below the cutoff, {it['cutoff']} Å"
+        )
+    if not it["neurons"] or (it["descriptor"] == "se_e2_a" and not 1 <= it["axis_neurons"] <= it["neurons"][-1]):
+        raise ValueError(f"deeppot: neurons {it['neurons']} and axis_neurons {it['axis_neurons']} make no descriptor")
+    return it

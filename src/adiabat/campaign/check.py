@@ -36,7 +36,15 @@ def examine(told: Gathered) -> list[Finding]:
     for frames, f in wrong_units(told):
         foreign |= set(frames)
         message = f"{told.places[frames[0]][0]}: {f.message}"
-        found.append(replace(f, frames=[numbers[k] for k in frames], message=message, cure=f"by itself: {f.cure}", remedy=None))
+        found.append(
+            replace(
+                f,
+                frames=[numbers[k] for k in frames],
+                message=message,
+                cure=f"convert this file by itself, with --units where they are others: {f.cure}",
+                remedy=None,
+            )
+        )
     rest = [k for k in range(len(told.frames)) if k not in foreign]
     if rest:
         sources = [(str(s.path), len(s.frames)) for s in told.sources if s.frames and s.frames[0] not in foreign]

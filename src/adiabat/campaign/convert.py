@@ -122,7 +122,13 @@ def _in_house_units(told: Gathered, left: list[Row]) -> list[int]:
     """All frames but those of files in other units."""
     out: set[int] = set()
     for frames, f in wrong_units(told):
-        left += [_row(*told.places[k], f.name, f.message, f"by itself: {f.cure}") for k in frames if k not in out]
+        left += [
+            _row(
+                *told.places[k], f.name, f.message, f"convert this file by itself, with --units where they are others: {f.cure}"
+            )
+            for k in frames
+            if k not in out
+        ]
         out |= set(frames)
     return [k for k in range(len(told.frames)) if k not in out]
 

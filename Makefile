@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-chaos test-sanitize golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-eam gpaw silicon lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-chaos test-sanitize golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-eam golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -67,6 +67,9 @@ golden-gap:
 
 golden-snap:
 	$(PEER_PYTHON) tests/golden/make_snap.py tests/golden/snap-lammps.json
+
+golden-nep:
+	$(PEER_PYTHON) tests/golden/make_nep.py tests/golden/nep-calorine.json
 
 golden-eam:
 	$(PEER_PYTHON) tests/golden/make_eam.py tests/golden/eam-lammps.json

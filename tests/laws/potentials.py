@@ -42,6 +42,10 @@ SMALL: dict[str, dict[str, object]] = {
         "activation": "gelu",
     },
     "mace": {"cutoff": 3.0, "channels": 4, "l_max": 2, "correlation": 2, "radial": [8]},
+    "gap": {
+        "soap": {"cutoff": 3.0, "n_max": 3, "l_max": 2, "n_sparse": 4, "zeta": 2.0, "intervals": 1000},
+        "two_body": {"cutoff": 3.4, "n_sparse": 4},
+    },
     "mtp": {"cutoff": 3.0, "radial": 4},
     "buckingham": {"A_eV": 200.0, "rho_angstrom": 0.3, "C_eV_angstrom6": 1.0, "cutoff": 3.5},
     "eam": {"cutoff": 3.5, "points": [8000, 701]},

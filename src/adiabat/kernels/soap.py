@@ -14,10 +14,12 @@ from functools import cache
 import numpy as np
 import torch
 
+from adiabat.kernels.spline import knots, spline_table
 from adiabat.typing import Float, Int, Tensor
 
 QUADRATURE = 96  # points of Gauss and Legendre: Bessel functions of arguments up to 1000 to rounding
 PADDING = 0.001  # dscribe: Gaussians beyond the cutoff count while they are larger than this there
+BEYOND = 40  # intervals of a table behind the cutoff: (2 − √3)^40 = 1e-23 of its end is left
 BASIS_ERROR = 10.0  # QUIP: its radial functions reach to where a Gaussian at the cutoff is 10^−10
 
 
@@ -26,9 +28,9 @@ def scaled_bessel(x: Float[Tensor, "*E"], l_max: int) -> Float[Tensor, "*E L"]:
 
     The error is of rounding relative to i_0, whatever l: the upward recursion would lose small ones, and has no value at 0.
 
-    >>> scaled_bessel(torch.tensor([0.0, 2.0], dtype=torch.float64), 1)
-    tensor([[1.0000, 0.0000],
-            [0.2454, 0.1318]], dtype=torch.float64)
+    >>> scaled_bessel(torch.tensor([1.0, 2.0], dtype=torch.float64), 1)
+    tensor([[0.4323, 0.1353],
+            [0.2454, 0.1319]], dtype=torch.float64)
     """
     t, P = (it.to(x) for it in _legendre(l_max))
     return torch.exp(x[..., None] * (t - 1)) @ P
@@ -115,6 +117,19 @@ def _lowdin(S: np.ndarray) -> np.ndarray:
     from scipy.linalg import sqrtm
 
     return np.real(sqrtm(np.linalg.inv(S)))
+
+
+@cache
+def spheres_table(
+    n_max: int, l_max: int, cutoff: float, atom_sigma: float, intervals: int
+) -> tuple[Float[Tensor, "n3 L n"], float]:
+    """`spheres` as cubic B-splines, and how far these reach: beyond the cutoff, where the functions go on and a table's end is felt.
+
+    They have no cutoff in them, whose curvature jumps: the error is of fourth order, that of slopes of third.
+    """
+    reach = cutoff * intervals / (intervals - BEYOND)
+    values = torch.cat([spheres(part, n_max, l_max, cutoff, atom_sigma) for part in knots(reach, intervals).split(1024)])
+    return spline_table(values), reach
 
 
 def shoulder(d: Float[Tensor, "*E"], cutoff: float, width: float) -> Float[Tensor, "*E"]:

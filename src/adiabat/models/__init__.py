@@ -12,6 +12,7 @@ model files know a family by its line here.
 | `ani` | `ANI` | Smith, Isayev and Roitberg 2017 |
 | `eam` | `EAM` | Daw and Baskes 1984 |
 | `deeppot` | `DeepPot` | Zhang et al. 2018 |
+| `gap` | `GAP` | Bartók et al. 2010, 2013 |
 | `ace` | `ACE` | Drautz 2019; Darby et al. 2023 |
 | `mace` | `MACE` | Batatia et al. 2022 |
 | `mtp` | `MTP` | Shapeev 2016 |
@@ -25,6 +26,7 @@ from adiabat.models.ani import ANI
 from adiabat.models.bpnn import BPNN
 from adiabat.models.deeppot import DeepPot
 from adiabat.models.eam import EAM
+from adiabat.models.gap import GAP
 from adiabat.models.mace import MACE
 from adiabat.models.mtp import MTP
 from adiabat.models.nep import NEP
@@ -35,7 +37,7 @@ from adiabat.potential import Model
 
 MODELS: dict[str, type[Model]] = {
     model.name: model
-    for model in (LennardJones, Morse, Buckingham, ZBL, NEPZBL, EAM, BPNN, ANI, DeepPot, ACE, MTP, NEP, SNAP, MACE, PaiNN)
+    for model in (LennardJones, Morse, Buckingham, ZBL, NEPZBL, EAM, BPNN, ANI, DeepPot, GAP, ACE, MTP, NEP, SNAP, MACE, PaiNN)
 }
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "ANI",
     "BPNN",
     "EAM",
+    "GAP",
     "MACE",
     "MODELS",
     "MTP",

@@ -22,13 +22,14 @@ SHARD_MB = 64  # a file is closed when it is this large: as much is held in memo
 def pack(dataset: Dataset, folder: str | Path | None = None, *, select: str = "", seed: int = 0) -> Shards:
     """A data set, or a choice of it, as packed shards in `folder` (by default beside the store); made before, it is only opened.
 
-    `seed` is of the order the frames are packed in.
+    `seed` is of the order the frames are packed in; another order is another folder.
     """
     data_hash = dataset.data_hash(select)
     if folder is None and str(dataset.path) == ":memory:":
         raise ValueError("pack: a store in memory has no folder beside it; wanted folder=…")
     home = Path(dataset.path).parent if folder is None else Path(folder)
-    path = home / f"{Path(dataset.path).stem.strip(':')}-{data_hash[:16]}.shards"
+    order = f"-{seed}" if seed else ""
+    path = home / f"{Path(dataset.path).stem.strip(':')}-{data_hash[:16]}{order}.shards"
     if path.exists():
         return Shards(path)
     ids = np.array(dataset.ids(select), dtype=np.int64)

@@ -22,43 +22,24 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from adiabat.data import damage, query
+from adiabat.data import damage, query, schema
 from adiabat.data.connection import connect, writable
 from adiabat.data.row import DERIVED, GIVEN, UNSPECIFIED, atoms_of, derived, floats, row_of, seal
+from adiabat.data.schema import FORMAT, PAGE, is_store
 from adiabat.data.structure import LABELS
 from adiabat.data.writer import keep_a_log, short_of_space, writing
 
-FORMAT = 2
-APPLICATION = 0x41444942  # "ADIB", where SQLite keeps an application's mark
-PAGE = 8192  # bytes: two configurations of 50 atoms
 ENERGY_TOLERANCE = 1e-4  # eV/atom; two runs of one converged calculation differ by less
 FORCE_TOLERANCE = 5e-3  # eV/Å
 STRESS_TOLERANCE = 1e-3  # eV/Å³
 BLOCK = 512  # rows made at a time
 
-SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE configurations (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    hash TEXT NOT NULL, level TEXT NOT NULL,
-    config_type TEXT, formula TEXT NOT NULL, natoms INTEGER NOT NULL, engine TEXT,
-    energy REAL, energy_per_atom REAL, max_force REAL, volume REAL,
-    numbers BLOB NOT NULL, positions BLOB NOT NULL, cell BLOB NOT NULL, forces BLOB, stress BLOB,
-    rest TEXT NOT NULL, info TEXT NOT NULL, added TEXT NOT NULL, seal INTEGER,
-    UNIQUE (hash, level)
-);
-"""
-# The catalogue: what is chosen and counted by, beside the rows, so that neither reads them.
-CATALOG = """
-CREATE INDEX catalog ON configurations (config_type, formula, natoms, level, engine, energy, energy_per_atom, max_force, volume);
-CREATE TABLE info_keys (name TEXT PRIMARY KEY) WITHOUT ROWID
-"""
 COLUMNS = (*GIVEN, *DERIVED, "seal", "added")
 TEXTS = ("config_type", "formula", "level", "engine", "hash", "added")
 NUMBERS = ("natoms", "energy", "energy_per_atom", "max_force", "volume")
 BLOBS = ("forces", "stress")
 
-__all__ = ["UNSPECIFIED", "Added", "Dataset", "is_store"]
+__all__ = ["FORMAT", "UNSPECIFIED", "Added", "Dataset", "is_store"]
 
 
 @dataclass(frozen=True)
@@ -70,13 +51,6 @@ class Added:
 
     def __str__(self) -> str:
         return f"{self.new} new, {self.known} known already"
-
-
-def is_store(path: str | Path) -> bool:
-    """Whether a file is a store of ours, by its mark."""
-    with open(path, "rb") as file:
-        head = file.read(100)
-    return head.startswith(b"SQLite format 3\0") and int.from_bytes(head[68:72], "big") == APPLICATION
 
 
 class Dataset:
@@ -116,18 +90,18 @@ class Dataset:
             # KiB; the hashes come in no order, and their index is written all over
             self._db.execute("PRAGMA cache_size = -65536")
             if not self.read_only:
-                if not self._has("meta"):
+                if not schema.has(self._db, "meta"):
                     self._make()
                 keep_a_log(self._db, patience_s)
-            (version,) = self._db.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
-            if int(version) > FORMAT:
+            version = schema.format_of(self._db)
+            if version > FORMAT:
                 raise ValueError(f"{path}: store of format {version}, this Adiabat reads up to {FORMAT}; update Adiabat")
-            if int(version) < FORMAT and self.read_only:
+            if version < FORMAT and self.read_only:
                 raise ValueError(
                     f"{path}: store of format {version} in a place that is only read; this Adiabat brings stores to format {FORMAT} "
                     "first: copy it to where it can be written, and open the copy"
                 )
-            if int(version) < FORMAT:
+            if version < FORMAT:
                 self._migrate()
         except sqlite3.OperationalError as error:
             cure = short_of_space(error) or "see whether another process holds it, and its folder can be written"
@@ -372,33 +346,16 @@ class Dataset:
         except sqlite3.DatabaseError as error:
             raise damage.malformed(self.path, error) from error
 
-    def _has(self, table: str) -> bool:
-        return self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0] > 0
-
     def _make(self) -> None:
         with self._writing():
-            if self._has("meta"):  # another process was faster
-                return
-            for statement in (SCHEMA + CATALOG).split(";"):
-                self._db.execute(statement)
-            self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-            self._db.execute(f"PRAGMA application_id = {APPLICATION}")
+            if not schema.has(self._db, "meta"):  # else another process was faster
+                schema.make(self._db)
 
     def _migrate(self) -> None:
-        """From format 1: seals, the catalogue, and the names of `info`'s entries."""
         with self._writing():
-            if self._db.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()[0] != "1":
-                return
-            self._db.execute("ALTER TABLE configurations ADD COLUMN seal INTEGER")
-            for statement in CATALOG.split(";"):
-                self._db.execute(statement)
-            self._known_keys = None
-            for (number,) in self._db.execute("SELECT id FROM configurations ORDER BY id").fetchall():
-                values = self._db.execute(f"SELECT {', '.join(GIVEN)} FROM configurations WHERE id = ?", (number,)).fetchone()
-                given = dict(zip(GIVEN, values))
-                self._db.execute("UPDATE configurations SET seal = ? WHERE id = ?", (seal(given), number))
-                self._know(json.loads(given["info"]))
-            self._db.execute("UPDATE meta SET value = ? WHERE name = 'format'", (str(FORMAT),))
+            if schema.format_of(self._db) == 1:
+                self._known_keys = None
+                schema.migrate(self._db, self._know)
 
     @contextmanager
     def _writing(self):

@@ -24,7 +24,7 @@ def sizes(spec: Harmonics) -> dict[str, int]:
 
 
 def body(spec: Harmonics) -> list[str]:
-    table = [term for l in range(1, spec.l_max + 1) for term in _climb(l)]
+    table = [term for l in range(1, spec.l_max + 1) for term in climb(l)]
     values: dict[int, list[str]] = {}
     for row, axis, lower, value in table:
         values.setdefault(row, []).append(f"(S){value!r} * (u[{axis}] * y[{lower}])")
@@ -40,7 +40,7 @@ def body(spec: Harmonics) -> list[str]:
     ]
 
 
-def _climb(l: int) -> list[tuple[int, int, int, float]]:
+def climb(l: int) -> list[tuple[int, int, int, float]]:
     """(row of l, axis of u, row of l − 1, coefficient); α_l makes it meet `geometry` at one direction."""
     C = clebsch_gordan(1, l - 1, l)
     u = np.array([0.48, 0.6, 0.64])

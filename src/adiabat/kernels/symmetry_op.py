@@ -1,5 +1,5 @@
-"""`symmetry_functions` and `environments` as compiled operations: forward, backward and double backward from one templated source, as
-in `edge_conv_op`. What `eta`, `R_s` and `width` hold is between the caller and the header that `spec` names.
+"""`symmetry_functions`, `environments` and `neighbor_sums` as compiled operations: forward, backward and double backward from one
+templated source, as in `edge_conv_op`. What `eta`, `R_s` and `width` hold is between the caller and the header that `spec` names.
 
 Inside vmap the operations run too: once where nothing they see is batched (a committee at one set of positions), else on one
 topology that holds a copy of the edges for each member.
@@ -7,11 +7,12 @@ topology that holds a copy of the edges for each member.
 
 # no `from __future__ import annotations`: torch.library reads the types of the signatures
 import ctypes
+from math import isqrt
 
 import torch
 
 from adiabat.kernels.dispatch import function, library, parse
-from adiabat.kernels.ir import Environment, Symmetry
+from adiabat.kernels.ir import Chebyshev, Environment, Symmetry
 from adiabat.typing import Tensor
 
 
@@ -52,6 +53,8 @@ def symmetry_double_backward(
 def columns(spec: str, n_species: int) -> int:
     """D: how many functions an atom has."""
     it = parse(spec)
+    if isinstance(it, Chebyshev):  # its species are pairs
+        return isqrt(n_species) * (it.radial + it.rows * it.angular)
     assert isinstance(it, Symmetry | Environment)
     angular = 2 * it.widths * len(it.zetas) if isinstance(it, Symmetry) else it.shifts * it.sections
     return n_species * it.radial + n_species * (n_species + 1) // 2 * angular
@@ -67,6 +70,7 @@ class Struct(ctypes.Structure):
     )
 
 
+CALLED = {Symmetry: "symmetry_functions", Environment: "environments", Chebyshev: "neighbor_sums"}
 FAULTS = (
     "the row pointers do not span the edges",
     "the species of a neighbor is out of range",
@@ -83,7 +87,7 @@ def _run(name, r, lists, n_species, cutoff, spec, check=False, **tensors) -> Non
     if check:
         fault = library(spec, r.dtype).check_arguments(ctypes.byref(call), ctypes.c_int64(len(r)))
         if fault:
-            raise ValueError(f"{'environments' if spec.startswith('aev') else 'symmetry_functions'}: {FAULTS[fault - 1]}")
+            raise ValueError(f"{CALLED[type(parse(spec))]}: {FAULTS[fault - 1]}")
     function(spec, r.dtype, name)(ctypes.byref(call))
 
 

@@ -66,6 +66,8 @@ def import_(
     trust: bool = typer.Option(False, "--trust", help="open a pickle, which runs the code in it: only for a file you trust"),
     intervals: int = typer.Option(8192, help="of the radial splines that stand for the peer's networks"),
     elements: str = typer.Option(None, help="in the file's order, such as Si,O: for files that do not name theirs"),
+    energy_unit: str = typer.Option(None, help="of the file's numbers, such as hartree: for files that do not name theirs"),
+    length_unit: str = typer.Option(None, help="of the file's numbers, such as bohr"),
     to_json: str = JSON,
 ) -> int:
     """A peer's model file as a potential of ours, compared with the peer's own answers."""
@@ -76,7 +78,8 @@ def import_(
         extract(file, trust=trust, elements=named).save(out)
         console.print(Text(f"arrays of {file} in {out}"), soft_wrap=True)
         return terminal.FINE
-    potential = import_model(file, trust=trust, intervals=intervals, elements=named)
+    units = {what: unit for what, unit in (("energy", energy_unit), ("length", length_unit)) if unit is not None} or None
+    potential = import_model(file, trust=trust, intervals=intervals, elements=named, units=units)
     potential.save(out)
     told = potential.metadata["imported"]
     if put_json({**told, "model": out}, to_json):

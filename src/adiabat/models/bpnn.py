@@ -5,7 +5,8 @@ Behler and Parrinello, PRL 98, 146401 (2007); the symmetry functions as in Behle
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import segment_sum, symmetry_functions
 from adiabat.kernels.networks import Member, Networks
+from adiabat.nn.symmetry_list import SymmetryFunction, SymmetryList
 from adiabat.potential import Model
 from adiabat.typing import Float, Tensor
 
@@ -31,7 +33,11 @@ class BPNN(Model):
     R in even steps from a quarter of the cutoff to all of it. Descriptors are shifted and scaled by the training data's mean and
     standard deviation.
 
-    `cutoff` in Å; `hidden` are the layers' widths; `elements` may be left to the training data.
+    Instead, `functions` may list other functions for each element, of any kind in `nn.symmetry_list`, as `SymmetryFunction.plain`
+    writes them; `cutoff` is then the largest of theirs.
+
+    `cutoff` in Å; `hidden` are the layers' widths, `activations` names of ACTIVATIONS, one for all of them or one each and the
+    output's; both for all elements, or by element. `elements` may be left to the training data.
     """
 
     name = "bpnn"
@@ -43,18 +49,31 @@ class BPNN(Model):
         radial: int = 12,
         angular: int = 2,
         zetas: list[float] = [1.0, 4.0, 16.0],  # noqa: B006 (recorded, never changed)
-        hidden: list[int] = [32, 32],  # noqa: B006
+        hidden: list[int] | dict[str, list[int]] = [32, 32],  # noqa: B006
+        functions: dict[str, list[dict[str, Any]]] | None = None,
+        activations: list[str] | dict[str, list[str]] = ["tanh"],  # noqa: B006
     ) -> None:
         super().__init__()
         self.cutoff = float(cutoff)
         if elements is None:
             return
         self.elements = periodic_table.numbers(elements)
-        self.descriptor = SymmetryFunctions(self.cutoff, self.elements, radial, angular, zetas)
-        size = self.descriptor.size
+        self.descriptor: SymmetryFunctions | SymmetryList
+        if functions is None:
+            self.descriptor = SymmetryFunctions(self.cutoff, self.elements, radial, angular, zetas)
+        else:
+            listed = {element: [SymmetryFunction.of(f) for f in those] for element, those in functions.items()}
+            self.descriptor = SymmetryList(self.elements, listed)
+            self.cutoff, self.one_by_one = self.descriptor.cutoff, True  # type: ignore[misc]
+            if any(f.fade == "hard" for those in listed.values() for f in those):
+                self.waived = dict.fromkeys(SMOOTH, "a symmetry function with a hard cutoff ends in a step")  # type: ignore[misc]
         for part in ("mean", "scale"):
-            self.register_buffer(part, torch.full((len(self.elements), size), float(part == "scale")))
-        self.networks = nn.ModuleList(MLP([size, *hidden, 1]) for _ in self.elements)
+            self.register_buffer(part, torch.full((len(self.elements), self.descriptor.size), float(part == "scale")))
+        names = [periodic_table.symbol(z) for z in self.elements]
+        self.networks = nn.ModuleList(
+            MLP([size, *_of(hidden, name, "hidden"), 1], _of(activations, name, "activations"))
+            for size, name in zip(self.descriptor.sizes, names, strict=True)
+        )
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
         if self.elements is None:
@@ -66,7 +85,8 @@ class BPNN(Model):
             if len(atoms):
                 # The last row is the atom without neighbors, whose energy is the zero.
                 x = torch.cat([G.index_select(0, atoms), G.new_zeros(1, G.shape[1])])
-                e = network((x - self.mean[kind]) * self.scale[kind])[:, 0]
+                x = ((x - self.mean[kind]) * self.scale[kind])[:, : self.descriptor.sizes[kind]]
+                e = network(x)[:, 0]
                 energies = energies.index_add(0, atoms, e[:-1] - e[-1])
         return {"energies": energies}
 
@@ -80,7 +100,11 @@ class BPNN(Model):
         return G + segment_sum(torch.einsum("edk,ek->ed", J, step), graph.i, graph.n_atoms)
 
     def program(self) -> Networks | None:
-        if self.elements is None:
+        if self.elements is None or not isinstance(self.descriptor, SymmetryFunctions):
+            return None
+        if any(network.names != ["tanh"] * (len(network.layers) - 1) + ["linear"] for network in self.networks):
+            return None
+        if len({len(network.layers) for network in self.networks}) != 1:
             return None
         descriptor, dense = self.descriptor, [[(x.weight, x.bias) for x in network.layers] for network in self.networks]
         return Networks(
@@ -101,7 +125,7 @@ class BPNN(Model):
                 self.mean[kind] = mine.mean(0)
 
     def remember(self, graph: Graph) -> Graph:
-        G, J = self.descriptor.with_jacobian(graph)
+        G, J = with_jacobian(self.descriptor, graph)
         return graph.replace(features={**graph.features, self.descriptor.key: (G, J)})
 
 
@@ -122,6 +146,7 @@ class SymmetryFunctions(nn.Module):
         self.register_buffer("angular_eta", angular_eta, persistent=False)
         n = len(self.elements)
         self.size = n * radial + n * (n + 1) // 2 * 2 * angular * len(self.zetas)
+        self.sizes = [self.size] * n
         self.key = f"symmetry functions {cutoff} {self.elements} {radial} {angular} {tuple(zetas)}"
 
     def forward(self, graph: Graph) -> Float[Tensor, "N D"]:
@@ -131,31 +156,67 @@ class SymmetryFunctions(nn.Module):
             pairs=lambda: graph.triplets,
         )  # fmt: skip
 
-    def with_jacobian(self, graph: Graph) -> tuple[Float[Tensor, "N D"], Float[Tensor, "E D 3"]]:
-        """G and J = ∂G_i/∂r_e for the edges e of center i; no other edge moves G_i."""
-        r = graph.r.detach().requires_grad_()
-        G = self(graph.replace(r=r))
-        columns = [torch.autograd.grad(G[:, k].sum(), r, retain_graph=True, allow_unused=True)[0] for k in range(self.size)]
-        zero = torch.zeros_like(r)
-        return G.detach(), torch.stack([zero if c is None else c for c in columns], 1)
-
     def _species(self, graph: Graph) -> Tensor:
         table = torch.full((max(self.elements) + 1,), -1, dtype=torch.int64, device=graph.device)
         table[torch.tensor(self.elements, device=graph.device)] = torch.arange(len(self.elements), device=graph.device)
         return table[graph.numbers[graph.j]]
 
 
-class MLP(nn.Module):
-    """Dense layers with tanh between them; weights drawn by Glorot and Bengio (AISTATS 2010)."""
+def with_jacobian(
+    descriptor: SymmetryFunctions | SymmetryList, graph: Graph
+) -> tuple[Float[Tensor, "N D"], Float[Tensor, "E D 3"]]:
+    """G and J = ∂G_i/∂r_e for the edges e of center i; no other edge moves G_i."""
+    r = graph.r.detach().requires_grad_()
+    G = descriptor(graph.replace(r=r))
+    columns = [torch.autograd.grad(G[:, k].sum(), r, retain_graph=True, allow_unused=True)[0] for k in range(descriptor.size)]
+    zero = torch.zeros_like(r)
+    return G.detach(), torch.stack([zero if c is None else c for c in columns], 1)
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+
+class MLP(nn.Module):
+    """Dense layers with activations behind them; weights drawn by Glorot and Bengio (AISTATS 2010).
+
+    `activations`: one a layer, or one for all layers but the last, which is linear then.
+    """
+
+    def __init__(self, sizes: Sequence[int], activations: Sequence[str] = ("tanh",)) -> None:
         super().__init__()
+        depth = len(sizes) - 1
+        self.names = [*list(activations) * (depth - 1), "linear"] if len(activations) == 1 else list(activations)
+        wrong = [name for name in self.names if name not in ACTIVATIONS]
+        if wrong or len(self.names) != depth:
+            raise ValueError(f"bpnn.activations: {activations} came; wanted one, or {depth}, of {', '.join(ACTIVATIONS)}")
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
         for layer in self.layers:
             nn.init.xavier_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Float[Tensor, "n D"]) -> Float[Tensor, "n 1"]:
-        for layer in self.layers[:-1]:
-            x = torch.tanh(layer(x))
-        return self.layers[-1](x)
+        for name, layer in zip(self.names, self.layers, strict=True):
+            x = ACTIVATIONS[name](layer(x))
+        return x
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "tanh": torch.tanh,
+    "logistic": torch.sigmoid,
+    "softplus": lambda x: nn.functional.softplus(x, threshold=40),  # beyond it torch takes x, and 20 leaves 2e-9
+    "relu": torch.relu,
+    "gaussian": lambda x: torch.exp(-0.5 * x.square()),
+    "cosine": torch.cos,
+    "falling": lambda x: torch.sigmoid(-x),
+    "exp": lambda x: torch.exp(-x),
+    "square": torch.square,
+}
+
+# Laws of the tests and gates that a step breaks
+SMOOTH = ("a_pair_parts_smoothly", "an_atom_leaves_a_molecule_smoothly")
+
+
+def _of(lists: Sequence[Any] | Mapping[str, Sequence[Any]], element: str, what: str) -> Sequence[Any]:
+    if not isinstance(lists, Mapping):
+        return lists
+    if element not in lists:
+        raise ValueError(f"bpnn.{what}: those of {element} are missing; it has {', '.join(lists)}")
+    return lists[element]

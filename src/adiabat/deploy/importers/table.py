@@ -11,6 +11,7 @@ An importer is a file of this folder and its name in IMPORTERS. Every one says
 and then one of two ways. A `Reader` is for files that are data anyone can read (texts, tables, XML):
 
 | `load(path, elements)` | the potential, in float64; `elements` are for files that do not name theirs: see `agreed` |
+| `UNITS` | only where files do not tell their units either: which ones they need; `load(path, elements, units)` gets them |
 
 A `Converter` is for pickles, which only the peer's own package can open:
 
@@ -24,7 +25,7 @@ What an importer does not support it refuses with a `ForeignModelError` that nam
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -40,6 +41,8 @@ IMPORTERS = (
     "mtp",
     "snap",
     "eam",
+    "nep",
+    "runner",
 )
 
 
@@ -52,6 +55,18 @@ class Reader(Protocol):
 
     def recognizes(self, path: Path) -> bool: ...
     def load(self, path: Path, elements: Sequence[str] | None) -> Potential: ...
+
+
+@runtime_checkable
+class ReaderInUnits(Protocol):
+    """An importer of files that are data, in units they do not name."""
+
+    PEER: str
+    FILES: str
+    UNITS: Sequence[str]
+
+    def recognizes(self, path: Path) -> bool: ...
+    def load(self, path: Path, elements: Sequence[str] | None, units: Mapping[str, str] | None = None) -> Potential: ...
 
 
 @runtime_checkable

@@ -8,6 +8,8 @@
 | `mtp` | MLIP-2 | `.mtp`, trained or a template; its elements are for you to say | `MTP` |
 | `snap` | LAMMPS | `.snapcoeff` and `.snapparam` side by side | `SNAP` |
 | `eam` | LAMMPS | `.eam` (funcfl), `.eam.alloy` (setfl), `.eam.fs` | `EAM` |
+| `runner` | n2p2, RuNNer | a folder with `input.nn`, `scaling.data`, `weights.ZZZ.data`; its units are for you to say | `BPNN` |
+| `nep` | GPUMD | `nep.txt` of NEP3, NEP4, NEP5, with or without ZBL | `NEP`, `NEPZBL` |
 | (its peer's) | any of them, extracted | `.npz`: numbers only | by its header |
 
 An importer of pickles has two parts: `extract` asks the peer's loaded object for plain arrays and for its answers on a few
@@ -19,12 +21,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adiabat.deploy.importers.answers import disagreement
 from adiabat.deploy.importers.extracted import Extracted, ForeignModelError
-from adiabat.deploy.importers.table import Reader, converter_of, importer_of
+from adiabat.deploy.importers.table import Reader, ReaderInUnits, converter_of, importer_of
 from adiabat.potential import Potential
 
 __all__ = ["Extracted", "ForeignModelError", "extract", "import_model"]
@@ -42,18 +44,25 @@ def extract(path: str | Path, trust: bool = False, elements: Sequence[str] | Non
 
 
 def import_model(
-    path: str | Path, trust: bool = False, intervals: int = 8192, elements: Sequence[str] | None = None
+    path: str | Path,
+    trust: bool = False,
+    intervals: int = 8192,
+    elements: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> Potential:
     """The potential of a peer's model file (or folder, where its models are folders), in float64; `save` it, or use it as it is.
 
     `trust` is needed for pickles: opening one runs the code in it. `intervals` are those of the radial splines, which stand for
     the peer's networks: 8192 agree with them to about 1e-9 of the forces, 512 to 1e-5, which is all that single precision uses.
-    `elements` are wanted for files that do not name theirs. How far the potential is from the peer's own answers, in double and
+    `elements` are wanted for files that do not name theirs, `units` ({"energy": "hartree", "length": "bohr"}) for those whose numbers
+    may be in any. How far the potential is from the peer's own answers, in double and
     in single precision, stands in `metadata["imported"]`; files of texts and tables hold no answers.
     """
     path = Path(path)
     if path.suffix != ".npz" and isinstance(reader := importer_of(path), Reader):
-        potential = reader.load(path, elements)
+        if units is not None and not isinstance(reader, ReaderInUnits):
+            raise ForeignModelError(f"{path}: {reader.PEER}'s files have units of their own, which are known; leave units out")
+        potential = reader.load(path, elements, units) if isinstance(reader, ReaderInUnits) else reader.load(path, elements)
         potential.metadata["imported"] = {"from": reader.PEER, "file": path.name, "sha256": _digest(path)}
         return potential
     extracted = extract(path, trust, elements)

@@ -23,6 +23,7 @@ from adiabat.config import ConfigError
 from adiabat.data.split import BLOCK, split
 from adiabat.data.structure import content_hash, labels
 from adiabat.jobs import Ledger
+from adiabat.report import Sections
 from campaign.small import SMALL
 
 TESTS = Path(__file__).parents[1]
@@ -73,6 +74,12 @@ def test_a_campaign_leaves_what_the_contract_names(whole: Path) -> None:
     assert wanted <= set(summary)
     assert summary["labels"] == len(learned(whole))
     assert (whole / summary["report"]).stat().st_size > 1e6  # the page carries its plotting library
+    views = {view["name"]: view["frames"] for view in Sections(whole)["structures"]["views"]}
+    assert {name: len(frames) for name, frames in views.items()} == {
+        "Relaxed structure": 1,
+        "Worst test frames": 4,
+        "Dynamics at 300 K": 50,
+    }
     potential = ad.load(whole / summary["model"])
     [first, *_] = ad.Dataset(whole / "labels.db").select("config_type=rattled")
     first.calc = potential.calculator()

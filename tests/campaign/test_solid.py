@@ -82,6 +82,7 @@ def test_the_report_has_the_crystal_and_its_structure(run):
     sections = Sections(run)
     peak = np.argmax(sections["rdf"]["g"])
     assert 2.3 < sections["rdf"]["r"][peak] < 2.8 and len(sections["crystal"]["rows"]) == 5
+    assert all(len(frame["cell_A"]) == 3 for view in sections["structures"]["views"] for frame in view["frames"])
     page = (run / "report.html").read_text()
     assert "Lattice and elasticity" in page and "Radial distribution" in page
 

@@ -15,7 +15,8 @@ from report.water import sections, write_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync",
+    "--headless", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync",
     "--disable-component-update", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--v=0",
     "--allow-file-access-from-files",
 )  # fmt: skip
@@ -29,16 +30,25 @@ pytestmark = [
 PROBE = """<script>
 const look = () => {
   const root = document.documentElement, plots = [...document.querySelectorAll(".plot")];
-  if (root.dataset.drawn !== String(plots.length)) return setTimeout(look, 50);
+  const waits = document.querySelector(".stage") && !("viewers" in root.dataset);
+  if (root.dataset.drawn !== String(plots.length) || waits) return setTimeout(look, 50);
   const link = document.querySelector("nav a"), summary = document.querySelector("nav summary");
   (innerWidth < 961 ? summary : link).focus();
   parent.postMessage({
+    viewers: root.dataset.viewers, stages: document.querySelectorAll(".stage").length,
+    lit: [...document.querySelectorAll(".screen-3d canvas")].map((c) => {
+      const flat = document.createElement("canvas"); flat.width = c.width; flat.height = c.height;
+      const pen = flat.getContext("2d"); pen.drawImage(c, 0, 0);
+      return pen.getImageData(0, 0, c.width, c.height).data.filter((x, k) => k % 4 === 3 && x > 0).length / (c.width * c.height);
+    }),
+    stills: [...document.querySelectorAll(".still")].filter((s) => s.checkVisibility()).length,
     plots: plots.length, drawn: plots.filter((p) => p.querySelector(".cartesianlayer .trace")).length,
     empty: plots.filter((p) => p.querySelectorAll(".point, .js-line, .fills path").length === 0).map((p) => p.id),
     overflow: root.scrollWidth - root.clientWidth, images: document.querySelectorAll("img").length,
     focused: document.activeElement.tagName, fetched: performance.getEntriesByType("resource").map((e) => e.name),
     outside: plots.filter((p) => p.querySelector("svg").getBoundingClientRect().right > root.clientWidth + 1).map((p) => p.id),
-    background: getComputedStyle(document.body).backgroundColor, ink: getComputedStyle(document.querySelector(".plot .xtick text")).fill,
+    background: getComputedStyle(document.body).backgroundColor,
+    ink: plots.length ? getComputedStyle(document.querySelector(".plot .xtick text")).fill : "",
   }, "*");
 };
 look();
@@ -71,6 +81,9 @@ def test_every_plot_is_drawn_without_complaint(tmp_path, width):
     assert console == []
     assert seen["plots"] == seen["drawn"] == 19
     assert seen["empty"] == seen["outside"] == seen["fetched"] == []
+    assert seen["viewers"] == "2" == str(seen["stages"])
+    assert all(0.01 < share < 0.9 for share in seen["lit"]), "something is drawn in each, and not everywhere"
+    assert seen["stills"] == 0
     assert seen["overflow"] <= 0
     assert seen["focused"] == ("A" if width > 960 else "SUMMARY")
 
@@ -82,6 +95,12 @@ def test_it_is_dark_where_the_reader_likes_it_dark(tmp_path):
     assert console == []
     assert (light["background"], light["ink"]) == ("rgb(247, 247, 245)", "rgb(27, 36, 48)")
     assert (dark["background"], dark["ink"]) == ("rgb(16, 20, 26)", "rgb(229, 233, 238)")
+
+
+def test_without_webgl_the_still_pictures_stay(tmp_path):
+    seen, console = look(tmp_path, write(write_run(tmp_path / "run", only=["structures"])), 390, "--disable-3d-apis")
+    assert console == []
+    assert (seen["viewers"], seen["stills"], seen["lit"]) == ("0", 2, [])
 
 
 def test_words_with_markup_do_no_harm(tmp_path):

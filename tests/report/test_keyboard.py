@@ -11,7 +11,7 @@ import pytest
 from adiabat.report import write
 from report.test_browser import CHROMIUM
 from report.water import write_run
-from report.webdriver import ENTER, SHIFT, TAB, Browser
+from report.webdriver import ENTER, HOME, RIGHT, SHIFT, TAB, Browser
 
 DRIVER = shutil.which("chromedriver")
 
@@ -82,6 +82,48 @@ def test_enter_on_the_contents_leads_there_and_shift_tab_back(page, tmp_path):
         seen.press(ENTER)
         assert seen.run("return location.hash") == "#model_gate"
         assert inside(seen, "#model_gate")
+        assert seen.complaints() == []
+
+
+# What a viewer shows, as a picture's text: the same text is the same view.
+PICTURE = "return document.querySelectorAll('.screen-3d canvas')[arguments[0]].toDataURL()"
+
+
+def test_a_structure_turns_by_the_keyboard_and_comes_back(page, tmp_path):
+    with browser(tmp_path, 1280) as seen:
+        seen.open(page)
+        before = seen.run(PICTURE, 0)
+        seen.run("document.querySelector('.screen-3d').focus()")
+        assert seen.focused().startswith("Relaxed structure, in three dimensions. Arrow keys turn it")
+        top = seen.run("return scrollY")
+        seen.press(RIGHT, RIGHT)
+        turned = seen.run(PICTURE, 0)
+        seen.press("+")
+        assert len({before, turned, seen.run(PICTURE, 0)}) == 3
+        seen.press(HOME)
+        assert seen.run(PICTURE, 0) == before
+        assert seen.run("return scrollY") == top, "the page stays where it is"
+        assert seen.complaints() == []
+
+
+def test_a_trajectory_is_stepped_through_and_played(page, tmp_path):
+    frame = "return document.querySelectorAll('.screen-3d')[1].dataset.frame"
+    with browser(tmp_path, 390) as seen:
+        seen.open(page)
+        seen.run("document.querySelector('.controls input').focus()")
+        assert seen.focused() == "In a box: frame"
+        first = seen.run(PICTURE, 1)
+        seen.press(RIGHT)
+        seen.until(f"{frame} === '1'")
+        assert seen.run("return document.querySelector('.controls input').getAttribute('aria-valuetext')") == "10 fs"
+        assert seen.run(PICTURE, 1) != first
+        seen.press(SHIFT + TAB)
+        assert seen.focused() == "Play"
+        seen.press(ENTER)
+        seen.until(f"{frame} === '2'")
+        seen.until(f"{frame} === '0'")  # it begins again
+        seen.press(ENTER)
+        assert seen.focused() == "Play"
         assert seen.complaints() == []
 
 

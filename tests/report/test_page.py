@@ -150,10 +150,15 @@ def test_an_error_bar_counts_against_the_target():
 
 
 def test_a_failed_gate_stands_in_the_first_line(tmp_path):
-    gate = {"checks": {"smooth_cutoff": {"value": 1.0, "unit": "eV/Å", "target": 1e-3, "verdict": "fail"}}}
+    gate = {"checks": {"smooth_cutoff": {"value": 1.0, "unit": "eV/Å", "target": 1e-3, "verdict": "fail"},
+                       "nve_drift": {"value": 0.5, "error": 2.0, "unit": "meV/atom/ns", "target": 1.0, "verdict": "undetermined"}}}  # fmt: skip
     data = {"findings": [{"name": "units", "grade": "fault", "message": "energies in hartree"}]}
     text = page(write_run(tmp_path / "run", model_gate=gate, data_gate=data)).text
-    assert "The model gate failed: smooth cutoff. The data gate found faults: units." in text
+    assert (
+        "The model gate failed: smooth cutoff. The model gate could not tell: nve drift. The data gate found faults: units."
+        in text
+    )
+    assert "2 laws that a potential must obey were tried: 1 failed, 1 undetermined." in text
     assert "All 6 targets met" not in text
 
 

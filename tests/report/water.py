@@ -106,6 +106,12 @@ def sections(seed: int = 1) -> dict[str, dict]:
                  "model_mean": 104.02, "model_mean_error": 0.08, "reference_mean": 104.1, "reference_mean_error": 0.7},
             ],
         },
+        "structures": {"views": [
+            {"name": "Relaxed structure", "note": "The minimum by PBE/def2-SVP.", "frames": [
+                {"symbols": ["O", "H", "H"], "positions_A": [[0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]]}]},
+            {"name": "In a box", "frames": [
+                {"symbols": ["O", "H", "H"], "positions_A": [[1, 1, 1 + z], [1, 1.76, 0.4], [1, 0.24, 0.4]], "label": f"{10 * k} fs",
+                 "cell_A": [[3, 0, 0], [0, 3, 0], [0, 0, 3]]} for k, z in enumerate((0.12, 0.15, 0.2))]}]},
         "crystal": {"reference": "PBE/350 eV", "note": "Strains up to 1 %.", "rows": [
             {"name": "C11", "unit": "GPa", "model": 153.1, "model_error": 2.0, "reference": 152.8, "reference_error": 0.1,
              "difference_percent": 0.2}]},

@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-TAB, ENTER, SHIFT = "\ue004", "\ue007", "\ue008"
+TAB, ENTER, SHIFT, HOME, RIGHT = "\ue004", "\ue007", "\ue008", "\ue011", "\ue014"
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 # No page but our own: nothing resolves, the proxy leads nowhere.
 ALONE = ("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE localhost", "--disable-background-networking", "--disable-sync")
@@ -28,7 +28,15 @@ class Browser:
         line = next(line for line in self.process.stdout if "started successfully on port" in line)
         port = re.search(r"port (\d+)", line)[1]  # type: ignore[index]
         self.base = f"http://127.0.0.1:{port}"
-        arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", *ALONE]
+        arguments = [
+            "--headless",
+            "--no-sandbox",
+            "--use-angle=swiftshader",
+            "--enable-unsafe-swiftshader",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            *ALONE,
+        ]
         arguments.append("--force-prefers-reduced-motion")  # scrolling is over at once
         options = {"binary": chromium, "args": [*arguments, f"--user-data-dir={profile}", f"--window-size={width},{height}"]}
         wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
@@ -54,11 +62,14 @@ class Browser:
     def open(self, page: Path) -> None:
         """Load a page from disk and wait until its plots are drawn."""
         self.ask("POST", "/url", {"url": page.as_uri()})
+        self.until("return document.documentElement.dataset.drawn === String(document.querySelectorAll('.plot').length)")
+
+    def until(self, script: str) -> None:
+        """Wait until this is true."""
         end = time.monotonic() + 120
-        drawn = "return document.documentElement.dataset.drawn === String(document.querySelectorAll('.plot').length)"
-        while not self.run(drawn):
-            assert time.monotonic() < end, "the plots were not drawn in time"
-            time.sleep(0.1)
+        while not self.run(script):
+            assert time.monotonic() < end, f"this did not come true: {script}"
+            time.sleep(0.05)
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})

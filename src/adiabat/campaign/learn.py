@@ -73,6 +73,7 @@ class _Learning:
         self.story.settings(self.shop.record, atoms)
         lone = self.reference_atoms(atoms)
         atoms, labels = self.first_labels(atoms)
+        self.story.structure(atoms)
         engine = self.c.test.engine
         early = self.test_set(atoms, EnginePotential(build(engine, LABELERS, where="test.engine"))) if engine else []
         rounds, labels = self.rounds(atoms, labels, lone, early)

@@ -49,6 +49,7 @@ def measure(shop: Workshop, story: Story, options: Measure, model: Path, atoms: 
     story.nve(nve, drift, options)
     temperature = temperature_of(nvt)
     story.nvt(nvt, temperature, options)
+    story.trajectory(shop.folder.path("trajectories/nvt.npz"), options)
     shop.say("nve", f"drift {drift.value:.2g} ± {drift.error:.2g} meV/atom/ns over {options.replicas} replicas")
     labeled: list[Atoms] = []
     results: dict[str, Any] = {"drift": drift.to_json(), "temperature": temperature.to_json()}

@@ -51,6 +51,7 @@ def measure(shop: Workshop, story: Story, c: Campaign, model: Path, atoms: Atoms
     drift, temperature = drift_of(nve, len(start), c.measure), temperature_of(nvt)
     story.nve(nve, drift, c.measure, n_atoms=len(start))
     story.nvt(nvt, temperature, c.measure)
+    story.trajectory(shop.folder.path("trajectories/nvt.npz"), c.measure)
     shop.say(
         "nve",
         f"drift {drift.value:.2g} ± {drift.error:.2g} meV/atom/ns over {c.measure.replicas} replicas of {len(start)} atoms",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ase import Atoms
 
 from adiabat.analysis import Quantity
 from adiabat.campaign.options import Campaign, Measure, Solid, Targets
+from adiabat.campaign.pictures import first_replica, thinned, worst
 from adiabat.campaign.provenance import machine, versions
 from adiabat.campaign.run_folder import RunFolder
 from adiabat.config import named
@@ -33,6 +35,7 @@ class Story:
         self._curve: list[dict[str, Any]] = []
         self._rounds: list[dict[str, Any]] = []
         self._stages: list[dict[str, Any]] = []
+        self._views: dict[str, dict[str, Any]] = {}
 
     def settings(self, record: Mapping[str, Any], atoms: Atoms) -> None:
         model, options = named(self.c.model, where="model")
@@ -54,6 +57,26 @@ class Story:
         used += ["bpnn", "symmetry-functions"] if model == "bpnn" else []
         known = {"pyscf", "gpaw", "libxc", "gfn1-xtb", "gfn2-xtb", "pbe", "def2", "bpnn", "symmetry-functions"}
         self.sections.put("citations", used=[*(k for k in used if k in known), *WORKS])
+
+    def structure(self, atoms: Atoms) -> None:
+        """What the campaign starts from, after its relaxation."""
+        name = "Relaxed structure" if self.c.start.relax else "Starting structure"
+        self._show(name, [atoms], note=f"by {self._theory()}" if self.c.start.relax else None)
+
+    def trajectory(self, path: Path, options: Measure) -> None:
+        """The first replica of the NVT run, thinned to what a page can hold."""
+        frames, times = first_replica(path)
+        labels = [f"{t:.0f} fs" for t in times]
+        every = f"every {times[1] - times[0]:.0f} fs" if len(times) > 1 else "one frame"
+        self._show(
+            f"Dynamics at {options.temperature_K:g} K", frames, labels, note=f"one of {options.replicas} replicas, {every}"
+        )
+
+    def _show(self, name: str, frames: Sequence[Atoms], labels: Sequence[str] = (), note: str | None = None) -> None:
+        shown = thinned(frames, labels)
+        if shown:
+            self._views[name] = {"name": name, "note": note, "frames": shown}
+            self.sections.put("structures", views=list(self._views.values()))
 
     def gate(self, findings: Sequence[Any], n: int) -> None:
         rows = [
@@ -119,7 +142,15 @@ class Story:
 
     def examine(self, potential: Committee, labels: Sequence[Atoms], test: Sequence[Atoms], found: Mapping[str, Any]) -> Trust:
         """Parity, errors by kind, and what the uncertainty is worth, on the test set."""
-        self.sections.put("parity", sets={"train": _parity(potential, labels), "test": _parity(potential, test)})
+        parity = _parity(potential, test)
+        self.sections.put("parity", sets={"train": _parity(potential, labels), "test": parity})
+        bad = worst(parity, test)
+        self._show(
+            "Worst test frames",
+            [test[k] for k, _ in bad],
+            [f"{test[k].info.get('config_type', 'test')}: {1e3 * e:.3g} meV/Å" for k, e in bad],
+            note="the frames with the largest root-mean-square force errors of the test set",
+        )
         by_kind = found.get("by_kind", {})
         self.sections.put(
             "errors_by_kind", set="test", overall={k: v for k, v in found.items() if k != "by_kind"}, by_kind=by_kind

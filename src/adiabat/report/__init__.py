@@ -21,6 +21,7 @@ in its name, None where a number is missing):
 | uncertainty | `Uncertainty` | spread against true error; coverage |
 | distributions | `Distributions` | distances, angles: model and reference with its error |
 | vibrations | `Vibrations` | frequencies, model and reference |
+| structures | `Structures` | structures and trajectories, to be turned in three dimensions |
 | crystal, rdf | `Crystal`, `RDF` | lattice and elasticity side by side; g(r) |
 | nve, nvt | `NVE`, `NVT` | energy drift; temperature |
 | rounds | `Rounds` | stop rule and decisions |

@@ -15,7 +15,7 @@ from adiabat.report.reading import measured, show, words
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "What was done": ("settings", "methods"),
     "Accuracy": ("learning_curve", "parity", "errors_by_kind", "uncertainty"),
-    "Physics": ("crystal", "distributions", "vibrations", "rdf", "nve", "nvt"),
+    "Physics": ("structures", "crystal", "distributions", "vibrations", "rdf", "nve", "nvt"),
     "Active learning": ("rounds", "exploration", "training"),
     "Cost": ("time_budget", "label_cost"),
     "Checks": ("data_gate", "model_gate"),
@@ -24,7 +24,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
 TITLES = {
     "settings": "Settings", "methods": "Methods", "learning_curve": "Learning curve", "parity": "Model against reference",
     "errors_by_kind": "Errors by kind of configuration", "uncertainty": "Does the potential know what it does not know?",
-    "crystal": "Lattice and elasticity", "rdf": "Structure",
+    "structures": "Structures", "crystal": "Lattice and elasticity", "rdf": "Distances between neighbors",
     "distributions": "Distributions", "vibrations": "Vibrational frequencies", "nve": "Energy conservation",
     "nvt": "Temperature", "rounds": "Decisions, round by round", "exploration": "Exploration", "training": "Training",
     "time_budget": "Time by stage", "label_cost": "Labels", "data_gate": "Data gate", "model_gate": "Model gate",
@@ -127,6 +127,10 @@ def vibrations(data: forms.Vibrations) -> Block:
         [Table(head, rows)],
         [data.note] if data.note else [],
     )
+
+
+def structures(data: forms.Structures) -> Block:
+    return Block("Drag to turn, or choose a picture and use the arrow keys; a wheel zooms where a picture was chosen.")
 
 
 def crystal(data: forms.Crystal) -> Block:
@@ -256,8 +260,8 @@ def frames(numbers: list[int]) -> str:
 
 
 def model_gate(data: forms.ModelGate) -> Block:
-    grades = {"pass": "good", "fail": "bad", "waived": "warn", "not run": ""}
-    signs = {"pass": "✓ pass", "fail": "✗ fail", "waived": "– waived", "not run": "– not run"}
+    grades = {"pass": "good", "fail": "bad", "undetermined": "bad", "waived": "warn", "not run": ""}
+    signs = {"pass": "✓ pass", "fail": "✗ fail", "undetermined": "? undetermined", "waived": "– waived", "not run": "– not run"}
     rows = [
         [signs[c.verdict], words(name), measured(c.value, c.error, c.unit), measured(c.target, None, c.unit), c.message or "–"]
         for name, c in data.checks.items()
@@ -269,8 +273,8 @@ def model_gate(data: forms.ModelGate) -> Block:
         text_columns=5,
     )
     count = {verdict: sum(c.verdict == verdict for c in data.checks.values()) for verdict in grades}
-    lead = f"{count['pass'] + count['fail']} laws that a potential must obey were tried: {count['fail'] or 'none'} failed"
-    lead += "".join(f", {count[verdict]} {verdict}" for verdict in ("waived", "not run") if count[verdict]) + "."
+    lead = f"{count['pass'] + count['fail'] + count['undetermined']} laws that a potential must obey were tried: {count['fail'] or 'none'} failed"
+    lead += "".join(f", {count[verdict]} {verdict}" for verdict in ("undetermined", "waived", "not run") if count[verdict]) + "."
     return Block(lead, [table] if rows else [])
 
 
@@ -280,7 +284,8 @@ def versions(data: forms.Versions) -> Block:
 
 BLOCKS: dict[str, Callable[[Any], Block]] = {
     "settings": settings, "methods": methods, "errors_by_kind": errors_by_kind, "uncertainty": uncertainty,
-    "crystal": crystal, "rdf": rdf, "distributions": distributions, "vibrations": vibrations, "nve": nve, "nvt": nvt, "rounds": rounds,
+    "structures": structures, "crystal": crystal, "rdf": rdf, "distributions": distributions, "vibrations": vibrations,
+    "nve": nve, "nvt": nvt, "rounds": rounds,
     "exploration": exploration, "training": training, "time_budget": time_budget, "label_cost": label_cost, "data_gate": data_gate,
     "model_gate": model_gate, "versions": versions,
 }  # fmt: skip

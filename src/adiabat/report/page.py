@@ -19,6 +19,7 @@ from adiabat.report.figures import FIGURES, Figure
 from adiabat.report.figures.theme import DARK, LIGHT
 from adiabat.report.reading import duration, measured, show
 from adiabat.report.record import Run, write_atomically
+from adiabat.report.views import Drawn, viewer, views
 
 # What summary.json tells when the run wrote no verdicts of its own: key → (name, unit, note).
 SUMMARY = {
@@ -38,6 +39,7 @@ class Section:
     title: str
     block: Block = field(default_factory=Block)
     figures: list[Figure] = field(default_factory=list)
+    views: list[Drawn] = field(default_factory=list)
 
 
 def write(run_folder: str | os.PathLike) -> Path:
@@ -54,6 +56,7 @@ def render(run: Run) -> str:
     if unknown:
         run.problems.append(f"citations: no work is known by the key {', '.join(map(repr, unknown))}")
     figures = {figure.key: figure.spec() for _, sections in parts for section in sections for figure in section.figures}
+    seen = [view.content for _, sections in parts for section in sections for view in section.views]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("adiabat.report"),
         autoescape=True,
@@ -65,6 +68,7 @@ def render(run: Run) -> str:
     return environment.get_template("page.html.jinja").render(
         run=run, name=_title(run), parts=parts, tiles=list(_tiles(run)), cited=cited, headline=_headline(run), facts=_facts(run),
         light=LIGHT, dark=DARK, plotly=get_plotlyjs() if figures else "", figures=_for_script(figures),
+        viewer=viewer() if seen else "", views=_for_script(seen) if seen else "",
         palettes=_for_script({"light": LIGHT, "dark": DARK}), written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         show=show, events=[_event(event) for event in run.events[-500:]],
     )  # fmt: skip
@@ -90,11 +94,12 @@ def _sections(run: Run, names: tuple[str, ...]) -> Iterator[Section]:
             block = chapters.BLOCKS[name](data) if name in chapters.BLOCKS else Block()
             figures = FIGURES[name](data) if name in FIGURES else []
             [figure.spec() for figure in figures]
+            seen = views(data) if name == "structures" else []
         except Exception as error:  # whatever a half-written run holds, the rest of the page is worth having
             run.problems.append(f"{TITLES[name]} could not be drawn ({type(error).__name__}: {error})")
             continue
-        if figures or block.lead or block.tables or block.notes or name == "citations":
-            yield Section(name, TITLES[name], block, figures)
+        if figures or seen or block.lead or block.tables or block.notes or name == "citations":
+            yield Section(name, TITLES[name], block, figures, seen)
 
 
 def _title(run: Run) -> str:
@@ -124,10 +129,13 @@ def _headline(run: Run) -> dict[str, str]:
     judged = [v.verdict() for v in given.verdicts if v.verdict() is not None] if given else []
     missed = [v.name for v in given.verdicts if v.verdict() is False] if given else []
     data, model = run.sections.get("data_gate"), run.sections.get("model_gate")
-    broken = [name.replace("_", " ") for name, c in model.checks.items() if c.verdict == "fail"] if model else []
+    checks = {name.replace("_", " "): c.verdict for name, c in model.checks.items()} if model else {}
+    broken = [name for name, verdict in checks.items() if verdict == "fail"]
+    open_ = [name for name, verdict in checks.items() if verdict == "undetermined"]
     faults = [f.name for f in data.findings if f.grade == "fault"] if data else []
     bad = [f"{len(missed)} of {len(judged)} targets missed: {', '.join(missed)}."] if missed else []
     bad += [f"The model gate failed: {', '.join(broken)}."] if broken else []
+    bad += [f"The model gate could not tell: {', '.join(open_)}."] if open_ else []
     bad += [f"The data gate found faults: {', '.join(faults)}."] if faults else []
     if not run.summary:
         last = (

@@ -31,6 +31,7 @@ SECTIONS: dict[str, type[forms.Form]] = {
     "uncertainty": forms.Uncertainty,
     "distributions": forms.Distributions,
     "vibrations": forms.Vibrations,
+    "structures": forms.Structures,
     "crystal": forms.Crystal,
     "rdf": forms.RDF,
     "nve": forms.NVE,

@@ -47,6 +47,7 @@ from adiabat.report.forms.quality import (
     Verdicts,
     Vibrations,
 )
+from adiabat.report.forms.structures import Frame, Structures, View
 
 __all__ = [
     "Form",
@@ -69,6 +70,9 @@ __all__ = [
     "Distributions",
     "Mode",
     "Vibrations",
+    "Frame",
+    "View",
+    "Structures",
     "Settings",
     "Methods",
     "Round",

@@ -31,7 +31,7 @@ class Check(Form):
     unit: str = ""
     error: Number = None
     target: Number = None
-    verdict: Literal["pass", "fail", "waived", "not run"]
+    verdict: Literal["pass", "fail", "undetermined", "waived", "not run"]
     message: str | None = None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import bulk
 
 from adiabat.deploy import load
 from adiabat.graph import Graph
@@ -19,7 +20,7 @@ from adiabat.models import ZBL, Morse
 from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled
 from adiabat.uncertainty import Committee
 from adiabat.validation import GATES, GateRefusal, gate
-from adiabat.validation.gate import recorded
+from adiabat.validation.gate import Subject, dynamics, recorded, wall
 from laws.potentials import family
 
 LAWS = [name for name in GATES if not name.startswith("nve")]
@@ -186,6 +187,67 @@ def test_a_cliff_at_the_cutoff_shows_in_the_wiggle(water):
     """An atom that goes back and forth over a cliff of 0.05 eV: halving the timestep does not help."""
     found = gate(Potential(*sound(), Jump(0.1, 1.02)), water, only=["nve_order"])
     assert failed(found) == {"nve_order"}
+
+
+class NowhereInside(Changed):
+    """Sound at the start; no number once an atom has moved by more than it is shaken."""
+
+    def spoil(self, said):
+        lost = said.forces * torch.nan
+        return dataclasses.replace(said, forces=torch.where(said.graph.positions.abs().amax() > 1.35, lost, said.forces))
+
+
+@pytest.mark.parametrize("name", ["nve_drift", "nve_order"])
+def test_a_frame_that_cannot_be_relaxed_fails_and_ends_nothing(name, water):
+    """The forces are no number before the dynamics has begun."""
+    water[0].positions[1] *= 1.4
+    check = gate(NowhereInside(*sound()), water, only=[name]).checks[name]
+    assert (check.verdict, check.value) == ("fail", None)
+    assert check.message and check.cure
+
+
+def test_a_drift_that_cannot_be_told_stands_in_the_way_until_it_is_waived(water, monkeypatch):
+    """Ten femtoseconds tell no slope of 1 meV/atom/ns: that is no pass."""
+    monkeypatch.setattr(dynamics, "PIECE", 20)
+    found = gate(Potential(*sound()), water, only=["nve_drift"], drift_steps=20)
+    check = found.checks["nve_drift"]
+    assert check.verdict == "undetermined" and not found.passed
+    assert check.cure == "run longer: adiabat gate --drift-steps 80"
+    with pytest.raises(GateRefusal, match="fails 0 of 1 gates, and 1 could not be determined"):
+        found.refuse("model")
+    assert found.pass_over(["nve_drift"]).passed
+
+
+def test_every_element_is_tried_however_many_compositions_there_are():
+    """Six diatomics of six elements: the four smallest compositions would have left two elements out."""
+    frames = [Atoms([z, z], [[0, 0, 0], [2.0, 0, 0]]) for z in (1, 6, 7, 8, 9, 17)]
+    assert Subject.of(Potential(ZBL()), frames).elements == (1, 6, 7, 8, 9, 17)
+
+
+def test_few_frames_are_tried_where_few_have_all_elements(water):
+    frames = [*water, *(Atoms(f"H{n}", np.eye(n, 3) * np.arange(1, n + 1)[:, None]) for n in range(2, 9))]
+    chosen = Subject.of(Potential(ZBL()), frames).frames
+    assert [a.get_chemical_formula() for a in chosen] == ["H2O", "H2", "H3", "H4"]
+
+
+def test_elements_that_are_not_tried_are_named():
+    argon = Potential(Morse(0.1, 1.5, 3.0, cutoff=6.0, elements=["Ar", "Kr", "Ne"]), ZBL(elements=["Ar", "Kr", "Ne"]))
+    large = Atoms("Kr300", np.random.default_rng(0).uniform(0, 40, (300, 3)))
+    pair = Atoms("Ar2", [[0, 0, 0], [3.0, 0, 0]])
+    check = gate(argon, [pair, large], only=["forces"]).checks["forces"]
+    assert check.message.endswith("; not tried on Ne, Kr")
+
+
+def test_two_atoms_in_a_cell_are_inside_a_structure():
+    """The way outward leads to the images of a crystal's atoms: the climb is counted from the crystal, not from what is met there."""
+    crystal = bulk("Cu", "hcp", a=2.55, c=4.16)
+    subject = Subject.of(Potential(Morse(5.0, 1.5, 3.6, cutoff=5.0, elements=["Cu"]), ZBL(elements=["Cu"])), [crystal])
+    share, _ = wall._climb(subject, crystal, 0, 1)
+    near = crystal.copy()
+    line = crystal.get_distance(0, 1, mic=True, vector=True)
+    near.positions[1] = near.positions[0] + line / np.linalg.norm(line) * wall.NEAR * subject.bond(29, 29)
+    climbed = float(subject(near).energy) - float(subject(crystal).energy)
+    assert share == pytest.approx(climbed / wall._nuclear(crystal.numbers, wall.NEAR * subject.bond(29, 29)), rel=1e-9)
 
 
 def test_without_structures_dynamics_is_not_run_and_says_so():

@@ -245,6 +245,7 @@ def table(title: str, head: list[str], rows: list[list[Any]]) -> None:
         "missing": "yellow",
         "ok": "green",
         "fail": "red",
+        "undetermined": "red",
         "pass": "green",
     }
     for row in rows:

@@ -19,6 +19,7 @@ def gate_of(
     waive: list[str] = typer.Option(None, help="pass over this check; stands in the model file from then on"),
     only: list[str] = typer.Option(None, help="make this check alone; more than once if need be"),
     temperature: float = typer.Option(300.0, "--temperature-K", help="of the dynamics"),
+    drift_steps: int = typer.Option(None, min=1, help="of dynamics at most, until the drift is told; 16,000 without it"),
     to_json: str = JSON,
     units: str = UNITS,
     keys: str = KEYS,
@@ -31,6 +32,7 @@ def gate_of(
     with Teller() as say:
         found = gate_file(
             model, frames, waive=waive or [], only=only or None, temperature_K=temperature,
+            **({} if drift_steps is None else {"drift_steps": drift_steps}),
             progress=lambda name, check: say.line(check.verdict, name.replace("_", " ")),
         )  # fmt: skip
     if put_json(found.to_json(), to_json):

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from adiabat.potential import Potential
 from adiabat.validation.gate import derivatives, dynamics, extent, precision, symmetry, wall
-from adiabat.validation.gate.check import Check, Subject
+from adiabat.validation.gate.check import Check, Subject, names_of
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -40,6 +40,8 @@ GATES: dict[str, Callable[[Subject], Check]] = {
     "nve_order": dynamics.nve_order,
 }
 
+BARS = ("fail", "undetermined")  # verdicts that refuse a potential until they are waived
+
 # A family that breaks a law by its definition says so by the law test's name; these are the gates that see the same.
 LAWS = {
     "extensivity": ("a_supercell_multiplies_the_energy", "far_fragments_add"),
@@ -50,7 +52,7 @@ LAWS = {
 
 
 class GateRefusal(ValueError):
-    """A potential that fails a gate nobody waived."""
+    """A potential that fails a gate nobody waived, or of which it could not be told."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Gate:
 
     @property
     def failures(self) -> list[Check]:
-        return [check for check in self.checks.values() if check.verdict == "fail"]
+        """What stands in the way: laws broken, and laws that may be."""
+        return [check for check in self.checks.values() if check.verdict in BARS]
 
     @property
     def passed(self) -> bool:
@@ -70,7 +73,7 @@ class Gate:
     def pass_over(self, waive: Iterable[str]) -> Gate:
         """The same with the failures of these names waived."""
         names = set(waive)
-        return Gate({k: c.waived("by name") if k in names and c.verdict == "fail" else c for k, c in self.checks.items()})
+        return Gate({k: c.waived("by name") if k in names and c.verdict in BARS else c for k, c in self.checks.items()})
 
     def to_json(self) -> dict[str, Any]:
         """The object of `adiabat gate --json`: one object a quantity."""
@@ -81,7 +84,9 @@ class Gate:
         if self.failures:
             told = "\n".join(f"  {check}" for check in self.failures)
             names = " ".join(f"--waive {check.name}" for check in self.failures)
-            head = f"{what}: the potential fails {len(self.failures)} of {len(self.checks)} gates"
+            open_ = sum(check.verdict == "undetermined" for check in self.failures)
+            head = f"{what}: the potential fails {len(self.failures) - open_} of {len(self.checks)} gates"
+            head += f", and {open_} could not be determined" if open_ else ""
             raise GateRefusal(f"{head}:\n{told}\nmend it, or pass them over by name: {names}")
 
     def record(self, potential: Potential) -> None:
@@ -96,13 +101,15 @@ def gate(
     waive: Iterable[str] = (),
     only: Iterable[str] | None = None,
     temperature_K: float = 300.0,
+    drift_steps: int = 16_000,
     progress: Callable[[str, Check], None] | None = None,
 ) -> Gate:
     """Try the laws on a potential, in double precision.
 
-    `frames` are structures it is meant for, such as its training data (labels are not used): the smallest of a few compositions are
-    taken. Without them clusters are made up, and dynamics is not run. `waive` names checks whose failure is passed over, `only`
-    those to make. Units stand in each check.
+    `frames` are structures it is meant for, such as its training data (labels are not used): the smallest of a few compositions that
+    have all their elements are taken; elements of which nothing is tried are named in each check. Without frames clusters are made
+    up, and dynamics is not run. `waive` names checks whose failure is passed over, `only` those to make; `drift_steps` are how long
+    dynamics may run until the energy's slope is told from its target. Units stand in each check.
 
     >>> from adiabat.models import ZBL, LennardJones
     >>> argon = Potential(LennardJones(epsilon_eV=0.01, sigma_angstrom=3.4, cutoff=8.0, elements=["Ar"]))
@@ -115,10 +122,12 @@ def gate(
     for name in [*waived, *names]:
         if name not in GATES:
             raise ValueError(f"{name!r} is no check of the model gate; known: {', '.join(GATES)}")
-    subject = Subject.of(potential, frames, temperature_K=temperature_K)
+    subject = Subject.of(potential, frames, temperature_K=temperature_K, drift_steps=drift_steps)
+    without = f"; not tried on {names_of(subject.untried)}" if subject.untried else ""
     checks = {}
     for name in names:
-        checks[name] = _judged(GATES[name](subject), potential)
+        found = _judged(GATES[name](subject), potential)
+        checks[name] = replace(found, message=found.message + without) if found.value is not None else found
         if progress is not None:
             progress(name, checks[name])
     return Gate(checks).pass_over(waived)

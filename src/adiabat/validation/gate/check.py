@@ -21,8 +21,8 @@ from adiabat.prediction import Prediction
 if TYPE_CHECKING:
     from ase import Atoms
 
-Verdict = Literal["pass", "fail", "waived", "not run"]
-FEW = 4  # structures are enough to see a law broken; the smallest of each composition are taken
+Verdict = Literal["pass", "fail", "undetermined", "waived", "not run"]
+FEW = 4  # structures are enough to see a law broken, if they have all elements; the smallest of each composition are taken
 LARGEST = 200  # atoms; a larger frame shows nothing that a smaller one does not
 
 
@@ -81,20 +81,20 @@ class Subject:
     frames: tuple[Atoms, ...]
     typical: Atoms | None = None  # of the commonest composition: where dynamics begins
     temperature_K: float = 300.0
+    drift_steps: int = 16_000  # of dynamics, at most: until the energy's slope can be told from the target
     seed: int = 0
+    met: tuple[int, ...] = ()  # elements of all frames that came, those too large to be tried among them
 
     @classmethod
     def of(cls, potential: Potential, frames: Sequence[Atoms] = (), **options: Any) -> Subject:
-        chosen: dict[str, Atoms] = {}
-        for atoms in sorted(frames, key=len):
-            if 1 < len(atoms) <= LARGEST and len(chosen) < FEW:
-                chosen.setdefault(atoms.get_chemical_formula(), _bare(atoms))
+        chosen = _telling([atoms for atoms in frames if 1 < len(atoms) <= LARGEST])
         if frames and not chosen:
             raise ValueError(
                 f"{len(frames)} frames came, none of 2 to {LARGEST} atoms; give the gate structures with neighbors, such as the training data"
             )
         common = Counter(a.get_chemical_formula() for a in frames if a.get_chemical_formula() in chosen).most_common(1)
-        return cls(potential.eval(), tuple(chosen.values()), chosen[common[0][0]] if common else None, **options)
+        met = tuple(sorted({int(z) for atoms in frames for z in atoms.numbers}))
+        return cls(potential.eval(), tuple(chosen.values()), chosen[common[0][0]] if common else None, met=met, **options)
 
     @cached_property
     def potential(self) -> Potential:
@@ -104,7 +104,13 @@ class Subject:
     def elements(self) -> tuple[int, ...]:
         """The elements to try: those of the frames, else some of those the potential knows."""
         seen = sorted({int(z) for atoms in self.frames for z in atoms.numbers})
-        return tuple(seen) or tuple((self.potential.elements or (18,))[:4])
+        return tuple(seen) or tuple((self.potential.elements or (18,))[:FEW])
+
+    @cached_property
+    def untried(self) -> tuple[int, ...]:
+        """Elements the potential knows, or that the frames have, of which no law is tried."""
+        known = {*(self.potential.elements or ()), *self.met}
+        return tuple(sorted(known - set(self.elements)))
 
     @cached_property
     def structures(self) -> tuple[Atoms, ...]:
@@ -142,6 +148,33 @@ class Subject:
 
 def name_of(a: int, b: int) -> str:
     return f"{symbol(a)}–{symbol(b)}"
+
+
+def names_of(elements: Sequence[int], most: int = 8) -> str:
+    """Symbols, and how many more.
+
+    >>> names_of([1, 8]), names_of(range(1, 11))
+    ('H, O', 'H, He, Li, Be, B, C, N, O and 2 more')
+    """
+    more = f" and {len(elements) - most} more" if len(elements) > most else ""
+    return ", ".join(symbol(int(z)) for z in elements[:most]) + more
+
+
+def _telling(frames: Sequence[Atoms]) -> dict[str, Atoms]:
+    """A few small compositions that have every element among them, the smallest frame of each, by formula."""
+    smallest: dict[str, Atoms] = {}
+    for atoms in sorted(frames, key=len):
+        smallest.setdefault(atoms.get_chemical_formula(), atoms)
+    chosen: dict[str, Atoms] = {}
+    missing = {int(z) for atoms in smallest.values() for z in atoms.numbers}
+    while missing:  # those with most new elements first, of these the smallest
+        formula, atoms = max(smallest.items(), key=lambda item: (len(missing & set(item[1].numbers.tolist())), -len(item[1])))
+        chosen[formula] = _bare(atoms)
+        missing -= set(atoms.numbers.tolist())
+    for formula, atoms in smallest.items():
+        if len(chosen) < FEW:
+            chosen.setdefault(formula, _bare(atoms))
+    return chosen
 
 
 def _modules(potential: Potential) -> list[Model]:

@@ -28,7 +28,7 @@ def short_range(subject: Subject) -> Check:
             if not hole <= DEEP:
                 share, message = float(np.minimum(share, -hole)), f"a hole of {hole:.2g} eV below the bond"
             if least == least and not share >= least:  # NaN stays
-                least, where = share, name_of(a, b) + (" in a structure" if len(base) > 2 else "")
+                least, where = share, name_of(a, b) + (" in a structure" if _inside(base) else "")
     fine = bool(least >= SHARE)
     told = f"at a quarter of a bond {where} meets {least:.2g} of the nuclear repulsion"
     if not fine:
@@ -63,11 +63,16 @@ def _climb(subject: Subject, atoms: Atoms, i: int, j: int) -> tuple[float, float
         moved = atoms.copy()
         moved.positions[j] = atoms.positions[i] + line / start * d
         scan.append(moved)
-    inside = len(atoms) > 2
+    inside = _inside(atoms)
     energies = subject(scan).energy.numpy()
     outside, way = energies[:16] if not inside else energies[:1], energies[16:]
     repulsion = _nuclear(atoms.numbers[[i, j]], NEAR * bond)
     return float((energies[-1] - outside.min()) / repulsion), float(outside.min() - way.min())
+
+
+def _inside(atoms: Atoms) -> bool:
+    """Whether others than this pair are there: atoms, or its images."""
+    return len(atoms) > 2 or bool(atoms.pbc.any())
 
 
 def _nuclear(numbers: np.ndarray, distance: float) -> float:

@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-chaos test-sanitize golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-eam golden-runner golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-chaos test-sanitize parity golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-eam golden-runner golden-deeppot golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -49,6 +49,10 @@ test-sanitize: .stamps/test
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0 \
 	  ADIABAT_SANITIZE=1 $(BIN)/python -m pytest tests/kernels/test_generated.py tests/kernels/test_symmetry.py tests/kernels/test_evaluator.py tests/kernels/test_local.py tests/kernels/test_rigid.py
 
+# docs/parity.md, from what the tests compare with other codes' answers
+parity: .stamps/test compiler
+	ADIABAT_PARITY=docs/parity.md $(BIN)/python -m pytest tests/deploy tests/models
+
 # Golden values of a peer, made anew in its own environment: make golden-mace PEER_PYTHON=/path/to/bin/python
 golden-mace:
 	PYTHONPATH=src $(PEER_PYTHON) tests/golden/make_mace.py
@@ -73,6 +77,9 @@ golden-nep:
 
 golden-eam:
 	$(PEER_PYTHON) tests/golden/make_eam.py tests/golden/eam-lammps.json
+
+golden-deeppot:
+	$(PEER_PYTHON) tests/golden/make_deeppot.py tests/golden/deeppot-deepmd.json.xz
 
 # N2P2: its sources with src/libnnp/libnnp.a built; EIGEN: Eigen's headers
 golden-runner:

@@ -22,6 +22,7 @@ import torch
 
 torch.set_num_threads(1)
 
+pytest_plugins = ("parity",)
 REPOSITORY = Path(__file__).resolve().parent.parent
 collect_ignore_glob = ["golden/make_*.py"]  # programs that run in the environments of other codes
 

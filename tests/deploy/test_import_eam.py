@@ -13,7 +13,8 @@ from adiabat.deploy.importers import ForeignModelError, import_model
 from adiabat.graph import Graph
 from golden.made_up import COARSE, FINE, tables
 
-FILES = ["x.eam", "x.eam.alloy", "x.eam.fs"]
+KINDS = {"x.eam": "EAM, funcfl", "x.eam.alloy": "EAM, setfl, two elements", "x.eam.fs": "EAM, eam/fs, two elements"}
+FILES = list(KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +30,24 @@ def made(golden, name, file):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_equal_to_lammps(file, golden, tmp_path):
+def test_equal_to_lammps(file, golden, tmp_path, agrees):
     (tmp_path / file).write_text(tables(file, **COARSE))
     potential = import_model(tmp_path / file)
     (case,) = (case for case in golden["cases"] if case["file"] == file)
     for name, wanted in case["answers"].items():
         atoms = made(golden, name, file)
         found = potential(Graph.of(atoms, potential.cutoff))
-        assert abs(float(found.energy[0]) - wanted["energy"]) < 1e-12 * len(atoms)  # both in double
-        assert np.abs(found.forces.numpy() - wanted["forces"]).max() < 1e-12
+        n = len(atoms)
+        compared = {
+            "energy": (found.energy[0] / n, wanted["energy"] / n, 1e-12),  # both in double
+            "forces": (found.forces, wanted["forces"], 1e-12),
+        }
         if "stress" in wanted:
             xx, yy, zz, yz, xz, xy = wanted["stress"]
             full = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
             # LAMMPS tells pressure in bar, with constants of eight digits.
-            assert np.abs(found.stress[0].numpy() - full).max() < 1e-6 * np.abs(full).max()
+            compared["stress"] = (found.stress[0], full, 1e-6 * np.abs(full).max())
+        agrees(KINDS[file], golden["from"], **compared)
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -26,23 +26,29 @@ def written(case, folder):
 
 
 @pytest.mark.parametrize("case", range(4))
-def test_two_elements_linear_and_quadratic(case, golden, tmp_path):
+def test_two_elements_linear_and_quadratic(case, golden, tmp_path, agrees):
+    flags = [line for line in golden["cases"][case]["files"]["x.snapparam"].splitlines() if "flag" in line]
+    row = ", ".join(["SNAP, two elements", *flags])
     potential = import_model(written(golden["cases"][case], tmp_path))
     for name, wanted in golden["cases"][case]["answers"].items():
         atoms = Atoms(**golden["structures"][name])
         found = potential(Graph.of(atoms, potential.cutoff))
-        assert abs(float(found.energy[0]) - wanted["energy"]) < 1e-12 * len(atoms)  # both in double
-        assert np.abs(found.forces.numpy() - wanted["forces"]).max() < 1e-12
+        n = len(atoms)
+        compared = {
+            "energy": (found.energy[0] / n, wanted["energy"] / n, 1e-12),  # both in double
+            "forces": (found.forces, wanted["forces"], 1e-12),
+        }
         if "stress" in wanted:
             xx, yy, zz, yz, xz, xy = wanted["stress"]
             full = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
             # LAMMPS tells pressure in bar, with constants of eight digits.
-            assert np.abs(found.stress[0].numpy() - full).max() < 1e-6 * np.abs(full).max()
+            compared["stress"] = (found.stress[0], full, 1e-6 * np.abs(full).max())
+        agrees(row, golden["from"], **compared)
 
 
 @pytest.mark.parametrize("kind", ["snap", "qsnap"])
 @pytest.mark.parametrize("element", ["Cu", "Li", "Si"])
-def test_published_potentials(element, kind, data_folder):
+def test_published_potentials(element, kind, data_folder, agrees):
     folder = data_folder / "reference_mlearn_potentials" / element
     potential = import_model(folder / kind / "SNAPotential.snapparam")
     with lzma.open(folder / "expected_first5_test_frames.json.xz") as file:
@@ -50,8 +56,12 @@ def test_published_potentials(element, kind, data_folder):
     with lzma.open(data_folder / f"mlearn_{element}" / "test.xyz.xz", "rt") as file:
         atoms = read(file, "0", format="extxyz")
     found = potential(Graph.of(atoms, potential.cutoff))
-    assert abs(float(found.energy[0]) - wanted["energy"][0]) < 1e-11 * len(atoms)  # energies of 300 eV in double
-    assert np.abs(found.forces.numpy() - wanted["forces"][0]).max() < 1e-10  # kept to ten decimals
+    agrees(
+        f"{'quadratic SNAP' if kind == 'qsnap' else 'SNAP'}, {element} of Zuo et al. 2020",
+        str(wanted["engine"]),
+        energy=(found.energy[0] / len(atoms), wanted["energy"][0] / len(atoms), 1e-11),  # energies of 300 eV in double
+        forces=(found.forces, wanted["forces"][0], 1e-10),  # kept to ten decimals
+    )
 
 
 @pytest.mark.parametrize(

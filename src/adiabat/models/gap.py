@@ -95,6 +95,12 @@ class GAP(LinearBasis, Model):
     def basis(self, at: Centers) -> Float[Tensor, "n K"]:
         return torch.cat([kernel(at) for kernel in self._kernels], 1)
 
+    def alone(self) -> Float[Tensor, "Z K"]:
+        """What is taken from the kernels: those of an atom of each element without neighbors."""
+        return torch.stack(
+            [torch.cat([kernel.alone_as(z) for kernel in self._kernels]) for z in range(len(self.elements or ()))]
+        )
+
     @torch.no_grad()
     def prepare(self, graphs: Sequence[Graph]) -> None:
         for k, kernel in enumerate(self._kernels):
@@ -147,6 +153,10 @@ class Kernel(nn.Module):
                 f"gap.{self.option}: cutoff {cutoff}, transition_width {transition_width}, delta_eV {delta_eV}, n_sparse {n_sparse} "
                 "came; wanted 0 < transition_width ≤ cutoff, delta_eV > 0 and n_sparse ≥ 1"
             )
+
+    def alone_as(self, species: int) -> Float[Tensor, "M"]:
+        """The covariances of an atom of this element without neighbors."""
+        return self.points.new_zeros(self.n_sparse)
 
     def _whiten(self, k: Float[Tensor, "n M"]) -> Float[Tensor, "n"]:
         """k K_MM⁻¹ kᵀ with QUIP's regularization."""
@@ -261,7 +271,7 @@ class Soap(Kernel):
         self.n_max, self.l_max, self.sigma, self.kinds = n_max, l_max, float(atom_sigma), len(counted)
         table, self.reach = spheres_table(n_max, l_max, self.cutoff, self.sigma, intervals)
         self.register_buffer("table", table[None], persistent=False)
-        own = torch.full((self.kinds,), float(center_in_all))
+        own = torch.full((self.kinds,), float(center_in_all), dtype=torch.float64)
         if center in counted:
             own[counted.index(center)] = 1.0
         at_center = spline(torch.zeros(1, dtype=torch.float64), self.table, self.reach, torch.tensor([0]))[0, 0]
@@ -279,8 +289,13 @@ class Soap(Kernel):
 
     def forward(self, at: Centers) -> Float[Tensor, "n M"]:
         mine, p = self._spectra(at)
-        k = self._k(p) - self._k(_normalized(power_spectrum(self.alone[None])))
+        k = self._k(p) - self.alone_as(self.center)
         return at.r.new_zeros(at.n, self.n_sparse).index_add(0, mine, k)
+
+    def alone_as(self, species: int) -> Float[Tensor, "M"]:
+        return (
+            self._k(_normalized(power_spectrum(self.alone[None])))[0] if species == self.center else super().alone_as(species)
+        )
 
     def _k(self, p: Float[Tensor, "n D"]) -> Float[Tensor, "n M"]:
         return self.delta**2 * (p @ self.points.T) ** self.zeta
@@ -345,8 +360,7 @@ class Soap(Kernel):
                 J.zero_()
                 J[counts[edges]] = made
 
-        k_alone = self._k(_normalized(power_spectrum(self.alone[None])))
-        return at.r.new_zeros(at.n, self.n_sparse).index_add_(0, mine, self.delta**2 * overlap**self.zeta - k_alone), put
+        return at.r.new_zeros(at.n, self.n_sparse).index_add_(0, mine, self._k(p) - self.alone_as(self.center)), put
 
     def _spectrum_slopes(
         self, dc: Float[Tensor, "e 3 n lm"], c: Float[Tensor, "e c lm"], kind: Int[Tensor, "e"]

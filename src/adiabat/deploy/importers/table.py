@@ -41,8 +41,11 @@ IMPORTERS = (
     "mtp",
     "snap",
     "eam",
+    "gap",
+    "deepmd",
     "nep",
     "runner",
+    "neurochem",
 )
 
 

@@ -1,0 +1,35 @@
+"""The predictive variance of Gaussian processes, told with every prediction where it is asked for."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from adiabat.models import GAP
+from adiabat.potential import Model, Potential, Scaled
+
+
+def with_variance(potential: Potential) -> Potential:
+    """The same potential that also tells ``variance`` [N]: each atom's predictive variance, eV², of its energy, as QUIP defines it.
+
+    δ² + 10⁻⁶ eV² − k K_MM⁻¹ kᵀ for an atom's environment, and for every pair, times its cutoff function squared. It tells how far an
+    atom is from all sparse points, whatever the labels were; it is not calibrated. A calculator has it among its results. It costs a
+    triangular solve with the sparse points for each atom, so such a potential is not compiled.
+    """
+    if not any(isinstance(_inner(term), GAP) for term in potential.terms):
+        raise ValueError("with_variance: no term of this potential is a Gaussian process; those of family gap are")
+    made = Potential(*(_telling(term) for term in potential.terms), metadata=copy.deepcopy(potential.metadata))
+    made.to(potential.dtype).load_state_dict(potential.state_dict())
+    return made.train(potential.training)
+
+
+def _inner(term: torch.nn.Module) -> torch.nn.Module:
+    return term.model if isinstance(term, Scaled) else term
+
+
+def _telling(term: torch.nn.Module) -> Model:
+    if isinstance(term, Scaled):
+        return Scaled(_telling(term.model), eV=term.eV)
+    assert isinstance(term, Model)
+    return GAP(**{**term.arguments, "variance": True}) if isinstance(term, GAP) else copy.deepcopy(term)

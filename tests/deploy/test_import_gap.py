@@ -1,0 +1,118 @@
+"""GAPs that `gap_fit` made, as quippy evaluates them: kernels of one element each or of several, points in files of their own or not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from adiabat.deploy import load
+from adiabat.deploy.importers import ForeignModelError, import_model
+from adiabat.graph import Graph
+from adiabat.uncertainty import with_variance
+
+FOLDER = Path(__file__).parent.parent / "golden"
+GOLDEN = json.loads((FOLDER / "gap.json").read_text())["answers"]
+ELEMENTS = {"gap-shared": ["Cu", "Au"], "gap-al": ["Al"]}  # those that leave elements open
+
+
+@pytest.fixture(scope="module", params=GOLDEN)
+def case(request):
+    return with_variance(import_model(FOLDER / f"{request.param}.xml", elements=ELEMENTS.get(request.param))), GOLDEN[
+        request.param
+    ]
+
+
+def test_it_is_the_function_quippy_evaluates(case):
+    """Both in double; the radial functions' splines are right to 1e-15, their slopes to 1e-11."""
+    potential, answers = case
+    for wanted in answers.values():
+        atoms = Atoms(wanted["symbols"], wanted["positions"], cell=wanted["cell"], pbc=wanted["pbc"])
+        found = potential(Graph.of(atoms, potential.cutoff))
+        assert abs(float(found.energy[0]) - wanted["energy"]) < 2e-11 * len(atoms)
+        assert np.abs(found.forces.numpy() - wanted["forces"]).max() < 1e-9
+        assert np.abs(found.outputs["variance"].numpy() - wanted["variance"]).max() < 1e-12
+        if wanted["stress"]:
+            xx, yy, zz, yz, xz, xy = wanted["stress"]
+            assert np.abs(found.stress[0].numpy() - [[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]).max() < 1e-10
+
+
+def test_a_calculator_and_a_file_have_the_variance(case, tmp_path):
+    potential, answers = case
+    wanted = answers["molecule"]
+    potential.save(tmp_path / "gap.adiabat")
+    atoms = Atoms(wanted["symbols"], wanted["positions"], calculator=load(tmp_path / "gap.adiabat").calculator())
+    atoms.get_potential_energy()
+    np.testing.assert_allclose(atoms.calc.results["variance"], wanted["variance"], atol=1e-12)
+
+
+@pytest.fixture
+def gap(tmp_path):
+    for path in FOLDER.glob("gap-cuau.xml*"):
+        shutil.copy(path, tmp_path)
+    return tmp_path / "gap-cuau.xml"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('do_core="F"', 'do_core="T"', "do_core, a baseline potential"),
+        (
+            'init_args="IP GAP',
+            'init_args="Sum init_args_pot1={IP Glue}',
+            "Potential 'Sum init_args_pot1={IP Glue}' is not supported",
+        ),
+        (" soap n_max", " soap_turbo n_max", "descriptor 'soap_turbo' is not supported"),
+        (
+            "distance_2b cutoff=4.5",
+            "distance_2b tail_exponent=4 cutoff=4.5",
+            "distance_2b with tail_exponent=4 is not supported",
+        ),
+        ("l_max=3", "l_max=3 Z_mix=T", "soap with z_mix=T is not supported; known is 'F'"),
+        ("l_max=3", "l_max=3 spectral=T", "soap with 'spectral' is not supported"),
+        ("l_max=3", "l_max=4", "soap of 85 dimensions; its settings make 106"),
+        ('covariance_type="2"', 'covariance_type="5"', "soap with covariance_type 5 is not supported"),
+        ('signal_mean=".0', 'signal_mean=".1', r"signal_mean \(f0\) .10+E\+000 is not supported"),
+        ('gap_version="1', 'gap_version="0', "gap_version .* its SOAP was another one"),
+        ('alpha="', 'alpha="x', "alpha 'x.* came; wanted a number"),
+    ],
+)
+def test_what_is_not_supported_is_named(gap, before, after, said):
+    text = gap.read_text()
+    assert before in text
+    gap.write_text(text.replace(before, after, 1))
+    with pytest.raises(ForeignModelError, match=said):
+        import_model(gap)
+
+
+def test_a_truncated_or_missing_file_is_named(gap):
+    text = gap.read_text()
+    for part in (0.2, 0.7, 0.99):
+        gap.write_text(text[: int(part * len(text))])
+        with pytest.raises(ForeignModelError, match=r"gap-cuau\.xml: cut short or damaged"):
+            import_model(gap)
+    gap.write_text(text)
+    points = gap.with_name("gap-cuau.xml.sparseX.GAP4")
+    content = points.read_bytes()
+    shorter = content[: content.rstrip().rfind(b"\n") + 1]
+    points.write_bytes(shorter)
+    with pytest.raises(ForeignModelError, match=r"GAP4: not the file its potential was written with"):
+        import_model(gap)
+    gap.write_text(text.replace(hashlib.md5(content).hexdigest(), hashlib.md5(shorter).hexdigest()))
+    with pytest.raises(ForeignModelError, match=r"GAP4: 849 numbers; wanted 10 sparse points of 85"):
+        import_model(gap)
+    points.unlink()
+    with pytest.raises(ForeignModelError, match=r"GAP4 is not beside it"):
+        import_model(gap)
+
+
+def test_elements_are_asked_for_where_the_file_leaves_them_open():
+    with pytest.raises(ForeignModelError, match="its elements are not in the file"):
+        import_model(FOLDER / "gap-al.xml")
+    with pytest.raises(ForeignModelError, match="all elements taken for one, is supported for one element alone"):
+        import_model(FOLDER / "gap-al.xml", elements=["Al", "Cu"])

@@ -1,0 +1,118 @@
+"""Golden values of quippy: GAPs that `gap_fit` fits to frames of an effective-medium potential, and their answers.
+
+Run in the peer's environment (quippy-ase, ase), `make golden-gap PEER_PYTHON=…`; writes `gap-*.xml…` and `gap.json`. The tests need
+no peer.
+"""
+
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk, fcc111
+from ase.calculators.emt import EMT
+from ase.io import write
+
+HERE = Path(__file__).parent
+SOAP = "soap n_max=3 l_max=3 atom_sigma=0.5 cutoff=4.0 cutoff_transition_width=0.8 covariance_type=dot_product sparse_method=cur_points"
+PAIR = "distance_2b cutoff=4.5 cutoff_transition_width=1.0 theta_uniform=1.0 delta=2.0 covariance_type=ard_se sparse_method=uniform"
+# Every element its own kernels, sparse points in files of their own; one kernel for two centers and for all pairs, points within the
+# XML; one element that the file does not name.
+FITS = {
+    "gap-cuau": ("Cu Au", f"{PAIR} n_sparse=6 add_species=T : {SOAP} zeta=2 delta=0.4 n_sparse=10 add_species=T", "sparse_separate_file=T"),
+    "gap-shared": (
+        "Cu Au", f"{PAIR} n_sparse=7 add_species=F : {SOAP} zeta=3 delta=0.3 n_sparse=14 add_species=F central_weight=0.7 "
+        "n_Z=2 Z={{29 79}} n_species=2 species_Z={{29 79}} central_reference_all_species=T", "sparse_separate_file=F",
+    ),
+    "gap-al": ("Al", f"{SOAP} zeta=4 delta=0.3 n_sparse=12 add_species=F", "sparse_separate_file=F e0_method=average"),
+}  # fmt: skip
+
+
+def frames(symbols: list[str]) -> list[Atoms]:
+    rng, found = np.random.default_rng(0), [Atoms(s, cell=[12] * 3, pbc=True) for s in symbols]
+    for k in range(8):
+        atoms = bulk(symbols[0], cubic=True).repeat((2, 1, 1))
+        atoms.symbols[:] = rng.choice(symbols, len(atoms))
+        atoms.set_cell(atoms.cell.array * rng.uniform(0.98, 1.06), scale_atoms=True)
+        atoms.rattle(0.15, seed=k)
+        found.append(atoms)
+    for atoms in found:
+        atoms.calc = EMT()
+        energy, forces, stress = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress(voigt=False)
+        atoms.calc = None
+        atoms.info |= {"energy_": energy, "virial_": -stress * atoms.get_volume()}
+        atoms.arrays["force_"] = forces
+        if len(atoms) == 1:
+            atoms.info["config_type"] = "isolated_atom"
+    return found
+
+
+def structures(symbols: list[str]) -> dict[str, Atoms]:
+    rng = np.random.default_rng(1)
+    slab = fcc111("Cu", (2, 2, 2), a=3.8, vacuum=6.0)
+    skewed = Atoms("Cu7", cell=[[5.6, 0, 0], [1.5, 5.1, 0], [-0.9, 1.1, 4.9]], pbc=True)
+    places = np.array([[i, j, k] for i in range(2) for j in range(2) for k in range(2)])[:7] / 2
+    skewed.set_scaled_positions(places)
+    small = Atoms("Cu2", [[0, 0, 0], [1.5, 1.6, 1.7]], cell=[[3.1, 0, 0], [0.3, 3.2, 0], [0.2, 0.1, 3.3]], pbc=True)
+    molecule = Atoms("Cu4", [[0, 0, 0], [2.4, 0.1, 0], [0.8, 2.2, 0.3], [1.1, 0.6, 2.3]])
+    found = {"skewed cell": skewed, "smaller than the cutoff": small, "slab": slab, "molecule": molecule}
+    for atoms in found.values():
+        atoms.symbols[:] = [symbols[k % len(symbols)] for k in range(len(atoms))]
+        atoms.positions += rng.normal(0, 0.1, atoms.positions.shape)
+    return {**found, **{f"isolated {s}": Atoms(s) for s in symbols}}
+
+
+def fitted(name: str, symbols: list[str], gap: str, more: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder) / "train.xyz", frames(symbols))
+        asked = [
+            "at_file=train.xyz", f"gap={{{gap}}}", "default_sigma={0.002 0.1 0.2 0.0}", "energy_parameter_name=energy_",
+            "force_parameter_name=force_", "virial_parameter_name=virial_", "do_copy_at_file=F", "rnd_seed=1", f"gp_file={name}.xml",
+            *more.split(),
+        ]  # fmt: skip
+        told = subprocess.run([Path(sys.prefix) / "bin" / "gap_fit", *asked], cwd=folder, capture_output=True, text=True)
+        assert told.returncode == 0, (told.stdout + told.stderr)[-2000:]
+        (text,) = (path.read_text() for path in Path(folder).glob("*.xml"))
+        (label,) = set(re.findall(r"GAP_\d{4}_\w+", re.search(r"<GAP_params[^>]*>", text)[0]))
+        # The label is the time of the fit: the files keep one name.
+        (HERE / f"{name}.xml").write_text(text.replace(label, "GAP"))
+        for path in Path(folder).glob("*.sparseX.*"):
+            (HERE / path.name.replace(label, "GAP")).write_bytes(path.read_bytes())
+
+
+def main() -> None:
+    from quippy.potential import Potential
+
+    for old in HERE.glob("gap-*.xml*"):
+        old.unlink()
+    told = {"peer": f"quippy-ase {importlib.metadata.version('quippy-ase')}", "date": date.today().isoformat(), "answers": {}}
+    os.chdir(HERE)
+    for name, (symbols, gap, more) in FITS.items():
+        fitted(name, symbols.split(), gap, more)
+        potential, cases = Potential("IP GAP", param_filename=f"{name}.xml"), {}
+        for what, atoms in structures(symbols.split()).items():
+            boxed = atoms.copy()
+            if not atoms.pbc.all():
+                boxed.center(vacuum=8.0, axis=[k for k in range(3) if not atoms.pbc[k]])
+                boxed.pbc = True  # QUIP's cells are periodic
+            potential.calculate(boxed, properties=["energy", "forces", "stress"], calc_args="local_gap_variance=variance")
+            found, variance = potential.results, potential.extra_results["atoms"]["variance"]
+            cases[what] = {
+                "symbols": atoms.get_chemical_symbols(), "positions": atoms.positions.tolist(), "cell": atoms.cell.tolist(),
+                "pbc": atoms.pbc.tolist(), "energy": float(found["energy"]), "forces": np.array(found["forces"]).tolist(),
+                "stress": np.array(found["stress"]).tolist() if atoms.pbc.all() else None,
+                "variance": np.array(variance).ravel().tolist(),
+            }  # fmt: skip
+        told["answers"][name] = cases
+    (HERE / "gap.json").write_text(json.dumps(told) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -87,6 +87,11 @@ class DeepPot(Model):
         self.fittings = nn.ModuleList(ResNet(sizes, fitting_activation, fitting_dt, out=1) for _ in self.elements)
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
+        at, energies = self.outright(graph)
+        return {"energies": at.relative(energies)}
+
+    def outright(self, graph: Graph) -> tuple[WithLoneAtoms, Tensor]:
+        """The edges with a lone atom of each element appended, and all their energies as the networks tell them, eV."""
         if self.elements is None:
             raise ValueError(
                 "deeppot: its elements are not known yet; give them, or let `fit` take them from the training data"
@@ -97,7 +102,7 @@ class DeepPot(Model):
         energies = torch.zeros(len(D), dtype=D.dtype, device=D.device)
         for atoms, fitting in zip(at.groups, self.fittings, strict=True):
             energies = energies.index_add(0, atoms, fitting(D.index_select(0, atoms))[:, 0])
-        return {"energies": at.relative(energies)}
+        return at, energies
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         for part in self.parts if self.elements is not None else ():

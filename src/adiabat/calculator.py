@@ -11,6 +11,13 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 
 from adiabat.graph import Graph
 
+ARRAYS = (
+    "positions",
+    "numbers",
+    "initial_charges",
+    "initial_magmoms",
+)  # of ASE's `all_changes`, those that are arrays of the atoms
+
 
 class AdiabatCalculator(Calculator):
     """Energy (eV), forces (eV/Å), stress (eV/Å³, Voigt, where there is a cell), per-atom energies, and named outputs.
@@ -23,9 +30,20 @@ class AdiabatCalculator(Calculator):
 
     def __init__(self, potential: Any, frozen: Callable[[Graph], Any], cutoff: float, *, device: str, skin: float) -> None:
         super().__init__()
+        self.use_cache = False  # `calculate` keeps a copy of the atoms; ASE would make another one before it
         self.potential, self.frozen = potential, frozen  # the same function; the second is what is called
         self.cutoff, self.device, self.skin = cutoff, device, skin
         self.graph: Graph | None = None
+
+    def check_state(self, atoms: Any, tol: float = 0.0) -> list[str]:
+        """What changed since the last call, by its bits: ASE asks with a tolerance, which costs more than a small network."""
+        before = self.atoms
+        if before is None:
+            return list(all_changes)
+        kept, now = before.arrays, atoms.arrays
+        changed = [name for name in ARRAYS if not _same(kept.get(name), now.get(name))]
+        changed += ["cell"] * (not np.array_equal(before.cell.array, atoms.cell.array))
+        return changed + ["pbc"] * (not np.array_equal(before.pbc, atoms.pbc))
 
     def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
@@ -47,10 +65,14 @@ class AdiabatCalculator(Calculator):
             "forces": prediction.forces.numpy(force=True),
             "energies": prediction.atomic_energies.numpy(force=True),
         }
-        if here.cell.rank == 3:
+        if here.cell.array.any(1).all():
             s = prediction.stress[0].numpy(force=True)
             self.results["stress"] = np.array([s[0, 0], s[1, 1], s[2, 2], s[1, 2], s[0, 2], s[0, 1]])
         elif properties and "stress" in properties:
             raise PropertyNotImplementedError("stress needs three cell vectors; this structure has no volume")
         for name, value in prediction.outputs.items():
             self.results[name] = value.numpy(force=True)
+
+
+def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    return a is b if a is None or b is None else np.array_equal(a, b)

@@ -14,7 +14,8 @@ from torch import nn
 from adiabat.graph import Graph
 from adiabat.kernels.evaluation import Evaluate, Program
 from adiabat.kernels.local import Adds, Call, ConstantsEvaluator, Edges, LocalProgram, Sums
-from adiabat.prediction import Prediction, gathered, symmetric
+from adiabat.kernels.segment import segment_sum
+from adiabat.prediction import Prediction, symmetric
 from adiabat.typing import Tensor
 
 
@@ -35,12 +36,15 @@ class Frozen:
         if not self.evaluators:
             return potential(graph)
         self.facts.accept(graph)
-        parts = [self._evaluate(evaluator, graph) for evaluator in self.walks]
-        if self.locals:
-            parts.append(predicted(call_of(graph).made_by(self.locals), graph))
+        sums = None  # the first walk's outputs are what the other terms add to: for a molecule each tensor operation counts
+        for evaluator in self.walks:
+            found = self._walk(evaluator, graph)
+            sums = found if sums is None else Sums(*(a + b for a, b in zip(sums, found, strict=True)))
+        if sums is None or self.locals:
+            sums = call_of(graph, sums=sums).made_by(self.locals)
+        prediction = predicted(sums, graph)
         if self.rest:
-            parts.append(self._by_tensors(graph))
-        prediction = parts[0] if len(parts) == 1 else _sum(parts)
+            prediction = _sum([prediction, self._by_tensors(graph)])
         return potential.with_global(prediction) if self.facts.is_global else prediction
 
     def frozen(self) -> Frozen:
@@ -72,7 +76,8 @@ class Frozen:
             energies, outputs = self.potential.local(graph.replace(r=r), self.rest)
             return self.potential.differentiate(graph, r, energies, outputs)
 
-    def _evaluate(self, evaluator: Evaluate, graph: Graph) -> Prediction:
+    def _walk(self, evaluator: Evaluate, graph: Graph) -> Sums:
+        """What a message-passing term says."""
         first, j, species, structure = graph.once(
             ("evaluator", tuple(evaluator.elements)),
             lambda: [
@@ -86,8 +91,7 @@ class Frozen:
         r = graph.r.detach().to(torch.float64).numpy()
         found = evaluator(first, j, species, structure, r, structures=graph.n_structures, threads=torch.get_num_threads())
         energies, forces, strain = (torch.from_numpy(x) for x in found)
-        energy = gathered(energies, graph.structure, graph.n_structures)
-        return Prediction(energy, forces, energies, graph, {}, lambda: symmetric(strain))
+        return Sums(energies, segment_sum(energies, graph.structure, graph.n_structures), forces, strain)
 
 
 class Facts:
@@ -133,22 +137,22 @@ class Snapshot:
         self.key = self._key()
 
     def _key(self) -> list[tuple]:
-        return [(t.data_ptr(), t._version, t.dtype) for place in self.places for t in place.values() if t is not None]
+        return [(t.data_ptr(), t._version) for place in self.places for t in place.values() if t is not None]
 
     def holds(self) -> bool:
         return all(list(now.values()) == before for now, before in self.children) and self._key() == self.key
 
 
-def call_of(graph: Graph, members: int | None = None) -> Call:
-    """A call of compiled local terms on a graph, with sums of zero: one set, or one for each member."""
+def call_of(graph: Graph, members: int | None = None, sums: Sums | None = None) -> Call:
+    """A call of compiled local terms on a graph: they add to `sums`, or to zero: one set, or one for each member."""
     edges = graph.once("compiled edges", lambda: Edges(graph, graph.n_structures))
     r = graph.r.detach().to(torch.float64).contiguous()
-    return Call(edges, r, torch.get_num_threads(), members)
+    return Call(edges, r, torch.get_num_threads(), members, sums)
 
 
 def predicted(sums: Sums, graph: Graph) -> Prediction:
     """What the sums of a call say."""
-    return Prediction(sums.energy, sums.forces, sums.energies, graph, {}, lambda: sums.strain)
+    return Prediction(sums.energy, sums.forces, sums.energies, graph, {}, lambda: symmetric(sums.strain))
 
 
 def _sum(parts: Sequence[Prediction]) -> Prediction:

@@ -29,7 +29,8 @@ TRIAL = """I first[3] = {0, 1, 2}, i[2] = {0, 1}, j[2] = {1, 0}, kind[2] = {0, 0
 MACROS = """
 #define TYPES(T) typedef typename T::v v;
 #define EDGE(t) const Edge<T> &edge = work.edges[t]; const v *B = work.folded(t); int lane = (t) % W;
-#define AT I at = ((cb / W) * a.table_rows + edge.row) * PATHS * W;
+#define PLACE(edge) ((cb / W) * a.table_rows + (edge).row) * PATHS * W
+#define AT I at = PLACE(edge), later = PLACE((&edge)[AHEAD]);
 #define B(q) T::lane(B[q], lane)"""
 
 
@@ -117,7 +118,7 @@ class _Writer:
         code += ["  for (I e = a.first[n]; e < a.first[n + 1]; e++) { EDGE(e - e0) AT"]
         code += [f"    I hj = a.j[e] * ROWS * a.C + cb; {self.features(unit[0])}"]
         for p in unit:
-            code += [f"    {{ v R = mix<T>(edge.w, table, at + {p} * W, PATHS * W);"]
+            code += [f"    {{ soon(table, later + {p} * W, PATHS * W); v R = mix<T>(edge.w, table, at + {p} * W, PATHS * W);"]
             for a in self.parts(p)[0]:
                 terms = [f"o{p}_{c} += B({self.folds[p, a, c]}) * x;" for c in self.parts(p)[1] if (p, a, c) in self.folds]
                 code += [f"      {{ v x = R * h{a}; {' '.join(terms)} }}"]
@@ -169,6 +170,7 @@ class _Writer:
             f"  {{ v {', '.join(f'b{a}_{c} = {{}}' for a, c in chosen)};",
             "  for (I cb = c0; cb < c1; cb += W) { I hc = hj + cb;",
             f"    I at = (edge.row * PATHS + {p}) * a.C + cb; v R = mix<T>(edge.w, table, at, PATHS * a.C);",
+            f"    soon(table, ((&edge)[1].row * PATHS + {p}) * a.C + cb, PATHS * a.C);",
             *(f"    v h{a} = T::load(h, hc + {start + a} * a.C), x{a} = R * h{a}, y{a} = {{}};" for a in used),
         ]
         for c in rows_c:

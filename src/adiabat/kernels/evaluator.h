@@ -8,6 +8,7 @@ enum { IRREPS = 16 };
 struct Weights {
   I intervals, table_rows;
   double cutoff;
+  const I *kinds;  // [species, species] the radial table of a center and a neighbor
   const S *table, *blocked, *coefficients, *constant, *base;  // constant: features of the first layer [Z, C]; base: its skip
   const S *readout, *last;  // a vector [C], or after a hidden layer [hidden]
   Matrix hidden, hiddenT;
@@ -27,7 +28,6 @@ struct Local {
 struct Model {
   I C, species, layers, elements;
   double cutoff;
-  const I *kinds;        // [species, species] the radial table of a pair
   const double *lone;    // [species] what is subtracted: the energy of a lone atom
   Weights *weights;
   // kept between calls
@@ -68,7 +68,7 @@ template <class L> struct Chunk {
         const double *r = in.r + 3 * e;
         if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] >= m.cutoff * m.cutoff) continue;
         I zj = in.species[in.j[e]];
-        s.edge.push_back(e), s.j.push_back(t ? in.j[e] : zj), s.kind.push_back(m.kinds[z(k) * m.species + zj]);
+        s.edge.push_back(e), s.j.push_back(t ? in.j[e] : zj), s.kind.push_back(w.kinds[z(k) * m.species + zj]);
         for (int x = 0; x < 3; x++) s.r.push_back((S)r[x]);
       }
     }

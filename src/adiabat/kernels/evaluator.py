@@ -14,33 +14,13 @@ import torch
 
 from adiabat.kernels import dispatch
 from adiabat.kernels.evaluation import Compiled
-from adiabat.kernels.ir import Contraction, Convolution, MessagePassing
+from adiabat.kernels.ir import MessagePassing
+from adiabat.kernels.merging import Interaction, merged
 from adiabat.kernels.packing import Matrix, Packing
 from adiabat.typing import Float, Int, Tensor
 
 IRREPS, SLOTS = 16, 2  # of evaluator.h and walk.h
 BLOCK = 16  # channels are padded to a multiple of this, whatever the vector length
-
-
-@dataclass(frozen=True)
-class Interaction:
-    """One layer: h → update(product(mix(conv(up h)))) + skip h, and what is read out of its scalars.
-
-    Matrices multiply from the right, one an irrep: `up` [C, C] of the features before, `mix` [species or 1, paths·C, C] of the
-    convolution's outputs, `update` [C, C] and `skip` [species, C, C] of the features after; `kept` names the irrep before that is
-    skipped, or None. `readout` is one vector [C, 1], in the last layer also two matrices with silu between.
-    """
-
-    conv: Convolution
-    product: Contraction
-    table: Float[Tensor, "kinds rows P C"]
-    coefficients: Float[Tensor, "Z T C"]
-    up: Sequence[Tensor]
-    mix: Sequence[Tensor]
-    update: Sequence[Tensor]
-    skip: Sequence[Tensor]
-    kept: Sequence[int | None]
-    readout: Sequence[Tensor]
 
 
 @dataclass(frozen=True)
@@ -78,7 +58,7 @@ class _Weights(ctypes.Structure):
 
     _fields_ = (
         [("intervals", ctypes.c_int64), ("table_rows", ctypes.c_int64), ("cutoff", ctypes.c_double)]  # type: ignore[assignment]
-        + [(name, ctypes.c_void_p) for name in "table blocked coefficients constant base readout last".split()]
+        + [(name, ctypes.c_void_p) for name in "kinds table blocked coefficients constant base readout last".split()]
         + [("hidden", Matrix), ("hiddenT", Matrix)]
         + [(name, Matrix * IRREPS) for name in "up upT update updateT".split()]
         + [(name, ctypes.POINTER(Matrix) * IRREPS) for name in "mix mixT skip skipT".split()]
@@ -96,9 +76,8 @@ class Evaluator(Compiled):
         with torch.no_grad():
             packing = _Packing(library, program)
             weights = (_Weights * len(program.layers))(*packing.layers())
-        kinds = program.kinds.to(torch.int64).numpy(force=True).copy()
         channels = -(-program.embedding.shape[1] // BLOCK) * BLOCK
-        packing.kept += [weights, kinds]
+        packing.kept.append(weights)
         super().__init__(
             library,
             program.elements,
@@ -107,7 +86,6 @@ class Evaluator(Compiled):
             ctypes.c_int64(channels),
             ctypes.c_int64(len(program.elements)),
             ctypes.c_double(program.cutoff),
-            ctypes.c_void_p(kinds.ctypes.data),
             ctypes.byref(weights),
         )
 
@@ -126,6 +104,7 @@ class _Packing(Packing):
     def __init__(self, library: ctypes.CDLL, program: MessagePassingProgram) -> None:
         super().__init__(library, program.embedding.dtype, BLOCK)
         self.program = program
+        self.merged = merged(program.embedding.cpu(), program.kinds, program.layers)
 
     def layers(self) -> list[_Weights]:
         rows: list[dict[int, tuple[int, int]]] = [{}]  # for each layer: irrep before → (first stored row, rows)
@@ -136,31 +115,35 @@ class _Packing(Packing):
                 places[k] = at, layer.conv.irreps[k].dim
                 at += layer.conv.irreps[k].dim
             rows.append(places)
-        made = [
+        return [
             self.layer(t, layer, rows[t + 1], rows[t + 2] if t + 2 < len(rows) else {})
-            for t, layer in enumerate(self.program.layers)
+            for t, layer in enumerate(self.merged.layers)
         ]
-        return made
 
     def layer(self, t: int, layer: Interaction, before: dict, after: dict) -> _Weights:
         w, final = _Weights(), t == len(self.program.layers) - 1
         wide = self.wide
+        kinds = self.merged.kinds[t].to(torch.int64).contiguous().numpy()
+        self.kept.append(kinds)
+        w.kinds = kinds.ctypes.data
         table = wide(layer.table, -1)
         w.cutoff, w.intervals, w.table_rows = self.program.cutoff, table.shape[1] - 3, table.shape[0] * table.shape[1]
         w.table = self.hold(table)
         w.blocked = self.hold(table.unflatten(-1, (-1, self.lanes)).movedim(-2, 0))
         w.coefficients = self.hold(wide(layer.coefficients, -1).unflatten(-1, (-1, self.lanes)).movedim(-2, 1))
         if t == 0:
-            w.constant = self.hold(wide(self.program.embedding @ layer.up[0], -1))
-            base = torch.zeros_like(self.program.embedding)
+            w.constant = self.hold(wide(self.merged.constant, -1))
+            embedding = self.program.embedding.cpu().double()
+            base = torch.zeros_like(embedding)
             if layer.kept[0] is not None:
-                base = torch.einsum("zc,zcd->zd", self.program.embedding, layer.skip[0])
+                skipped = torch.einsum("zc,zcd->zd", embedding, layer.skip[0])
+                base[:, : skipped.shape[1]] = skipped
             w.base = self.hold(wide(base, -1))
-        w.mixes = len(layer.mix[0])
+        w.mixes = max(1 if weights is None else len(weights) for weights in layer.mix)
         for o, weights in enumerate(layer.mix):
-            w.mix[o], w.mixT[o] = self.all(weights, layer.conv.multiplicity[o])
+            w.mix[o], w.mixT[o] = self.all([None] if weights is None else weights, layer.conv.multiplicity[o])
         for k, weight in enumerate(layer.up):
-            w.up[k], w.upT[k] = self.both(weight)
+            w.up[k], w.upT[k] = self.maybe(weight)
         skips = iter(layer.skip)
         for o, (weight, k) in enumerate(zip(layer.update, layer.kept, strict=True)):
             w.update[o], w.updateT[o] = self.both(weight)
@@ -170,17 +153,25 @@ class _Packing(Packing):
             w.stored[o] = after[o][0] if o in after else -1
         w.stored_rows = sum(rows for _, rows in after.values())
         *hidden, last = layer.readout
+        assert last is not None, "a readout ends in numbers"
         if (hidden and not final) or len(hidden) > 1:
             raise ValueError(
                 f"evaluator: a readout of {len(layer.readout)} matrices in layer {t}; wanted 1, in the last layer 1 or 2"
             )
         if hidden:
-            w.hidden, w.hiddenT = self.both(hidden[0])
+            w.hidden, w.hiddenT = self.maybe(hidden[0], len(last))
         w.last = self.hold(wide(last[:, 0] * self.program.eV, 0))
         return w
 
-    def all(self, weights: Tensor, rows: int = 1) -> list:
+    def maybe(self, weight: Tensor | None, width: int | None = None, rows: int = 1) -> tuple[Matrix, Matrix]:
+        """A matrix and its transpose; for None the identity of as many channels, or of `width`."""
+        if weight is not None:
+            return self.both(weight, rows)
+        n = -(-(width or self.program.embedding.shape[1]) // BLOCK) * BLOCK
+        return Matrix(None, n, n), Matrix(None, n, n)
+
+    def all(self, weights: Sequence[Tensor | None] | Tensor, rows: int = 1) -> list:
         """One matrix a species, and their transposes."""
-        blocks = [(Matrix * len(weights))(*chosen) for chosen in zip(*(self.both(weight, rows) for weight in weights))]
+        blocks = [(Matrix * len(weights))(*chosen) for chosen in zip(*(self.maybe(weight, rows=rows) for weight in weights))]
         self.kept += blocks
         return [ctypes.cast(block, ctypes.POINTER(Matrix)) for block in blocks]

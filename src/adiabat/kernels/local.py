@@ -97,14 +97,17 @@ class _Call(ctypes.Structure):
 class Call:
     """One evaluation: a topology, its edge vectors (Å, float64), and the sums that terms add to."""
 
-    def __init__(self, edges: Edges, r: Float[Tensor, "E 3"], threads: int, members: int | None = None) -> None:
-        """`members`: how many sets of sums there are, one behind the other; None: one, without an axis of its own."""
+    def __init__(
+        self, edges: Edges, r: Float[Tensor, "E 3"], threads: int, members: int | None = None, sums: Sums | None = None
+    ) -> None:
+        """`members`: how many sets of sums there are, one behind the other; None: one, without an axis of its own. Terms add to
+        `sums` where they are given, dense tensors of those shapes."""
         if r.shape != (edges.edges, 3) or r.dtype != torch.float64 or not r.is_contiguous():
             raise ValueError(
                 f"evaluator: edge vectors {tuple(r.shape)} of {r.dtype} came; wanted {(edges.edges, 3)} of float64"
             )
         axis = () if members is None else (members,)
-        self.edges, self.r, self.sums = edges, r, Sums.zero(axis, edges.atoms, edges.structures)
+        self.edges, self.r, self.sums = edges, r, sums or Sums.zero(axis, edges.atoms, edges.structures)
         # The same bits for any number of threads, so it may be chosen: one has to have some work.
         threads = max(1, min(threads, edges.atoms // ATOMS_A_THREAD))
         outs = [x.data_ptr() for x in self.sums]

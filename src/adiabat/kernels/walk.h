@@ -8,7 +8,7 @@ struct Input {
   double *energies, *forces, *strain;
 };
 
-// One matrix [K, N] packed as [N / columns][K][columns]; its columns are nv vectors wide.
+// One matrix [K, N] packed as [N / columns][K][columns]; its columns are nv vectors wide. Without numbers it is the identity.
 struct Matrix {
   const S *w;
   I K, N;
@@ -54,6 +54,10 @@ struct Rows {
   void add(const S *a, S *b) { x.push_back(a), y.push_back(b); }
   void times(const Matrix &m, bool more = false) const {
     if (x.empty()) return;
+    if (!m.w) {
+      for (size_t k = 0; k < x.size(); k++) std::copy_n(x[k], m.N, y[k]);
+      return;
+    }
     I blocks = m.N / W;
     if (PANEL == 4 && blocks % 4 == 0) multiply<PANEL>(m, x.data(), y.data(), x.size(), more);
     else if (blocks % 2 == 0) multiply<2>(m, x.data(), y.data(), x.size(), more);

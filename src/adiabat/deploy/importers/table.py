@@ -41,8 +41,6 @@ IMPORTERS = (
     "mtp",
     "snap",
     "eam",
-    "gap",
-    "deepmd",
     "nep",
     "runner",
     "neurochem",

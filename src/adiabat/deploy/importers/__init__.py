@@ -11,8 +11,6 @@
 | `runner` | n2p2, RuNNer | a folder with `input.nn`, `scaling.data`, `weights.ZZZ.data`; its units are for you to say | `BPNN` |
 | `neurochem` | NeuroChem | `.info` of an ANI model, the files it names beside it | `ANI`; an ensemble is a committee |
 | `nep` | GPUMD | `nep.txt` of NEP3, NEP4, NEP5, with or without ZBL | `NEP`, `NEPZBL` |
-| `deepmd` | DeePMD-kit 3 | `.yaml`, `.dp`, as `dp convert-backend` writes them | `DeepPot` |
-| `gap` | QUIP | the `.xml` of gap_fit, its `.sparseX` files beside it | `GAP` |
 | (its peer's) | any of them, extracted | `.npz`: numbers only | by its header |
 
 An importer of pickles has two parts: `extract` asks the peer's loaded object for plain arrays and for its answers on a few

@@ -11,7 +11,8 @@ import re
 from importlib.resources import files
 from types import ModuleType
 
-from adiabat.kernels import cpp_aev, cpp_conv, cpp_edge, cpp_evaluator, cpp_local, cpp_polarizable, cpp_poly, cpp_symmetry
+from adiabat.kernels import cpp_abreast, cpp_aev, cpp_conv, cpp_edge, cpp_evaluator, cpp_local, cpp_polarizable, cpp_poly, cpp_symmetry
+from adiabat.kernels.cpp_abreast import Abreast
 from adiabat.kernels.ir import (
     Contraction,
     Convolution,
@@ -54,6 +55,8 @@ def source(spec: Spec, tangents: bool = False) -> str:
     """
     if isinstance(spec, MessagePassing):
         return cpp_evaluator.source(spec, _header)
+    if isinstance(spec, Abreast):
+        return cpp_abreast.source(spec, _header)
     if isinstance(spec, Polarizable):
         return cpp_polarizable.source(spec, _header)
     if isinstance(spec, LocalTerm | RigidMotion):

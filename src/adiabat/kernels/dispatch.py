@@ -15,6 +15,7 @@ import torch
 
 from adiabat.kernels import build, cpp
 from adiabat.kernels.cpp import Spec
+from adiabat.kernels.cpp_abreast import Abreast
 from adiabat.kernels.ir import (
     Contraction,
     Convolution,
@@ -95,6 +96,8 @@ def parse(spec: str) -> Spec:
         return MessagePassing.of(spec)
     if spec == str(Polarizable()):
         return Polarizable()
+    if spec.startswith("abreast;"):
+        return Abreast.of(spec)
     if spec.startswith("aev;"):
         return Environment.of(spec)
     if spec == str(RigidMotion()):

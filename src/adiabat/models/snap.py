@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import cache
-from math import factorial
 
 import torch
 from torch import nn
@@ -18,6 +16,7 @@ from adiabat import elements as periodic_table
 from adiabat.elements import symbol
 from adiabat.graph import Graph
 from adiabat.kernels import distance, segment_sum
+from adiabat.kernels.rotations import Rotations, half_integer_coupling
 from adiabat.nn.linear_basis import Centers, LinearBasis
 from adiabat.potential import Model
 from adiabat.typing import Float, Tensor
@@ -71,6 +70,20 @@ class SNAP(LinearBasis, Model):
         (at,) = self.centers(graph)
         return {"energies": (self.basis(at) * self.coefficients[at.species]).sum(1)}
 
+    @torch.no_grad()
+    def program(self) -> Rotations | None:
+        if self.elements is None:
+            return None
+        n, c = len(self.components), self.coefficients
+        square = None
+        if self.quadratic:
+            k, l = torch.triu_indices(n, n)
+            square = c.new_zeros(len(c), n, n)
+            square[:, k, l] = c[:, n:]
+            square = square + square.transpose(1, 2)
+        reach, w = (torch.tensor(x, dtype=torch.float64) for x in (self.reach, self.w))
+        return Rotations(self.elements, self.twojmax, self.rfac0, reach, w, tuple(self.components), c[:, :n], square)
+
     def basis(self, at: Centers) -> Float[Tensor, "n K"]:
         B = self.bispectrum(at) - self.lone.to(at.r)
         if not self.quadratic:
@@ -88,7 +101,7 @@ class SNAP(LinearBasis, Model):
         u = self.density(at)
         found = []
         for j1, j2, j in self.components:
-            C = coupling(j1, j2, j).to(u[j])
+            C = half_integer_coupling(j1, j2, j).to(u[j])
             # (u_{j₁} ⊗ u_{j₂})_j, one index at a time
             half = torch.einsum("nab,acx->nbcx", u[j1], C)
             whole = torch.einsum("nbcx,ncd->nbdx", half, u[j2])
@@ -144,30 +157,3 @@ def triples(twojmax: int) -> list[tuple[int, int, int]]:
         for j in range(j1 - j2, min(twojmax, j1 + j2) + 1, 2)
         if j >= j1
     ]
-
-
-@cache
-def coupling(j1: int, j2: int, j: int) -> Float[Tensor, "m1 m2 m"]:
-    """Clebsch–Gordan coefficients ⟨j₁m₁ j₂m₂|jm⟩ of doubled j, half-integer ones too; VMK 8.2.1 (3).
-
-    >>> coupling(1, 1, 0)[:, :, 0]
-    tensor([[ 0.0000, -0.7071],
-            [ 0.7071,  0.0000]], dtype=torch.float64)
-    """
-    C = torch.zeros(j1 + 1, j2 + 1, j + 1, dtype=torch.float64)
-    half = [(j1 + j2 - j) // 2, (j1 - j2 + j) // 2, (j2 - j1 + j) // 2]
-    delta = math.prod(map(factorial, half)) / factorial((j1 + j2 + j) // 2 + 1)
-    for a in range(j1 + 1):
-        for b in range(j2 + 1):
-            m = (2 * a - j1) + (2 * b - j2)
-            if abs(m) > j:
-                continue
-            c = (m + j) // 2
-            terms = 0.0
-            for z in range(max(0, -(j - j2 + 2 * a - j1) // 2, -(j - j1 - (2 * b - j2)) // 2), min(half[0], j1 - a, b) + 1):
-                parts = (z, half[0] - z, j1 - a - z, b - z, (j - j2 + 2 * a - j1) // 2 + z, (j - j1 - 2 * b + j2) // 2 + z)
-                if min(parts) >= 0:
-                    terms += (-1) ** z / math.prod(map(factorial, parts))
-            norm = math.prod(map(factorial, (a, j1 - a, b, j2 - b, c, j - c))) * (j + 1)
-            C[a, b, c] = terms * math.sqrt(delta * norm)
-    return C

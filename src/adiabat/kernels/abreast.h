@@ -1,0 +1,110 @@
+// The walk over blocks of atoms abreast: gather, node, push; see near.h.
+struct Worker {
+  std::vector<S> room, r;
+  std::vector<I> edge, kind;
+};
+
+struct Model : Facts {
+  explicit Model(const Facts &facts) : Facts(facts) {}
+  std::vector<Worker> workers;
+  std::vector<I> order, place, blocks;
+  std::vector<S> g;
+  std::vector<double> own, pairs;
+};
+
+static S *aligned(std::vector<S> &room) {
+  auto at = reinterpret_cast<uintptr_t>(room.data());
+  return room.data() + (-at % ADIABAT_BYTES) / sizeof(S);
+}
+
+static void reserve(Model &m, const Call &in) {
+  I most = 0;
+  for (I n = 0; n < in.atoms; n++) most = std::max(most, in.first[n + 1] - in.first[n]);
+  if ((I)m.workers.size() < in.threads) m.workers.resize(in.threads);
+  for (Worker &w : m.workers) {
+    if (w.room.empty()) w.room.assign(Family::numbers(m) + W, 0);
+    if ((I)w.edge.size() < most * W) w.edge.resize(most * W), w.kind.resize(most * W), w.r.resize(5 * most * W + W);
+  }
+  m.g.resize(3 * in.edges + 1);
+  m.own.resize(in.atoms);
+  m.pairs.resize(9 * in.atoms);
+  m.order.resize(in.atoms);
+}
+
+static int block(const Model &m, Worker &w, const Call &in, I kind, const I *atoms, I count, double *own, S *g) {
+  I size[W] = {}, most = 0;
+  S *r = aligned(w.r);  // [neighbor][x y z d on][lane]
+  for (I t = 0; t < count; t++) {
+    for (I e = in.first[atoms[t]]; e < in.first[atoms[t] + 1]; e++) {
+      const double *v = in.r + 3 * e;
+      double d2 = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
+      I other = m.kind[in.numbers[in.j[e]]];
+      double reach = m.reach[kind * m.kinds + other];
+      for (int x = 0; x < 3; x++) g[3 * e + x] = 0;
+      if (!(d2 - d2 == 0)) return 5;
+      if (!(d2 > 0)) return 6;
+      if (!(d2 < reach * reach)) continue;
+      I at = size[t]++ * W + t;
+      S *to = r + 5 * (at - t) + t;
+      for (int x = 0; x < 3; x++) to[x * W] = (S)v[x];
+      to[3 * W] = (S)std::sqrt(d2);
+      to[4 * W] = 1;
+      w.edge[at] = e;
+      w.kind[at] = other;
+    }
+    most = std::max(most, size[t]);
+  }
+  for (I t = 0; t < W; t++)
+    for (I k = size[t]; k < most; k++) {
+      S half = (S)(0.5 * m.reach[kind * m.kinds + kind]), *to = r + 5 * k * W + t;
+      to[0] = to[3 * W] = half;
+      to[W] = to[2 * W] = to[4 * W] = 0;
+      w.edge[k * W + t] = -1;
+      w.kind[k * W + t] = kind;
+    }
+  Family family(m, aligned(w.room));
+  auto near = [&](I k) {
+    const V *v = (const V *)(r + 5 * k * W);
+    return Near{{v[0], v[1], v[2]}, v[3], v[4], w.kind.data() + k * W};
+  };
+  family.begin(kind);
+  for (I k = 0; k < most; k++) family.gather(near(k));
+  double e[W];
+  family.node(e);
+  for (I t = 0; t < count; t++) own[atoms[t]] = e[t];
+  for (I k = 0; k < most; k++) {
+    V push[3];
+    family.push(near(k), push);
+    for (I t = 0; t < count; t++)
+      if (I to = w.edge[k * W + t]; to >= 0)
+        for (int x = 0; x < 3; x++) g[3 * to + x] = push[x][t];
+  }
+  return 0;
+}
+
+static int run(Model &m, const Call &in) {
+  if (in.copies != 1) return 8;
+  m.place.assign(m.kinds + 1, 0);  // atoms by element, in their order
+  for (I n = 0; n < in.atoms; n++) m.place[m.kind[in.numbers[n]] + 1]++;
+  for (I s = 0; s < m.kinds; s++) m.place[s + 1] += m.place[s];
+  m.blocks.clear();  // (kind, first, count)
+  for (I s = 0; s < m.kinds; s++)
+    for (I from = m.place[s]; from < m.place[s + 1]; from += W) m.blocks.insert(m.blocks.end(), {s, from, std::min((I)W, m.place[s + 1] - from)});
+  for (I n = 0; n < in.atoms; n++) m.order[m.place[m.kind[in.numbers[n]]]++] = n;
+  int fault = 0;
+#pragma omp parallel for num_threads(in.threads) schedule(dynamic, 1) if (in.threads > 1)
+  for (I k = 0; k < (I)m.blocks.size(); k += 3) {
+#ifdef _OPENMP
+    Worker &w = m.workers[in.threads > 1 ? omp_get_thread_num() : 0];
+#else
+    Worker &w = m.workers[0];
+#endif
+    if (int found = block(m, w, in, m.blocks[k], m.order.data() + m.blocks[k + 1], m.blocks[k + 2], m.own.data(), m.g.data())) {
+#pragma omp atomic write
+      fault = found;
+    }
+  }
+  if (fault) return fault;
+  collect(in, 0, m.own.data(), m.g.data(), m.pairs.data());
+  return 0;
+}

@@ -1,0 +1,424 @@
+// One layer of scalars and vectors that pass messages (PaiNN) between its matrix products: forth, back, and the way back itself taken
+// back. Names and equations are those of polarizable_layer_op.py; rows y, z, x of vectors. What ends in b is a cotangent, what ends
+// in t the tangent that the second derivative carries; `of_` are cotangents of what the way forth kept, got by `backward`, told by
+// `double backward`. A null pointer: nobody gave it, or nobody asked.
+#include "gates.h"
+
+struct Layer {
+  I atoms, C, paths, parts, intervals, kinds, threads;
+  double cutoff, epsilon;
+  const I *first, *j, *kind;
+  const S *s, *v, *r, *table, *b1, *b2, *c1, *c2;
+  S *edges, *z1, *h1, *phi, *w, *both, *v1, *uv, *dot, *z2, *h2, *a, *sn, *vn;
+  const S *gs, *gv;
+  S *ab, *h2b, *z2b, *bothb, *uvb, *s1b, *v1b, *phib, *wb, *h1b, *z1b, *vb, *rb, *tableb;
+  const S *st, *vt, *rt;
+  S *edgest, *z1t, *h1t, *phit, *wt, *botht, *v1t, *uvt, *dott, *z2t, *h2t, *at, *snt, *vnt, *vtb;
+  S *of_z1, *of_phi, *of_w, *of_uv, *of_both, *of_dot, *of_z2, *of_a;
+};
+
+// What compiled code cannot survive, in the order of the messages in polarizable_layer_op.py; 0 if all is well.
+static int check(const Layer &a, const I *i, I edges) {
+  if (a.first[0] != 0 || a.first[a.atoms] != edges) return 1;
+  for (I n = 0; n < a.atoms; n++) {
+    if (a.first[n] > a.first[n + 1]) return 1;
+    for (I e = a.first[n]; e < a.first[n + 1]; e++)
+      if (i[e] != n) return 2;
+  }
+  for (I e = 0; e < edges; e++) {
+    if (a.j[e] < 0 || a.j[e] >= a.atoms) return 3;
+    if (a.kind[e] < 0 || a.kind[e] >= a.kinds) return 4;
+    S square = a.r[3 * e] * a.r[3 * e] + a.r[3 * e + 1] * a.r[3 * e + 1] + a.r[3 * e + 2] * a.r[3 * e + 2];
+    if (!(square - square == 0)) return 5;
+  }
+  return 0;
+}
+
+// `todo(atom, where its rows of C begin)` for all atoms and vectors of channels, atoms shared out.
+template <class F> static inline void each(const Layer &a, F todo) {
+#pragma omp parallel for num_threads(a.threads) schedule(static)
+  for (I n = 0; n < a.atoms; n++)
+    for (I c = 0; c < a.C; c += W) todo(n, c);
+}
+
+// ------------------------------------------------------------------------------------------------------------------ edges
+template <class T> struct Edge {  // one below the cutoff: its splines, their slopes, its direction (rows y, z, x) and 1/d
+  typename T::s w[4], slope[4], u[3], over;
+  I row;  // of the table; −1 beyond the cutoff
+};
+
+static inline S inverse(S x) { return x == 0 ? 0 : 1 / x; }  // an edge of no length has no direction
+static inline Dual<S> inverse(Dual<S> x) { S i = inverse(x.v); return {i, -i * i * x.t}; }
+static inline S length(S square) { return std::sqrt(square); }
+static inline Dual<S> length(Dual<S> x) { S d = std::sqrt(x.v); return {d, (S)0.5 * x.t * inverse(d)}; }
+static inline S told(S x) { return x; }
+static inline S told(Dual<S> x) { return x.t; }
+static inline V told(V x) { return x; }
+static inline V told(Dual<V> x) { return x.t; }
+static inline void sums_of(const V *x, S *to) { totals(x, to, 4); }
+static inline void sums_of(const Dual<V> *x, Dual<S> *to) {
+  V v[4] = {x[0].v, x[1].v, x[2].v, x[3].v}, t[4] = {x[0].t, x[1].t, x[2].t, x[3].t};
+  S all[8];
+  totals(v, all, 4), totals(t, all + 4, 4);
+  for (int k = 0; k < 4; k++) to[k] = {all[k], all[4 + k]};
+}
+
+template <class T> static inline Edge<T> *edges_of(const Layer &a);
+template <> inline Edge<Values> *edges_of<Values>(const Layer &a) { return (Edge<Values> *)a.edges; }
+template <> inline Edge<Tangents> *edges_of<Tangents>(const Layer &a) { return (Edge<Tangents> *)a.edgest; }
+
+template <class T> static void locate(const Layer &a) {
+  const S per = (S)(a.intervals / a.cutoff), sixth = (S)1 / 6, half = (S)1 / 2;
+#pragma omp parallel for num_threads(a.threads) schedule(static)
+  for (I e = 0; e < a.first[a.atoms]; e++) {
+    Edge<T> &edge = edges_of<T>(a)[e];
+    typename T::s r[3];
+    for (int x = 0; x < 3; x++) r[x] = T::get({a.r, a.rt}, 3 * e + (x + 1) % 3);
+    typename T::s d = length(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
+    edge.row = -1;
+    if (!(T::value(d) < (S)a.cutoff)) continue;
+    I k = std::min((I)(T::value(d) * per), a.intervals - 1);
+    edge.row = a.kind[e] * (a.intervals + 3) + k, edge.over = inverse(d);
+    for (int x = 0; x < 3; x++) edge.u[x] = r[x] * edge.over;
+    typename T::s t = (S)(-k) + per * d, u = (S)1 - t, tt = t * t, uu = u * u;
+    edge.w[0] = sixth * (uu * u), edge.w[1] = sixth * ((S)4 + (S)3 * (tt * t) - (S)6 * tt);
+    edge.w[2] = sixth * ((S)4 + (S)3 * (uu * u) - (S)6 * uu), edge.w[3] = sixth * (tt * t);
+    edge.slope[0] = (-half * per) * uu, edge.slope[1] = (half * per) * ((S)3 * tt - (S)4 * t);
+    edge.slope[2] = (-half * per) * ((S)3 * uu - (S)4 * u), edge.slope[3] = (half * per) * tt;
+  }
+}
+
+static const S ROOT3 = (S)1.7320508075688772;  // harmonics of l = 1 are √3 r̂
+
+// Features have a tangent, or none (MOVING false): in the first layer nothing but the edges moves.
+template <class T, bool MOVING> struct Read { static inline auto at(In x, I k) { return T::load(x, k); } };
+template <class T> struct Read<T, false> { static inline V at(In x, I k) { return load(x.v + k); } };
+
+// Sums over an atom's neighbors, NV vectors of channels from c on.
+template <class T, bool MOVING, int P, int NV> static inline void sum(const Layer &a, I n, I c, V *s, V (*v)[NV]) {
+  const In phi = {a.phi, a.phit}, w = {a.w, a.wt};
+  for (I e = a.first[n]; e < a.first[n + 1]; e++) {
+    const Edge<T> &edge = edges_of<T>(a)[e];
+    if (edge.row < 0) continue;
+    const I j = a.j[e];
+    typename T::s u[3];
+    for (int x = 0; x < 3; x++) u[x] = ROOT3 * edge.u[x];
+#pragma GCC unroll 2
+    for (int b = 0; b < NV; b++) {
+      const S *R = a.table + edge.row * P * a.C + c + b * W;
+      const I at = j * P * a.C + c + b * W, wt = 3 * j * a.C + c + b * W;
+      typename T::v f[P];
+#pragma GCC unroll 3
+      for (int p = 0; p < P; p++, R += a.C)
+        f[p] = edge.w[0] * load(R) + edge.w[1] * load(R + P * a.C) + edge.w[2] * load(R + 2 * P * a.C) + edge.w[3] * load(R + 3 * P * a.C);
+      s[b] += told(f[0] * Read<T, MOVING>::at(phi, at));
+      auto q = f[1] * Read<T, MOVING>::at(phi, at + a.C);
+#pragma GCC unroll 3
+      for (int x = 0; x < 3; x++) {
+        v[x][b] += told(u[x] * q);
+        if (P == 3) v[x][b] += told(f[P - 1] * Read<T, MOVING>::at(w, wt + x * a.C));
+      }
+    }
+  }
+}
+
+// s + Σ into the first half of rows 2C, v + Σ; what is null is zero.
+template <class T, bool MOVING, int P, int NV> static inline void summed(const Layer &a, I n, I c, const S *s, const S *v, S *in, S *v1) {
+  V so[NV] = {}, vo[3][NV] = {};
+  sum<T, MOVING, P, NV>(a, n, c, so, vo);
+  for (int b = 0; b < NV; b++) {
+    const I k = c + b * W;
+    store(in + 2 * n * a.C + k, s ? so[b] + load(s + n * a.C + k) : so[b]);
+    for (int x = 0; x < 3; x++) {
+      const I at = (3 * n + x) * a.C + k;
+      store(v1 + at, v ? vo[x][b] + load(v + at) : vo[x][b]);
+    }
+  }
+}
+
+template <class T, bool MOVING, int P> static __attribute__((noinline)) void sums(const Layer &a, const S *s, const S *v, S *in, S *v1) {
+#pragma omp parallel for num_threads(a.threads) schedule(static)
+  for (I n = 0; n < a.atoms; n++) {
+    I c = 0;
+    for (; c + 2 * W <= a.C; c += 2 * W) summed<T, MOVING, P, 2>(a, n, c, s, v, in, v1);
+    for (; c < a.C; c += W) summed<T, MOVING, P, 1>(a, n, c, s, v, in, v1);
+  }
+}
+
+// From cotangents s1b [N, C] and v1b [N, 3, C] of the sums: to edge vectors, added to neighbors' features, added to the table.
+template <class T, bool MOVING, int P, bool EDGES, bool NODES, bool TABLE>
+static __attribute__((noinline)) void gradients(const Layer &a, I n0, I n1, I c0, I c1, S *phib, S *wb) {
+  const In phi = {a.phi, a.phit}, w = {a.w, a.wt};
+  for (I n = n0; n < n1; n++)
+    for (I e = a.first[n]; e < a.first[n + 1]; e++) {
+      const Edge<T> &edge = edges_of<T>(a)[e];
+      S *rb = a.rb + 3 * e;
+      if (edge.row < 0) {
+        if (EDGES) rb[0] = rb[1] = rb[2] = 0;
+        continue;
+      }
+      const I j = a.j[e];
+      typename T::s u[3];
+      for (int x = 0; x < 3; x++) u[x] = ROOT3 * edge.u[x];
+      typename T::v of[4] = {};  // d, and the three of √3 u
+      for (I c = c0; c < c1; c += W) {
+        const S *R = a.table + edge.row * P * a.C + c, *g = a.v1b + 3 * n * a.C + c;
+        const I at = j * P * a.C + c, wat = 3 * j * a.C + c;
+        V s = load(a.s1b + n * a.C + c), g0 = load(g), g1 = load(g + a.C), g2 = load(g + 2 * a.C);
+        auto x0 = Read<T, MOVING>::at(phi, at), x1 = Read<T, MOVING>::at(phi, at + a.C);
+        auto along = u[0] * g0 + u[1] * g1 + u[2] * g2;
+        auto F0 = x0 * s;
+        auto F1 = x1 * along;
+        auto F2 = F0;
+        if (P == 3) F2 = Read<T, MOVING>::at(w, wat) * g0 + Read<T, MOVING>::at(w, wat + a.C) * g1 + Read<T, MOVING>::at(w, wat + 2 * a.C) * g2;
+        typename T::v f[P];
+#pragma GCC unroll 3
+        for (int p = 0; p < P; p++, R += a.C) {
+          V r0 = load(R), r1 = load(R + P * a.C), r2 = load(R + 2 * P * a.C), r3 = load(R + 3 * P * a.C);
+          f[p] = edge.w[0] * r0 + edge.w[1] * r1 + edge.w[2] * r2 + edge.w[3] * r3;
+          if (EDGES) {
+            auto slope = edge.slope[0] * r0 + edge.slope[1] * r1 + edge.slope[2] * r2 + edge.slope[3] * r3;
+            if (p == 0) of[0] += slope * F0;
+            else if (p == 1) of[0] += slope * F1;
+            else of[0] += slope * F2;
+          }
+          if (TABLE)
+#pragma GCC unroll 4
+            for (int q = 0; q < 4; q++) {
+              VU *to = (VU *)(a.tableb + ((edge.row + q) * P + p) * a.C + c);
+              *to += p == 0 ? told(edge.w[q] * F0) : p == 1 ? told(edge.w[q] * F1) : told(edge.w[q] * F2);
+            }
+        }
+        if (EDGES) {
+          auto q = f[1] * x1;
+          of[1] += q * g0, of[2] += q * g1, of[3] += q * g2;
+        }
+        if (NODES) {
+          *(VU *)(phib + at) += told(f[0] * s), *(VU *)(phib + at + a.C) += told(f[1] * along);
+          if (P == 3) {
+            S *to = wb + wat;
+            *(VU *)to += told(f[P - 1] * g0), *(VU *)(to + a.C) += told(f[P - 1] * g1), *(VU *)(to + 2 * a.C) += told(f[P - 1] * g2);
+          }
+        }
+      }
+      if (EDGES) {  // u = r/d: what is along u changes d alone
+        typename T::s all[4];
+        sums_of(of, all);
+        auto along = ROOT3 * (all[1] * edge.u[0] + all[2] * edge.u[1] + all[3] * edge.u[2]);
+        for (int x = 0; x < 3; x++)
+          rb[(x + 1) % 3] = told(all[0] * edge.u[x] + (ROOT3 * all[1 + x] - edge.u[x] * along) * edge.over);
+      }
+    }
+}
+
+// Features and tables collect from many edges: one sweep on one thread; with several, edges are shared out first, and then channels,
+// so that no two threads add to one number and every sum has one order for any number of threads.
+template <class T, bool MOVING, int P, bool EDGES, bool NODES, bool TABLE> static void collect(const Layer &a, S *phib, S *wb) {
+  if (a.threads == 1) return gradients<T, MOVING, P, EDGES, NODES, TABLE>(a, 0, a.atoms, 0, a.C, phib, wb);
+#pragma omp parallel num_threads(a.threads)
+  {
+    if (EDGES) {
+#pragma omp for schedule(static)
+      for (I n = 0; n < a.atoms; n++) gradients<T, MOVING, P, true, false, false>(a, n, n + 1, 0, a.C, phib, wb);
+    }
+    I b0, b1;
+    share(a.C / W, b0, b1);
+    if ((NODES || TABLE) && b0 < b1) gradients<T, MOVING, P, false, NODES, TABLE>(a, 0, a.atoms, b0 * W, b1 * W, phib, wb);
+  }
+}
+
+template <class T, bool MOVING, int P> static void collect(const Layer &a, S *phib, S *wb) {
+  switch ((a.rb ? 4 : 0) + (phib ? 2 : 0) + (a.tableb ? 1 : 0)) {
+    case 1: return collect<T, MOVING, P, false, false, true>(a, phib, wb);
+    case 2: return collect<T, MOVING, P, false, true, false>(a, phib, wb);
+    case 3: return collect<T, MOVING, P, false, true, true>(a, phib, wb);
+    case 4: return collect<T, MOVING, P, true, false, false>(a, phib, wb);
+    case 5: return collect<T, MOVING, P, true, false, true>(a, phib, wb);
+    case 6: return collect<T, MOVING, P, true, true, false>(a, phib, wb);
+    case 7: return collect<T, MOVING, P, true, true, true>(a, phib, wb);
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------------------ forth
+static void hidden(const Layer &a, S *z, const S *bias, S *h) {
+  each(a, [&](I n, I c) {
+    V x = load(z + n * a.C + c) + load(bias + c);
+    store(z + n * a.C + c, x), store(h + n * a.C + c, x * sigmoid(x));
+  });
+}
+static void forward_first(const Layer &a) { hidden(a, a.z1, a.b1, a.h1); }
+static void forward_second(const Layer &a) { hidden(a, a.z2, a.c1, a.h2); }
+
+static void forward_message(const Layer &a) {
+  const I C = a.C;
+  each(a, [&](I n, I c) {
+    S *phi = a.phi + n * a.paths * C + c;
+    for (I p = 0; p < a.paths; p++) *(VU *)(phi + p * C) += load(a.b2 + p * C + c);
+    if (a.paths == 3)
+      for (int x = 0; x < 3; x++) store(a.w + (3 * n + x) * C + c, load(phi + 2 * C) * load(a.v + (3 * n + x) * C + c));
+  });
+  locate<Values>(a);
+  if (a.paths == 3) sums<Values, false, 3>(a, a.s, a.v, a.both, a.v1);
+  else sums<Values, false, 2>(a, a.s, a.v, a.both, a.v1);
+}
+
+static void forward_products(const Layer &a) {
+  const I C = a.C;
+  each(a, [&](I n, I c) {
+    const S *uv = a.uv + 6 * n * C + c;
+    V dot = {}, norm = V{} + (S)a.epsilon;
+    for (int x = 0; x < 3; x++, uv += 2 * C) {
+      V Vv = load(uv + C);
+      dot += load(uv) * Vv, norm += Vv * Vv;
+    }
+    store(a.dot + n * C + c, dot), store(a.both + (2 * n + 1) * C + c, root(norm));
+  });
+}
+
+static void forward_update(const Layer &a) {
+  const I C = a.C;
+  each(a, [&](I n, I c) {
+    S *at = a.a + n * a.parts * C + c;
+    for (I p = 0; p < a.parts; p++) *(VU *)(at + p * C) += load(a.c2 + p * C + c);
+    store(a.sn + n * C + c, load(a.both + 2 * n * C + c) + load(at) + load(at + C) * load(a.dot + n * C + c));
+    for (int x = 0; x < 3; x++) {
+      V v = load(a.v1 + (3 * n + x) * C + c);
+      store(a.vn + (3 * n + x) * C + c, a.parts == 3 ? v + load(at + 2 * C) * load(a.uv + (6 * n + 2 * x) * C + c) : v);
+    }
+  });
+}
+
+// ------------------------------------------------------------------------------------------------------------------- back
+static inline V of(const S *p, I k) { return p ? load(p + k) : V{}; }
+
+static void backward_update(const Layer &a) {
+  const I C = a.C;
+  each(a, [&](I n, I c) {
+    const I at = n * a.parts * C + c;
+    V s = of(a.gs, n * C + c);
+    store(a.ab + at, s + of(a.of_a, at)), store(a.ab + at + C, s * load(a.dot + n * C + c) + of(a.of_a, at + C));
+    if (a.parts == 2) return;
+    V last = of(a.of_a, at + 2 * C);
+    for (int x = 0; x < 3; x++) last += of(a.gv, (3 * n + x) * C + c) * load(a.uv + (6 * n + 2 * x) * C + c);
+    store(a.ab + at + 2 * C, last);
+  });
+}
+
+static void sloped(const Layer &a, const S *z, const S *hb, const S *of_z, S *zb) {
+  each(a, [&](I n, I c) {
+    const I k = n * a.C + c;
+    store(zb + k, load(hb + k) * silu_slope(load(z + k)) + of(of_z, k));
+  });
+}
+static void backward_second(const Layer &a) { sloped(a, a.z2, a.h2b, a.of_z2, a.z2b); }
+static void backward_first(const Layer &a) { sloped(a, a.z1, a.h1b, a.of_z1, a.z1b); }
+
+// v1b begins with what comes past the update; its matrix product is added to that.
+static void backward_products(const Layer &a) {
+  const I C = a.C;
+  each(a, [&](I n, I c) {
+    const I k = n * C + c, half = (2 * n + 1) * C + c;
+    const S *at = a.a + n * a.parts * C + c;
+    V s = of(a.gs, k), dotb = s * load(at + C) + of(a.of_dot, k), per = (load(a.bothb + half) + of(a.of_both, half)) / load(a.both + half);
+    store(a.s1b + k, s + load(a.bothb + 2 * n * C + c));
+    for (int x = 0; x < 3; x++) {
+      const I u = (6 * n + 2 * x) * C + c, v = (3 * n + x) * C + c;
+      V Uv = load(a.uv + u), Vv = load(a.uv + u + C), g = of(a.gv, v), Ub = dotb * Vv + of(a.of_uv, u);
+      if (a.parts == 3) Ub += g * load(at + 2 * C);
+      store(a.uvb + u, Ub), store(a.uvb + u + C, dotb * Uv + per * Vv + of(a.of_uv, u + C)), store(a.v1b + v, g);
+    }
+  });
+}
+
+// phib and wb begin with what else is told of them.
+static void backward_message(const Layer &a) {
+  const I C = a.C;
+  if (a.paths == 3) collect<Values, false, 3>(a, a.phib, a.wb);
+  else collect<Values, false, 2>(a, a.phib, a.wb);
+  if (a.paths == 2 || !a.phib) return;
+  each(a, [&](I n, I c) {
+    V last = load(a.phib + (3 * n + 2) * C + c), phi = load(a.phi + (3 * n + 2) * C + c);
+    for (int x = 0; x < 3; x++) {
+      const I k = (3 * n + x) * C + c;
+      V w = load(a.wb + k);
+      last += w * load(a.v + k);
+      if (a.vb) store(a.vb + k, load(a.v1b + k) + phi * w);
+    }
+    store(a.phib + (3 * n + 2) * C + c, last);
+  });
+}
+
+// --------------------------------------------------------------------------------------------------- the way back, taken back
+static void twice_sloped(const Layer &a, const S *z, const S *hb, const S *zt, S *ht, S *of_z) {
+  each(a, [&](I n, I c) {
+    const I k = n * a.C + c;
+    V second, slope = silu_slopes(load(z + k), second), t = load(zt + k);
+    store(ht + k, t * slope), store(of_z + k, t * load(hb + k) * second);
+  });
+}
+static void double_first(const Layer &a) { twice_sloped(a, a.z1, a.h1b, a.z1t, a.h1t, a.of_z1); }
+static void double_second(const Layer &a) { twice_sloped(a, a.z2, a.h2b, a.z2t, a.h2t, a.of_z2); }
+
+template <bool MOVING, int P> static void double_sums(const Layer &a) {
+  sums<Tangents, MOVING, P>(a, a.st, a.vt, a.botht, a.v1t);
+  collect<Tangents, MOVING, P>(a, a.of_phi, a.of_w);  // these begin with zeros
+}
+
+static void double_message(const Layer &a) {
+  const I C = a.C;
+  if (a.phit && a.paths == 3)
+    each(a, [&](I n, I c) {
+      V phi = load(a.phi + (3 * n + 2) * C + c), phit = load(a.phit + (3 * n + 2) * C + c), last = {};
+      for (int x = 0; x < 3; x++) {
+        const I k = (3 * n + x) * C + c;
+        V vt = of(a.vt, k), w = load(a.wb + k);
+        store(a.wt + k, phit * load(a.v + k) + phi * vt);
+        last += vt * w;
+        if (a.vtb) store(a.vtb + k, phit * w);
+      }
+      *(VU *)(a.of_phi + (3 * n + 2) * C + c) += last;
+    });
+  locate<Tangents>(a);
+  if (a.phit && a.paths == 3) double_sums<true, 3>(a);
+  else if (a.phit) double_sums<true, 2>(a);
+  else if (a.paths == 3) double_sums<false, 3>(a);
+  else double_sums<false, 2>(a);
+}
+
+static void double_products(const Layer &a) {
+  const I C = a.C;
+  each(a, [&](I n, I c) {
+    const I k = n * C + c, half = (2 * n + 1) * C + c, at = n * a.parts * C + c;
+    V s = of(a.gs, k), dotb = s * load(a.a + at + C), norm = load(a.both + half), per = load(a.bothb + half) / norm;
+    V dott = {}, along = {}, last = {};
+    for (int x = 0; x < 3; x++) {
+      const I u = (6 * n + 2 * x) * C + c;
+      V Uv = load(a.uv + u), Vv = load(a.uv + u + C), Ut = load(a.uvt + u), Vt = load(a.uvt + u + C);
+      dott += Ut * Vv + Uv * Vt, along += Vt * Vv, last += Ut * of(a.gv, (3 * n + x) * C + c);
+      store(a.of_uv + u, Vt * dotb), store(a.of_uv + u + C, Ut * dotb + Vt * per);
+    }
+    store(a.dott + k, dott), store(a.botht + half, along / norm);
+    store(a.of_both + half - C, V{}), store(a.of_both + half, -(along * per) / norm);
+    store(a.of_a + at, V{}), store(a.of_a + at + C, dott * s);
+    if (a.parts == 3) store(a.of_a + at + 2 * C, last);
+  });
+}
+
+static void double_update(const Layer &a) {
+  const I C = a.C;
+  each(a, [&](I n, I c) {
+    const I k = n * C + c;
+    const S *at = a.a + n * a.parts * C + c, *t = a.at + n * a.parts * C + c;
+    store(a.snt + k, load(a.botht + 2 * n * C + c) + load(t) + load(t + C) * load(a.dot + k) + load(at + C) * load(a.dott + k));
+    store(a.of_dot + k, load(t + C) * of(a.gs, k));
+    for (int x = 0; x < 3; x++) {
+      const I v = (3 * n + x) * C + c, u = (6 * n + 2 * x) * C + c;
+      V vt = load(a.v1t + v);
+      if (a.parts == 3) {
+        vt += load(t + 2 * C) * load(a.uv + u) + load(at + 2 * C) * load(a.uvt + u);
+        *(VU *)(a.of_uv + u) += load(t + 2 * C) * of(a.gv, v);
+      }
+      store(a.vnt + v, vt);
+    }
+  });
+}

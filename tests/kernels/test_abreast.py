@@ -1,0 +1,118 @@
+"""Families that run with atoms abreast equal the potential they were made from, and refuse what they cannot survive."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from ase.build import bulk
+
+from adiabat.graph import Graph
+from adiabat.kernels import build
+from adiabat.models import SNAP
+from adiabat.potential import Potential, Scaled
+
+try:
+    build.compiler()
+except build.NoKernels as why:
+    pytestmark = pytest.mark.skip(reason=str(why))
+
+BOTH = ["Si", "Ge"]
+
+
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch):
+    monkeypatch.setenv("ADIABAT_KERNELS", "cpp")
+
+
+def snap(twojmax: int = 4, quadratic: bool = False) -> SNAP:
+    torch.manual_seed(0)
+    return SNAP(4.2, twojmax, quadratic, elements=BOTH, radii={"Si": 0.5, "Ge": 0.45}, weights={"Ge": 0.8})
+
+
+MODELS = {
+    "snap, 2J = 8": lambda: snap(8),
+    "snap, 2J = 3": lambda: snap(3),
+    "snap, 2J = 0": lambda: snap(0),
+    "snap, quadratic": lambda: snap(5, True),
+}
+
+
+def crystal(n: int = 1, seed: int = 1):
+    atoms = bulk("Si", cubic=True) * (n, 1, 1)
+    atoms.rattle(0.1, seed=seed)
+    atoms.numbers[::3] = 32
+    return atoms
+
+
+def graph(cutoff: float, skin: float = 0.6) -> Graph:
+    """Three structures, one an atom without neighbors; more atoms of an element than stand abreast; edges beyond the cutoff."""
+    lone = crystal()[:1]
+    lone.pbc = False
+    return Graph.of([crystal(), lone, crystal(5, seed=2)], cutoff, skin=skin)
+
+
+def largest_difference(it: Potential, g: Graph, monkeypatch) -> float:
+    """Of any output, relative to its largest number."""
+    frozen = it.frozen()
+    found = frozen(g)
+    assert len(frozen.evaluators) == len(it.terms)
+    monkeypatch.setenv("ADIABAT_KERNELS", "reference")
+    wanted = it(g)
+    names = ("energy", "forces", "atomic_energies", "strain_gradient")
+    pairs = [(getattr(found, name), getattr(wanted, name)) for name in names]
+    return max(float((a - b).abs().max() / b.abs().max().clamp(min=1e-30)) for a, b in pairs)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_they_equal_the_reference(name, monkeypatch):
+    it = Potential(Scaled(MODELS[name](), 0.7)).to(torch.float64).eval()
+    # Other orders of summation: rounding of 1e-16, grown by sums of some ten thousand products.
+    assert largest_difference(it, graph(it.cutoff), monkeypatch) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["snap, 2J = 8", "snap, quadratic"])
+def test_float32_follows_the_reference_in_float32(name, monkeypatch):
+    it = Potential(MODELS[name]()).to(torch.float32).eval()
+    # Rounding of 6e-8 in products of three sums of neighbors, on both sides.
+    assert largest_difference(it, graph(it.cutoff), monkeypatch) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["snap, 2J = 3"])
+def test_bits_do_not_depend_on_the_number_of_threads(name):
+    it, threads = Potential(MODELS[name]()).to(torch.float32).eval(), torch.get_num_threads()
+    g = Graph.of([crystal(20), crystal(5)], it.cutoff, skin=0.5)
+    frozen = it.frozen()
+    try:
+        found = []
+        for n in (1, 3):
+            torch.set_num_threads(n)
+            found.append(frozen(g))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(found[0].forces, found[1].forces)
+    assert torch.equal(found[0].atomic_energies, found[1].atomic_energies)
+    assert torch.equal(found[0].strain_gradient, found[1].strain_gradient)
+
+
+def test_changed_coefficients_are_taken_up_and_copies_stand_on_their_own():
+    it = Potential(snap()).eval()
+    g, frozen = graph(it.cutoff), it.frozen()
+    before, other = frozen(g), copy.deepcopy(frozen)
+    with torch.no_grad():
+        it.terms[0].coefficients.mul_(2)
+    # A product with 2 is exact.
+    assert torch.equal(frozen(g).forces, 2 * before.forces)
+    assert torch.equal(other(g).forces, before.forces)
+
+
+@pytest.mark.parametrize(("value", "message"), [(np.nan, "not a number"), (0.0, "one place")])
+def test_what_it_cannot_survive_is_refused_in_words(value, message):
+    it = Potential(snap()).eval()
+    g = graph(it.cutoff)
+    r = g.r.clone()
+    r[3] = value
+    with pytest.raises(ValueError, match=message):
+        it.frozen()(g.replace(r=r))

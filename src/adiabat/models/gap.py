@@ -17,10 +17,19 @@ from adiabat import elements as periodic_table
 from adiabat.config import checked
 from adiabat.elements import symbol
 from adiabat.graph import Graph
-from adiabat.kernels import distance, edge_geometry, spherical_harmonics, spline
-from adiabat.kernels.soap import density, power_spectrum, shoulder, spheres_table
+from adiabat.kernels import distance, spline
+from adiabat.kernels.soap import (
+    density,
+    directions,
+    harmonics_slopes,
+    power_spectrum,
+    power_spectrum_slopes,
+    shoulder,
+    spheres_table,
+    spline_slopes,
+)
 from adiabat.nn.linear_basis import Centers, LinearBasis
-from adiabat.nn.sparse_points import chosen, spread_out
+from adiabat.nn.sparse_points import METHODS, chosen, spread_out
 from adiabat.potential import Model
 from adiabat.typing import Float, Int, Tensor
 
@@ -69,6 +78,8 @@ class GAP(LinearBasis, Model):
                 kernels.append(kind(names, **checked(kind, given, where=f"gap.{kind.option}", given={"elements": names})))
         if not kernels:
             raise ValueError("gap: neither soap nor two_body is left; a GAP needs one kernel at least")
+        if sparse not in METHODS:
+            raise ValueError(f"gap.sparse: {sparse!r} came; wanted {', '.join(METHODS)}")
         self.cutoff = max(kernel.cutoff for kernel in kernels)
         self.noise, self.sparse, self.seed = {k: float(v) for k, v in noise.items()}, sparse, seed
         if elements is None:
@@ -203,12 +214,9 @@ class TwoBody(Kernel):
 
     def slopes(self, at: Centers) -> tuple[Tensor, Any]:
         e, d = self._edges(at)
-        with torch.enable_grad():
-            x = d.detach().requires_grad_()
-            f = shoulder(x, self.cutoff, self.width)
-            (df,) = torch.autograd.grad(f.sum(), x) if len(x) else (x,)
+        f, df = _with_slope(d, self.cutoff, self.width)
         k = self._k(d)
-        dk = k * (df[:, None] - f.detach()[:, None] * (d[:, None] - self.points[:, 0]) / self.theta**2)  # e M
+        dk = k * (df[:, None] - f[:, None] * (d[:, None] - self.points[:, 0]) / self.theta**2)  # e M
         u = at.r[e] / d[:, None]
         place = torch.full((len(at.r),), -1).index_copy(0, e, torch.arange(len(e)))
 
@@ -216,7 +224,7 @@ class TwoBody(Kernel):
             mine = place[edges]
             J.copy_(torch.where((mine >= 0)[:, None, None], u[mine][:, :, None] * dk[mine][:, None] if len(e) else 0.0, 0.0))
 
-        return at.r.new_zeros(at.n, self.n_sparse).index_add_(0, at.i[e], k * f.detach()[:, None]), put
+        return at.r.new_zeros(at.n, self.n_sparse).index_add_(0, at.i[e], k * f[:, None]), put
 
     def covariance(self, diagonal: float) -> Float[Tensor, "M M"]:
         s = self.points.to(torch.float64)[:, 0]
@@ -315,32 +323,25 @@ class Soap(Kernel):
 
     def _spectra(self, at: Centers) -> tuple[Int[Tensor, "c"], Float[Tensor, "c D"]]:
         mine, e, i, kind = self._edges(at)
-        d, Y = _geometry(at.r.index_select(-2, e), self.l_max)
+        d, Y = directions(at.r.index_select(-2, e), self.l_max)
         c = density(self._radial(d), Y, i, kind, len(mine), self.kinds) + self.alone
         return mine, _normalized(power_spectrum(c))
 
     def slopes(self, at: Centers) -> tuple[Tensor, Any]:
         mine, e, i, kind = self._edges(at)
-        with torch.enable_grad():
-            r = at.r[e].detach().requires_grad_()
-            d, Y = _geometry(r, self.l_max)
-            dY = torch.stack([torch.autograd.grad(y.sum(), r, retain_graph=True)[0] for y in Y.unbind(1)], -1)  # e 3 lm
-            x = d.detach().requires_grad_()
-            R = self._radial(x)
-            dR = torch.stack(
-                [torch.autograd.grad(y.sum(), x, retain_graph=True)[0] for y in R.flatten(1).unbind(1)], -1
-            ).view_as(R)
-        d, Y, R = d.detach(), Y.detach(), R.detach()
+        d, Y, dY = harmonics_slopes(at.r[e], self.l_max)
+        f, df = _with_slope(d, self.cutoff, self.width)
+        S, dS = spline(d, self.table, self.reach, torch.zeros_like(i)), spline_slopes(d, self.table[0], self.reach)
+        R, dR = S * f[:, None, None], dS * f[:, None, None] + S * df[:, None, None]
         c = density(R, Y, i, kind, len(mine), self.kinds) + self.alone
         spectrum = power_spectrum(c)
         length = spectrum.square().sum(1).sqrt()
         p = spectrum / length[:, None]
         l = torch.arange(self.l_max + 1).repeat_interleave(2 * torch.arange(self.l_max + 1) + 1)
+        R, dR = (x.transpose(1, 2)[:, None, :, l] for x in (R, dR))  # e 1 n lm
         u = at.r[e] / d[:, None]
-        dc = (dR.transpose(1, 2)[:, None, :, l] * (u[:, :, None, None] * Y[:, None, None])).addcmul_(
-            R.transpose(1, 2)[:, None, :, l], dY[:, :, None]
-        ) / math.sqrt(4 * math.pi)  # e 3 n lm
-        dp = self._spectrum_slopes(dc, c[i], kind) / length[i, None, None]
+        dc = (dR * (u[:, :, None, None] * Y[:, None, None]) + R * dY[:, :, None]) / math.sqrt(4 * math.pi)
+        dp = power_spectrum_slopes(dc, c[i], kind) / length[i, None, None]
         dp -= p[i, None] * torch.einsum("exD,eD->ex", dp, p[i])[..., None]
         overlap = p @ self.points.T
         rate = self.delta**2 * self.zeta * overlap ** (self.zeta - 1)
@@ -361,24 +362,6 @@ class Soap(Kernel):
                 J[counts[edges]] = made
 
         return at.r.new_zeros(at.n, self.n_sparse).index_add_(0, mine, self._k(p) - self.alone_as(self.center)), put
-
-    def _spectrum_slopes(
-        self, dc: Float[Tensor, "e 3 n lm"], c: Float[Tensor, "e c lm"], kind: Int[Tensor, "e"]
-    ) -> Float[Tensor, "e 3 D"]:
-        """∂p/∂r of an edge, which changes the n_max channels of its neighbor's kind."""
-        E, C = len(c), c.shape[1]
-        a, b = torch.tril_indices(C, C)
-        twice = torch.where(a == b, 1.0, dc.new_tensor(2.0).sqrt())
-        channel = kind[:, None] * self.n_max + torch.arange(self.n_max)
-        found = dc.new_empty(E, 3, len(a), self.l_max + 1)
-        for l in range(self.l_max + 1):
-            m = slice(l * l, (l + 1) ** 2)
-            one = torch.bmm(dc[..., m].flatten(1, 2), c[..., m].transpose(1, 2)).view(E, 3, self.n_max, C)
-            whole = dc.new_zeros(E, C, 3, C)
-            whole[torch.arange(E)[:, None], channel] = one.transpose(1, 2)
-            whole = whole.transpose(1, 2)
-            found[..., l] = (whole[:, :, a, b] + whole[:, :, b, a]) * (twice / math.sqrt(2 * l + 1))
-        return found.flatten(2)
 
     def covariance(self, diagonal: float) -> Float[Tensor, "M M"]:
         x = self.points.to(torch.float64)
@@ -402,8 +385,7 @@ def _normalized(p: Float[Tensor, "n D"]) -> Float[Tensor, "n D"]:
     return p / p.square().sum(-1, keepdim=True).sqrt()
 
 
-def _geometry(r: Float[Tensor, "e 3"], l_max: int) -> tuple[Tensor, Tensor]:
-    if l_max <= 6:  # what is compiled
-        return edge_geometry(r, l_max)
-    d = distance(r)
-    return d, spherical_harmonics(r / torch.where(d == 0, 1.0, d)[..., None], l_max)
+def _with_slope(d: Float[Tensor, "e"], cutoff: float, width: float) -> tuple[Tensor, Tensor]:
+    """The cutoff function and its slope."""
+    x = math.pi * ((d - cutoff + width) / width).clamp(0, 1)
+    return shoulder(d, cutoff, width), -0.5 * math.pi / width * torch.sin(x)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +47,7 @@ class LinearBasis:
     size: int
     coefficients: torch.nn.Parameter  # [elements or 1, size], or what `put` makes of that
     shared: bool = False  # one set of coefficients for all elements
+    noise: Mapping[str, float] | None = None  # σ of each kind of label, eV and Å: coefficients then have the Gaussian `prior`
 
     def basis(self, at: Centers) -> Float[Tensor, "n K"]:
         raise NotImplementedError
@@ -58,6 +59,10 @@ class LinearBasis:
         columns = [torch.autograd.grad(column.sum(), r, retain_graph=True, allow_unused=True)[0] for column in B.unbind(1)]
         J = torch.stack([torch.zeros_like(r) if c is None else c for c in columns], -1)
         return B.detach(), iter([(slice(0, len(r)), J)])
+
+    def prior(self) -> Float[Tensor, "K K"]:
+        """R of coefficients whose probability is exp(−|R c|²/2), c in eV."""
+        raise NotImplementedError
 
     @torch.no_grad()
     def put(self, c: Float[Tensor, "Z K"]) -> None:

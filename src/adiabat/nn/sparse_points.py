@@ -23,8 +23,6 @@ def chosen(x: Float[Tensor, "N D"], n: int, method: str, generator: torch.Genera
     >>> chosen(x, 2, "farthest", torch.Generator().manual_seed(0)).tolist()
     [0, 2]
     """
-    if method not in METHODS:
-        raise ValueError(f"gap.sparse: {method!r} came; wanted {', '.join(METHODS)}")
     if len(x) > MOST:
         some = torch.randperm(len(x), generator=generator)[:MOST].sort().values
         return some[chosen(x[some], n, method, generator)]

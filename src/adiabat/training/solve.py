@@ -5,7 +5,8 @@ kept is bounded by the square of the basis, whatever the data. Normal equations 
 and more here. A triangle for each kind of label (and for held-out frames) leaves weights and ridge open until the end.
 
 The ridge is a Gaussian prior on coefficients of columns scaled to equal size. Its width is chosen by held-out loss, or, without held-out
-frames, by evidence (MacKay, Neural Computation 4, 415 (1992)).
+frames, by evidence (MacKay, Neural Computation 4, 415 (1992)). A Gaussian process states its prior and its noise itself: its rows are
+divided by the noise, those of the prior added, and nothing is left to choose.
 """
 
 from __future__ import annotations
@@ -109,6 +110,25 @@ class Triangles:
     @property
     def rows(self) -> int:
         return sum(t.rows for t in self.of.values())
+
+
+def in_noise(rows: Mapping[str, tuple[Tensor, float]], noise: Mapping[str, float], atoms: int, loss: Loss) -> Tensor:
+    """A frame's rows in units of their noise; energies and strain gradients, per atom here, have √N times as much as a whole."""
+    root = {"energy": math.sqrt(atoms), "forces": 1.0, "stress": math.sqrt(atoms)}
+    return torch.cat([part * (root[kind] / noise[kind]) for kind, (part, _) in rows.items() if loss.weights[kind]])
+
+
+def posterior_mean(train: Triangle, prior: Float[Tensor, "k k"]) -> Solution:
+    """Coefficients of a sparse Gaussian process: min |A c − y|² + |R c|², R its `prior`; columns beyond those of R have none.
+
+    Foster et al., J. Mach. Learn. Res. 10, 857 (2009), section 3.3: by QR, as the square root of the normal equations.
+    """
+    k, free = len(prior), train.columns - 1 - len(prior)
+    known = torch.nn.functional.pad(prior, (0, free + 1))
+    nearly = torch.nn.functional.pad(1e-9 * torch.eye(free, dtype=torch.float64), (k, 1))  # an element without any energy
+    R = torch.linalg.qr(torch.cat([train.R, known, nearly]), mode="r").R
+    c = torch.linalg.solve_triangular(R[:-1, :-1] if len(R) > k + free else R[:, :-1], R[: k + free, -1:], upper=True)
+    return Solution(c[:, 0], 0.0, "the model's prior")
 
 
 @dataclass(frozen=True)
@@ -257,18 +277,24 @@ def solve(
             f"least squares goes up to {MOST_COLUMNS}. Ask for a smaller basis, or for an optimizer: fit.optimizer: adamw"
         )
     sides = {"train": [Triangles(columns) for _ in range(members)], "validation": [Triangles(columns)]}
+    process = exact.noise is not None
     for side, triangles in sides.items():
-        for graph in problem.train if side == "train" else problem.validation:
+        for graph in problem.train if side == "train" else () if process else problem.validation:
             rows = rows_of(exact, graph, exact.cutoff, eV, shifts)
+            if process:
+                rows = {"all": (in_noise(rows, exact.noise, graph.n_atoms, loss), 1.0)}
             weights = weight_of(graph)[0].expand(members) if side == "train" else weight_of(graph)[0].reshape(-1)[:1]
             for member, weight in zip(triangles, weights.tolist(), strict=True):
                 member.add(rows, weight)
-    held = sides["validation"][0] if len(problem.validation) else None
-    found = [ridge_regression(member, held, loss, free=Z * shifts) for member in sides["train"]]
+    if process:
+        found = [posterior_mean(member.of["all"], eV * exact.prior()) for member in sides["train"]]
+    else:
+        held = sides["validation"][0] if len(problem.validation) else None
+        found = [ridge_regression(member, held, loss, free=Z * shifts) for member in sides["train"]]
     _put(problem, [solution.c[:coefficients].view(-1, exact.size) for solution in found])
     shift = dict(zip(exact.elements, found[0].c[coefficients:].tolist()))
     _shift_references(problem, shift)
-    problem.metadata["training"]["loss"] = loss.weights
+    problem.metadata["training"] |= {"noise": exact.noise} if process else {"loss": loss.weights}
     return _told(problem, found, shift, None if folder is None else Path(folder), progress)
 
 

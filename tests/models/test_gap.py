@@ -1,0 +1,136 @@
+"""GAP: its slopes are those of its energies, its fit is the posterior mean of the process, its variance tells what was not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+
+import adiabat as ad
+from adiabat.config import ConfigError
+from adiabat.graph import Graph
+from adiabat.labelers import labeler
+from adiabat.models import GAP
+from adiabat.nn.linear_basis import LinearBasis
+from adiabat.nn.sparse_points import METHODS, chosen
+from adiabat.uncertainty import with_variance
+
+SOAP = {"cutoff": 3.6, "n_max": 3, "l_max": 2, "n_sparse": 6, "zeta": 2.0, "intervals": 1000}
+PAIR = {"cutoff": 4.0, "n_sparse": 5}
+
+
+def frames(n: int = 12) -> list[Atoms]:
+    engine, rng, found = labeler("ase", calculator="emt"), np.random.default_rng(0), []
+    for _ in range(n):
+        atoms = bulk("Cu", cubic=True)
+        atoms.symbols[0] = "Au"
+        atoms.rattle(0.12, rng=rng)
+        found.append(engine(atoms))
+    return found
+
+
+@pytest.fixture(scope="module")
+def model() -> GAP:
+    made = GAP(soap=SOAP, two_body=PAIR, elements=["Cu", "Au"]).double()
+    made.prepare([Graph.of(atoms, made.cutoff) for atoms in frames(4)])
+    return made
+
+
+def test_slopes_are_those_of_the_kernels(model):
+    graph = Graph.of(frames(1)[0], model.cutoff)
+    for at in model.centers(graph, 60):
+        B, pieces = model.derivatives(at)
+        wanted, whole = LinearBasis.derivatives(model, at)  # by one backward pass a kernel
+        torch.testing.assert_close(B, wanted, rtol=0, atol=1e-13)
+        (_, J), at_all = next(whole), torch.zeros(len(at.r), 3, model.size, dtype=torch.float64)
+        for edges, part in pieces:
+            at_all[edges] = part
+        torch.testing.assert_close(at_all, J, rtol=0, atol=1e-12)
+
+
+def test_the_fit_is_the_mean_of_the_process():
+    """It minimizes ½ αᵀ (K_MM + K_NMᵀ Σ⁻¹ K_NM) α − αᵀ K_NMᵀ Σ⁻¹ y, whose matrices are made here column by column."""
+    noise = {"energy": 0.01, "forces": 0.2, "stress": 0.05}
+    some = frames(4)
+    potential = ad.fit(
+        GAP(soap=SOAP, two_body=PAIR, noise=noise), some, [], wall=False, reference_energies={"Cu": 0.0, "Au": 0.0}
+    )
+    scaled = potential.terms[-1]
+    model, alpha = scaled.model, scaled.eV * scaled.model.coefficients[0].detach()
+    A, y = torch.zeros(model.size, model.size, dtype=torch.float64), torch.zeros(model.size, dtype=torch.float64)
+    for atoms in some:
+        graph = Graph.of(atoms, model.cutoff)
+        rows, labels = [], []
+        for k in range(model.size):
+            with torch.no_grad():
+                model.coefficients.zero_()[0, k] = 1.0
+            one = ad.Potential(model)(graph)
+            parts = [one.energy / np.sqrt(len(atoms)) / noise["energy"], one.forces.flatten() / noise["forces"]]
+            strain = (
+                one.strain_gradient.flatten() / np.sqrt(len(atoms)) / noise["stress"]
+            )  # off-diagonal numbers stand there twice
+            rows.append(torch.cat([*parts, strain]).detach())
+        known = graph.labels
+        labels = torch.cat([
+            known["energy"].value / np.sqrt(len(atoms)) / noise["energy"], known["forces"].value.flatten() / noise["forces"],
+            (graph.volume * known["stress"].value[0]).flatten() / np.sqrt(len(atoms)) / noise["stress"],
+        ])  # fmt: skip
+        K = torch.stack(rows, 1)
+        A, y = A + K.T @ K, y + K.T @ labels
+    prior = model.prior()
+    A = A + prior.T @ prior
+    best = -0.5 * y @ torch.linalg.solve(A, y)  # of ½ αᵀ A α − yᵀ α
+    mine = 0.5 * alpha @ A @ alpha - y @ alpha
+    # Normal equations have the square of the condition number: what they find is not better, nor by much worse.
+    assert abs(float(mine - best)) < 1e-8 * abs(float(best))
+    away = alpha * (1 + 1e-3 * torch.randn(model.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    assert float(0.5 * away @ A @ away - y @ away) > float(mine) + 1e-6 * abs(float(best))
+
+
+def test_it_learns_and_its_file_says_how():
+    noise = {"energy": 0.001, "forces": 0.02, "stress": 0.01}
+    potential = ad.fit(GAP(soap={**SOAP, "n_sparse": 40}, two_body=PAIR, noise=noise), frames(20), [])
+    said = potential.metadata
+    assert said["training"]["noise"] == noise and said["training"]["ridge_chosen_by"] == "the model's prior"
+    assert said["metrics"]["train"]["force_rmse_meV_per_A"] < 60  # of forces of 1 eV/Å
+
+
+def test_doubt_grows_with_the_distance_from_what_was_seen(model):
+    potential = with_variance(ad.Potential(model))
+    seen, far = frames(1)[0], frames(1)[0]
+    far.positions[1] += [0.8, 0.5, -0.4]
+    near, away = (potential(Graph.of(a, potential.cutoff)).outputs["variance"] for a in (seen, far))
+    assert bool((near > 0).all()) and float(away.max()) > 3 * float(near.max())
+    with pytest.raises(ValueError, match="no term of this potential is a Gaussian process"):
+        with_variance(ad.Potential(ad.models.MODELS["morse"]()))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_sparse_points_are_distinct_rows(method):
+    x = torch.randn(50, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows = chosen(x, 20, method, torch.Generator().manual_seed(1))
+    assert len(rows) == 20 == len(set(rows.tolist()))
+    assert chosen(x[:5], 20, method, torch.Generator()).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_leverage_finds_what_is_alone_in_its_direction():
+    x = torch.zeros(200, 3, dtype=torch.float64)
+    x[:, 0] = 1.0
+    x[77, 1], x[150, 2] = 1.0, 1.0
+    found = chosen(x, 24, "leverage", torch.Generator().manual_seed(0)).tolist()
+    assert 77 in found and 150 in found  # each a third of all leverage: missed once in 10⁷ seeds
+
+
+def test_what_makes_no_sense_is_refused():
+    with pytest.raises(ConfigError, match="gap.soap: unknown option 'nmax'; did you mean 'n_max'"):
+        GAP(soap={"nmax": 3}, elements=["Cu"])
+    with pytest.raises(ValueError, match="one kernel at least"):
+        GAP(soap=[], two_body=[], elements=["Cu"])
+    with pytest.raises(ValueError, match="gap.soap: cutoff 3.0, transition_width 4.0"):
+        GAP(soap={"cutoff": 3.0, "transition_width": 4.0}, elements=["Cu"])
+    with pytest.raises(ValueError, match="nothing stands at the center Cu"):
+        GAP(soap={"central_weight": 0.0}, elements=["Cu"])
+    with pytest.raises(ValueError, match="gap.sparse: 'cur' came"):
+        GAP(sparse="cur", elements=["Cu"])

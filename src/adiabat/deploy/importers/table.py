@@ -44,6 +44,7 @@ IMPORTERS = (
     "nep",
     "runner",
     "neurochem",
+    "amp",
 )
 
 

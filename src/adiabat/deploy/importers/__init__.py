@@ -10,6 +10,7 @@
 | `eam` | LAMMPS | `.eam` (funcfl), `.eam.alloy` (setfl), `.eam.fs` | `EAM` |
 | `runner` | n2p2, RuNNer | a folder with `input.nn`, `scaling.data`, `weights.ZZZ.data`; its units are for you to say | `BPNN` |
 | `neurochem` | NeuroChem | `.info` of an ANI model, the files it names beside it | `ANI`; an ensemble is a committee |
+| `amp` | Amp | `.amp` of Gaussian descriptors and neural networks | `BPNN` |
 | `nep` | GPUMD | `nep.txt` of NEP3, NEP4, NEP5, with or without ZBL | `NEP`, `NEPZBL` |
 | (its peer's) | any of them, extracted | `.npz`: numbers only | by its header |
 

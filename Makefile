@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-chaos test-sanitize parity golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-eam golden-runner golden-deeppot golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-chaos test-sanitize parity golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-eam golden-runner golden-amp golden-deeppot golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -84,6 +84,9 @@ golden-deeppot:
 # N2P2: its sources with src/libnnp/libnnp.a built; EIGEN: Eigen's headers
 golden-runner:
 	EIGEN=$(EIGEN) N2P2_COMMIT=$(N2P2_COMMIT) $(PEER_PYTHON) tests/golden/make_runner.py $(N2P2) tests/golden/runner-n2p2.json
+
+golden-amp:
+	$(PEER_PYTHON) tests/golden/make_amp.py tests/golden/amp.json
 
 # GPAW from its sources by g++, once for each Python and siteconfig; without it its tests are skipped.
 gpaw: .stamps/gpaw

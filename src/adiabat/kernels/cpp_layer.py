@@ -5,14 +5,16 @@ from __future__ import annotations
 from adiabat.kernels.ir import PolarizableStep
 
 FUNCTIONS = tuple(
-    f"{way}_{part}" for way in ("forward", "backward", "double") for part in ("first", "message", "products", "second", "update")
+    f"{way}_{part}"
+    for way in ("forward", "backward", "double")
+    for part in ("first", "message", "products", "second", "update")
 )
 
 
 def source(spec: PolarizableStep, header) -> str:
     """The whole translation unit; `header` gives the text of a header by its name.
 
-    >>> source(PolarizableStep(), lambda name: "").count('void double_message_of(const Layer *a)')
+    >>> source(PolarizableStep(), lambda name: "").count("void double_message_of(const Layer *a)")
     1
     """
     exports = [f"void {name}_of(const Layer *a) {{ {name}(*a); }}" for name in FUNCTIONS]

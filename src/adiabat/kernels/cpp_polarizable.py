@@ -13,7 +13,7 @@ def source(spec: Polarizable, header) -> str:
     """
     # Nothing inside has a name outside of this library: the loader would share it with another potential's.
     parts = [f"// {spec}", header("lanes.h"), "#include <algorithm>", "#include <new>", "namespace {"]
-    return "\n".join([*parts, *(header(name) for name in ("vectors.h", "walk.h", "polarizable.h")), "}", _EXPORTS, ""])
+    return "\n".join([*parts, *(header(name) for name in ("walk.h", "polarizable.h")), "}", _EXPORTS, ""])
 
 
 _EXPORTS = """extern "C" {

@@ -2,6 +2,7 @@
 // (arXiv:2102.03150). Centers are walked in chunks; a chunk is summed over its neighbors, updated, and its message features are made
 // before it leaves the cache. The last layer goes forth and back at once. Kept for the way back: what the updates' matrices gave.
 // Features that neighbors read lie in groups of channels, [atom][group][rows][GROUP]: a group of all rows is one stretch of memory.
+#include "gates.h"
 enum { VECTORS = 2, GROUP = VECTORS * W, FULL = 5, FIRST = 2 };  // rows of message features: φ_s, φ_vs, φ_vv v_x, φ_vv v_y, φ_vv v_z
 
 struct Dense {  // x → silu(x first + bias) second + more
@@ -48,19 +49,6 @@ struct Model : Facts {
   std::vector<std::vector<S>> uv, z, a, v, zphi, phi, x;  // of each layer
   std::vector<Local> locals;
 };
-
-static inline V load(const S *p) { return *(const VU *)p; }
-static inline void store(S *p, V x) { *(VU *)p = x; }
-
-static inline V sigmoid(V z) {
-  V e = exponential(z < 0 ? z : -z), s = (S)1 / ((S)1 + e);
-  return z < 0 ? e * s : s;
-}
-
-static inline V root(V x) {
-  for (int k = 0; k < W; k++) x[k] = std::sqrt(x[k]);
-  return x;
-}
 
 // An edge's four splines, and their slopes where they are asked for.
 static inline void splines(const Facts &m, const Near &e, S *w, S *slope) {
@@ -197,10 +185,7 @@ static __attribute__((noinline)) void silu(S *z, const S *bias, S *h, I rows, I 
 
 // h̄ becomes z̄.
 static __attribute__((noinline)) void silu_slope(const S *z, S *hb, I count) {
-  for (I k = 0; k < count; k += W) {
-    V x = load(z + k), s = sigmoid(x);
-    *(VU *)(hb + k) *= s * ((S)1 + x * ((S)1 - s));
-  }
+  for (I k = 0; k < count; k += W) *(VU *)(hb + k) *= silu_slope(load(z + k));
 }
 
 // One layer's chunk.

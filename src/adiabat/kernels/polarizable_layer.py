@@ -44,7 +44,9 @@ def polarizable_layer(
     """
     known = (s, v, r, layer.table, *layer.phi, layer.U, layer.V, *layer.a)
     if len({x.dtype for x in known if x is not None}) > 1:
-        raise TypeError(f"polarizable_layer: one precision for all, got {sorted({str(x.dtype) for x in known if x is not None})}")
+        raise TypeError(
+            f"polarizable_layer: one precision for all, got {sorted({str(x.dtype) for x in known if x is not None})}"
+        )
     if s.ndim == 2 and s.shape[1] % BLOCK == 0 and dispatch.fast_for(PolarizableStep(), s):
         from adiabat.kernels.polarizable_layer_op import fast_polarizable_layer
 

@@ -163,7 +163,7 @@ def _backward(given, kept, gs, gv, extra, injected, needs, about):
     n, C = at.atoms, at.C
     of_s, of_v, of_r, of_table, of_first, of_b1, of_second, of_b2, of_mixed, of_afirst, of_c1, of_asecond, of_c2 = needs
     inner = of_s or of_first or of_b1  # somebody waits beyond φ
-    nodes = inner or of_second or of_b2 or of_v and at.paths == 3
+    nodes = inner or of_second or of_b2 or (of_v and at.paths == 3)
     k, e = at.named(KEPT, kept), at.named(EXTRA, extra)
     told = {} if injected is None else at.named(KEPT, injected.contiguous())
     m = at.named(MADE[:7], s.new_empty(sum(at.made[:7])))
@@ -211,7 +211,11 @@ def _double(*inputs):
     at = Sizes.of(given)
     n, C = at.atoms, at.C
     _, of_v, of_r, of_table, of_first, _, of_second, _, of_mixed, of_afirst, _, of_asecond, *_ = needs
-    k, e, m = at.named(KEPT, kept), at.named(EXTRA, extra), {name: x for name, x in zip(MADE, made, strict=True) if x is not None}
+    k, e, m = (
+        at.named(KEPT, kept),
+        at.named(EXTRA, extra),
+        {name: x for name, x in zip(MADE, made, strict=True) if x is not None},
+    )
     st, vt = (None if x is None else x.contiguous() for x in (st, vt))
     rt = torch.zeros_like(r) if rt is None else rt.contiguous()
     told = s.new_empty(sum(at.kept))
@@ -296,11 +300,24 @@ class Sizes(NamedTuple):
 
 @cache
 def _sizes(n: int, C: int, P: int, parts: int, E: int, dtype: torch.dtype) -> Sizes:
-    rows = {"phi": P, "w": 3 * (P == 3), "wt": 3 * (P == 3), "a": parts, "ab": parts, "at": parts, "phit": P, "v1": 3, "v1b": 3, "v1t": 3}
+    rows = {
+        "phi": P,
+        "w": 3 * (P == 3),
+        "wt": 3 * (P == 3),
+        "a": parts,
+        "ab": parts,
+        "at": parts,
+        "phit": P,
+        "v1": 3,
+        "v1b": 3,
+        "v1t": 3,
+    }
     rows |= {"uv": 6, "uvb": 6, "uvt": 6, "both": 2, "bothb": 2, "botht": 2}
     size = dispatch.library(SPEC, dtype).edge_size
     edges = {"edges": E * size(0), "edgest": E * size(1)}
-    return Sizes(n, C, P, parts, *([edges.get(x, n * C * rows.get(x, 1)) for x in names] for names in (KEPT, EXTRA, MADE, TANGENTS)))
+    return Sizes(
+        n, C, P, parts, *([edges.get(x, n * C * rows.get(x, 1)) for x in names] for names in (KEPT, EXTRA, MADE, TANGENTS))
+    )
 
 
 class Layer(ctypes.Structure):

@@ -25,13 +25,23 @@ def path(golden, tmp_path):
     return tmp_path / "nep.txt"
 
 
-@pytest.mark.parametrize("frozen", [False, True], ids=["tensors", "frozen"])
 @pytest.mark.parametrize("case", range(6))
-def test_every_kind_of_file(case, frozen, golden, tmp_path):
-    (tmp_path / "nep.txt").write_text(golden["cases"][case]["file"])
-    potential = import_model(tmp_path / "nep.txt")
-    if frozen:
-        potential = potential.frozen()
+def test_every_kind_of_file(case, golden, tmp_path, monkeypatch):
+    monkeypatch.setenv("ADIABAT_KERNELS", "reference")
+    equal(imported(golden["cases"][case], tmp_path), golden, case)
+
+
+@pytest.mark.parametrize("case", [0, 3, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 2, 4, 5))])
+def test_compiled_into_one_call_they_are_the_same(case, golden, tmp_path):
+    equal(imported(golden["cases"][case], tmp_path).frozen(), golden, case)
+
+
+def imported(case, folder):
+    (folder / "nep.txt").write_text(case["file"])
+    return import_model(folder / "nep.txt")
+
+
+def equal(potential, golden, case):
     for name, wanted in golden["cases"][case]["answers"].items():
         atoms = Atoms(**golden["structures"][name])
         found = potential(Graph.of(atoms, potential.cutoff))

@@ -10,7 +10,9 @@ from functools import cache
 
 import torch
 
+from adiabat.kernels import dispatch
 from adiabat.kernels.geometry import L_MAX, distance, spherical_harmonics
+from adiabat.kernels.ir import Chebyshev
 from adiabat.kernels.radial import cosine_cutoff
 from adiabat.kernels.segment import segment_sum
 from adiabat.kernels.symmetry import Edges
@@ -69,6 +71,12 @@ def neighbor_sums(
     >>> neighbor_sums(r, torch.tensor([0]), edges, NeighborBasis(3, 1, 1, (4.0,), (4.0,)))
     tensor([[0.5000, 0.1250, 0.1250, 0.0000, 0.8660, 0.0000]], dtype=torch.float64)
     """
+    spec = Chebyshev(basis.radial, basis.angular, basis.l_max)
+    if len(r) and not torch._C._functorch.is_batchedtensor(pairs) and dispatch.fast_for(spec, r, vmapped=True):
+        from adiabat.kernels.symmetry_op import symmetry_forward
+
+        long, short = (x.to(r.dtype) for x in pair_cutoffs(basis))
+        return symmetry_forward(r, edges.first, pairs, long, short, short[:0], basis.kinds**2, max(basis.cutoffs), str(spec))
     return reference_neighbor_sums(r, pairs, edges, basis)
 
 

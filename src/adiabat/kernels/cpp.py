@@ -11,9 +11,21 @@ import re
 from importlib.resources import files
 from types import ModuleType
 
-from adiabat.kernels import cpp_abreast, cpp_aev, cpp_conv, cpp_edge, cpp_evaluator, cpp_local, cpp_polarizable, cpp_poly, cpp_symmetry
+from adiabat.kernels import (
+    cpp_abreast,
+    cpp_aev,
+    cpp_chebyshev,
+    cpp_conv,
+    cpp_edge,
+    cpp_evaluator,
+    cpp_local,
+    cpp_polarizable,
+    cpp_poly,
+    cpp_symmetry,
+)
 from adiabat.kernels.cpp_abreast import Abreast
 from adiabat.kernels.ir import (
+    Chebyshev,
     Contraction,
     Convolution,
     Environment,
@@ -28,13 +40,17 @@ from adiabat.kernels.ir import (
 MAX_TERMS = 4000  # a longer polynomial would compile for minutes: the reference does it
 
 
-Spec = Convolution | Contraction | Harmonics | Symmetry | Environment | MessagePassing | RigidMotion | LocalTerm | Polarizable
+Spec = (
+    Convolution | Contraction | Harmonics | Symmetry | Environment | MessagePassing | RigidMotion | LocalTerm | Polarizable | Chebyshev
+    | Abreast
+)  # fmt: skip
 WRITERS: dict[type, ModuleType] = {
     Convolution: cpp_conv,
     Contraction: cpp_poly,
     Harmonics: cpp_edge,
     Symmetry: cpp_symmetry,
     Environment: cpp_aev,
+    Chebyshev: cpp_chebyshev,
 }
 
 

@@ -1,7 +1,8 @@
 """Whole local terms in C++: descriptors with a network for each element, and pair potentials, each one function of a `Call`; and what
 a step of dynamics needs beside.
 
-What differs between them stands in `networks.h` (on `descriptor.h` or `environment.h`, `dense.h` and `vectors.h`) and `pairs.h`;
+What differs between them stands in `networks.h` (on `descriptor.h`, `environment.h` or `invariants.h`, `dense.h` and `vectors.h`) and
+`pairs.h`;
 nothing is written here but sizes, powers and the frame.
 """
 
@@ -9,8 +10,14 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from adiabat.kernels import cpp_aev, cpp_symmetry
-from adiabat.kernels.ir import Environment, LocalTerm, RigidMotion
+from adiabat.kernels import cpp_aev, cpp_invariants, cpp_symmetry
+from adiabat.kernels.ir import Environment, Invariants, LocalTerm, RigidMotion, Symmetry
+
+DESCRIPTORS: dict[type, tuple[ModuleType, str]] = {
+    Symmetry: (cpp_symmetry, "descriptor.h"),
+    Environment: (cpp_aev, "environment.h"),
+    Invariants: (cpp_invariants, "invariants.h"),
+}
 
 
 def source(spec: LocalTerm | RigidMotion, header) -> str:
@@ -28,11 +35,10 @@ def source(spec: LocalTerm | RigidMotion, header) -> str:
     if spec.symmetry is None:
         parts += [header("call.h"), header("pairs.h")]
     else:
-        ani = isinstance(spec.symmetry, Environment)
-        writer: ModuleType = cpp_aev if ani else cpp_symmetry
+        writer, descriptor = DESCRIPTORS[type(spec.symmetry)]
         sizes = ", ".join(f"{name} = {n}" for name, n in writer.sizes(spec.symmetry).items())
         parts += [f"enum {{ {sizes} }};", header("vectors.h"), *writer.body(spec.symmetry)]
-        parts += [header(name) for name in ("call.h", "dense.h", "environment.h" if ani else "descriptor.h", "networks.h")]
+        parts += [header(name) for name in ("call.h", "dense.h", descriptor, "networks.h")]
     return "\n".join([*parts, "}", *_exports(spec), ""])
 
 

@@ -17,6 +17,7 @@ from adiabat.kernels import build, cpp
 from adiabat.kernels.cpp import Spec
 from adiabat.kernels.cpp_abreast import Abreast
 from adiabat.kernels.ir import (
+    Chebyshev,
     Contraction,
     Convolution,
     Environment,
@@ -98,6 +99,8 @@ def parse(spec: str) -> Spec:
         return Polarizable()
     if spec.startswith("abreast;"):
         return Abreast.of(spec)
+    if spec.startswith("chebyshev;"):
+        return Chebyshev.of(spec)
     if spec.startswith("aev;"):
         return Environment.of(spec)
     if spec == str(RigidMotion()):

@@ -122,19 +122,55 @@ class Chebyshev:
             raise ValueError(f"{text!r} is no set of neighbor sums; wanted chebyshev;…")
         return cls(int(radial), int(angular), int(l_max))
 
+    @property
+    def rows(self) -> int:
+        """How many harmonics, beside that of l = 0."""
+        return (self.l_max + 1) ** 2 - 1
+
     def __str__(self) -> str:
         return f"chebyshev;{self.radial};{self.angular};{self.l_max}"
 
 
 @dataclass(frozen=True)
+class Invariants:
+    """So many mixed radial and angular functions of neighbor sums, and `products` of the latter; see `InvariantNetworks`.
+
+    >>> str(Invariants.of("nep;9;9;4;9;7;222.1111"))
+    'nep;9;9;4;9;7;222.1111'
+    """
+
+    sums: Chebyshev
+    radial: int
+    angular: int
+    products: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        known = {"222", "1111", "112", "123", "233", "134"}
+        if not (1 <= self.radial <= MAX_FUNCTIONS and 1 <= self.angular <= MAX_FUNCTIONS and set(self.products) <= known):
+            raise ValueError(f"{self}; wanted 1…{MAX_FUNCTIONS} functions, products of {', '.join(sorted(known))}")
+
+    @classmethod
+    def of(cls, text: str) -> Invariants:
+        kind, *sums, radial, angular, products = text.split(";")
+        if kind != "nep":
+            raise ValueError(f"{text!r} are no invariants; wanted nep;…")
+        names = tuple(name for name in products.split(".") if name)
+        return cls(Chebyshev.of(";".join(["chebyshev", *sums])), int(radial), int(angular), names)
+
+    def __str__(self) -> str:
+        sums = self.sums
+        return f"nep;{sums.radial};{sums.angular};{sums.l_max};{self.radial};{self.angular};{'.'.join(self.products)}"
+
+
+@dataclass(frozen=True)
 class LocalTerm:
-    """A whole local term: networks on symmetry functions or environments, or (None) a pair potential; what `local` runs in one call.
+    """A whole local term, what `local` runs in one call: networks on symmetry functions, environments or invariants, or (None) pairs.
 
     >>> str(LocalTerm.of("networks;8;1;1.2.4")), str(LocalTerm.of("pairs;"))
     ('networks;8;1;1.2.4', 'pairs;')
     """
 
-    symmetry: Symmetry | Environment | None = None
+    symmetry: Symmetry | Environment | Invariants | None = None
 
     @classmethod
     def of(cls, text: str) -> LocalTerm:
@@ -143,6 +179,8 @@ class LocalTerm:
             raise ValueError(f"{text!r} is not a local term; wanted networks;… or pairs;")
         if kind == "pairs":
             return cls()
+        if rest.startswith("nep;"):
+            return cls(Invariants.of(rest))
         return cls(Environment.of(rest) if rest.startswith("aev;") else Symmetry.of(rest))
 
     def __str__(self) -> str:

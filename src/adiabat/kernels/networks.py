@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import torch
 
 from adiabat.kernels import dispatch
-from adiabat.kernels.ir import Environment, LocalTerm
+from adiabat.kernels.ir import Environment, Invariants, LocalTerm
 from adiabat.kernels.local import LISTS, Call, Edges, Evaluator, hold, kind_table
 from adiabat.typing import Float, Tensor
 
@@ -34,7 +34,7 @@ class Member:
 @dataclass(frozen=True)
 class Networks:
     """E_i = eV (NN_{Z_i}(G_i) − NN_{Z_i}(0)), with the symmetry functions of `symmetry_functions`, or, where `environment` is
-    given, those of `environments` (parameters as in aev.h); one or several members."""
+    given, those of `environments` or NEP's (parameters as in aev.h, invariants.h); one or several members."""
 
     elements: tuple[int, ...]
     cutoff: float
@@ -46,7 +46,7 @@ class Networks:
     dtype: torch.dtype
     activation: int = TANH
     eV: float = 1.0
-    environment: Environment | None = None
+    environment: Environment | Invariants | None = None
 
     def times(self, eV: float) -> Networks:
         """The same in other units."""

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
 
 import torch
 from torch import nn
 
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
-from adiabat.irreps import clebsch_gordan
 from adiabat.kernels.chebyshev import NeighborBasis, neighbor_sums
+from adiabat.kernels.invariants import InvariantNetworks, coupling
 from adiabat.potential import Model
 from adiabat.typing import Float, Int, Tensor
 
@@ -115,6 +114,17 @@ class NEP(Model):
                 q.append((three * torch.einsum("cp,apn->acn", C.flatten(0, 1).T, pairs)).sum(1))
         return torch.cat(q, 1)
 
+    def program(self) -> InvariantNetworks | None:
+        if self.elements is None:
+            return None
+        dense = [
+            [(it.hidden.weight, it.hidden.bias), (it.out.weight, it.out.weight.new_zeros(1))]
+            for it in (self.networks[kind % len(self.networks)] for kind in range(len(self.elements)))
+        ]
+        return InvariantNetworks(
+            self.elements, self.basis, self.products, self.radial, self.angular, self.scale, dense, self.scale.dtype
+        )
+
     @torch.no_grad()
     def prepare(self, graphs: Sequence[Graph]) -> None:
         q = [
@@ -142,18 +152,6 @@ class Network(nn.Module):
 
     def forward(self, q: Float[Tensor, "a D"]) -> Float[Tensor, " a"]:
         return self.out(torch.tanh(self.hidden(q)))[:, 0]
-
-
-@cache
-def coupling(name: str) -> Float[Tensor, "m1 m2 m3"]:
-    """The symbol (l₁ l₂ l₃; m₁ m₂ m₃) of real harmonics, l₁ + l₂ + l₃ even, with the sign of Wigner's: (−1)^{½Σl} at m = 0.
-
-    >>> coupling("112")[1, 1, 2].round(decimals=4)
-    tensor(0.3651, dtype=torch.float64)
-    """
-    l1, l2, l3 = map(int, name)
-    C = torch.from_numpy(clebsch_gordan(l1, l2, l3).copy())
-    return C * torch.sign(C[l1, l2, l3]) * (-1) ** ((l1 + l2 + l3) // 2)
 
 
 def _own(cutoffs: Mapping[str, Sequence[float]] | None, number: int) -> tuple[float, float] | None:

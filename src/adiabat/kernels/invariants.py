@@ -1,0 +1,79 @@
+"""NEP frozen into one C call: neighbor sums mixed by learned coefficients, what turns with nothing made of them, a network an element."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import torch
+
+from adiabat.irreps import clebsch_gordan
+from adiabat.kernels import dispatch
+from adiabat.kernels.chebyshev import NeighborBasis, pair_cutoffs
+from adiabat.kernels.ir import Chebyshev, Invariants, LocalTerm
+from adiabat.kernels.local import Evaluator
+from adiabat.kernels.networks import Member, Networks
+from adiabat.typing import Float, Tensor
+
+
+@cache
+def coupling(name: str) -> Float[Tensor, "m1 m2 m3"]:
+    """The symbol (l₁ l₂ l₃; m₁ m₂ m₃) of real harmonics, l₁ + l₂ + l₃ even, with the sign of Wigner's: (−1)^{½Σl} at m = 0.
+
+    >>> coupling("112")[1, 1, 2].round(decimals=4)
+    tensor(0.3651, dtype=torch.float64)
+    """
+    l1, l2, l3 = map(int, name)
+    C = torch.from_numpy(clebsch_gordan(l1, l2, l3).copy())
+    return C * torch.sign(C[l1, l2, l3]) * (-1) ** ((l1 + l2 + l3) // 2)
+
+
+@dataclass(frozen=True)
+class InvariantNetworks:
+    """E_i = eV (NN_{Z_i}(q_i) − NN_{Z_i}(0)); `radial` and `angular` mix the sums of `basis`, [center, n, neighbor, k].
+
+    Members of a committee mix differently, so that each is evaluated on its own.
+    """
+
+    elements: tuple[int, ...]
+    basis: NeighborBasis
+    products: tuple[str, ...]
+    radial: Float[Tensor, "Z n Z k"]
+    angular: Float[Tensor, "Z a Z b"]
+    scale: Float[Tensor, " D"]
+    networks: Sequence[Sequence[tuple[Tensor, Tensor]]]
+    dtype: torch.dtype
+    eV: float = 1.0
+
+    def times(self, eV: float) -> InvariantNetworks:
+        """The same in other units."""
+        return replace(self, eV=self.eV * eV)
+
+    @property
+    def spec(self) -> LocalTerm:
+        basis = self.basis
+        sums = Chebyshev(basis.radial, basis.angular, basis.l_max)
+        return LocalTerm(Invariants(sums, self.radial.shape[1], self.angular.shape[1], self.products))
+
+    @property
+    def fast(self) -> bool:
+        """Whether this runs compiled here; compiles at the first asking."""
+        return dispatch.fast_for(self.spec, torch.empty(0, dtype=self.dtype))
+
+    def evaluator(self) -> Evaluator:
+        """What computes it."""
+        lanes, Z = dispatch.library(str(self.spec), self.dtype).lanes(), len(self.elements)
+        mixing = [_mixing(x, lanes) for x in (self.radial, self.angular / math.sqrt(4 * math.pi))]
+        scale = self.scale.expand(Z, -1)
+        whole = Networks(
+            self.elements, max(self.basis.cutoffs), torch.cat(pair_cutoffs(self.basis)), *mixing, (),
+            (Member(torch.zeros_like(scale), scale, self.networks),), self.dtype, eV=self.eV, environment=self.spec.symmetry,
+        )  # fmt: skip
+        return whole.evaluator()
+
+
+def _mixing(c: Float[Tensor, "Z n Z k"], lanes: int) -> Float[Tensor, " M"]:
+    """[center, neighbor, k, n], n in whole vectors."""
+    return torch.nn.functional.pad(c.detach().permute(0, 2, 3, 1), (0, -c.shape[1] % lanes)).flatten()

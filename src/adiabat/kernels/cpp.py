@@ -16,8 +16,10 @@ from adiabat.kernels import (
     cpp_aev,
     cpp_chebyshev,
     cpp_conv,
+    cpp_deeppot,
     cpp_edge,
     cpp_evaluator,
+    cpp_layer,
     cpp_local,
     cpp_polarizable,
     cpp_poly,
@@ -28,11 +30,13 @@ from adiabat.kernels.ir import (
     Chebyshev,
     Contraction,
     Convolution,
+    DeepPotential,
     Environment,
     Harmonics,
     LocalTerm,
     MessagePassing,
     Polarizable,
+    PolarizableStep,
     RigidMotion,
     Symmetry,
 )
@@ -42,7 +46,7 @@ MAX_TERMS = 4000  # a longer polynomial would compile for minutes: the reference
 
 Spec = (
     Convolution | Contraction | Harmonics | Symmetry | Environment | MessagePassing | RigidMotion | LocalTerm | Polarizable | Chebyshev
-    | Abreast
+    | PolarizableStep | Abreast | DeepPotential
 )  # fmt: skip
 WRITERS: dict[type, ModuleType] = {
     Convolution: cpp_conv,
@@ -75,6 +79,10 @@ def source(spec: Spec, tangents: bool = False) -> str:
         return cpp_abreast.source(spec, _header)
     if isinstance(spec, Polarizable):
         return cpp_polarizable.source(spec, _header)
+    if isinstance(spec, PolarizableStep):
+        return cpp_layer.source(spec, _header)
+    if isinstance(spec, DeepPotential):
+        return cpp_deeppot.source(spec, _header)
     if isinstance(spec, LocalTerm | RigidMotion):
         return cpp_local.source(spec, _header)
     writer = WRITERS[type(spec)]

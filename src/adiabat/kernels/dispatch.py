@@ -20,11 +20,13 @@ from adiabat.kernels.ir import (
     Chebyshev,
     Contraction,
     Convolution,
+    DeepPotential,
     Environment,
     Harmonics,
     LocalTerm,
     MessagePassing,
     Polarizable,
+    PolarizableStep,
     RigidMotion,
     Symmetry,
 )
@@ -95,12 +97,16 @@ def parse(spec: str) -> Spec:
         return Harmonics.of(spec)
     if "&" in spec:
         return MessagePassing.of(spec)
+    if spec == str(DeepPotential()):
+        return DeepPotential()
     if spec == str(Polarizable()):
         return Polarizable()
-    if spec.startswith("abreast;"):
-        return Abreast.of(spec)
+    if spec == str(PolarizableStep()):
+        return PolarizableStep()
     if spec.startswith("chebyshev;"):
         return Chebyshev.of(spec)
+    if spec.startswith("abreast;"):
+        return Abreast.of(spec)
     if spec.startswith("aev;"):
         return Environment.of(spec)
     if spec == str(RigidMotion()):

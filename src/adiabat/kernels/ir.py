@@ -412,6 +412,18 @@ class MessagePassing:
 
 
 @dataclass(frozen=True)
+class DeepPotential:
+    """A whole Deep Potential. All sizes are numbers at run time.
+
+    >>> str(DeepPotential())
+    'deeppot;'
+    """
+
+    def __str__(self) -> str:
+        return "deeppot;"
+
+
+@dataclass(frozen=True)
 class Polarizable:
     """Scalars and vectors that pass messages (PaiNN): what `polarizable` runs in one call. All sizes are numbers at run time.
 
@@ -421,6 +433,18 @@ class Polarizable:
 
     def __str__(self) -> str:
         return "polarizable;"
+
+
+@dataclass(frozen=True)
+class PolarizableStep:
+    """One layer of those, with two derivatives for training: what `polarizable_layer` runs between its matrix products.
+
+    >>> str(PolarizableStep())
+    'layer;'
+    """
+
+    def __str__(self) -> str:
+        return "layer;"
 
 
 def horner(terms: Sequence[Term]) -> dict[int, dict]:

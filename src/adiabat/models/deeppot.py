@@ -17,6 +17,7 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import Convolution, edge_conv, edge_geometry, knots, pair_channel, spline_table
+from adiabat.kernels.deeppot import DeepPotProgram, Fitting, FittingLayer
 from adiabat.nn import RadialTable, ResNet, WithLoneAtoms
 from adiabat.nn.radial import SINGLE_INTERVALS
 from adiabat.potential import Model
@@ -103,6 +104,21 @@ class DeepPot(Model):
         for atoms, fitting in zip(at.groups, self.fittings, strict=True):
             energies = energies.index_add(0, atoms, fitting(D.index_select(0, atoms))[:, 0])
         return at, energies
+
+    @torch.no_grad()
+    def program(self) -> DeepPotProgram | None:
+        if self.elements is None or len(self.parts) > 1 or not isinstance(part := self.parts[0], TwoBody):
+            return None
+        if any(layer.activation != "tanh" for fitting in self.fittings for layer in fitting.layers):
+            return None
+        if part.axis and self.fittings[0].layers[0].copies:  # of a descriptor that the compiled one has in another order
+            return None
+        fittings = tuple(
+            Fitting(tuple(FittingLayer(it.weight, it.bias, it.step, it.copies) for it in net.layers), net.last[:, 0])
+            for net in self.fittings
+        )
+        table, background = part.table() / part.expected, part.table.background() / part.expected
+        return DeepPotProgram(self.elements, self.cutoff, table, background, part.axis, fittings)
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         for part in self.parts if self.elements is not None else ():

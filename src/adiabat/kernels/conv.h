@@ -97,7 +97,8 @@ static inline void soon(In table, I at, I stride) {
 
 // Generated: sums over neighbors of centers n0…n1, and gradients of what their edges touch, channels c0…c1.
 template <class T> static void sums(const Conv &a, const Work<T> &work, I n0, I n1, I e0);
-template <class T, bool EDGES, bool NODES, bool TABLE>
+// BLOCKED: the tables are read where `sums` reads them, and `table` need not be there.
+template <class T, bool EDGES, bool NODES, bool TABLE, bool BLOCKED = false>
 static void gradients(const Conv &a, const Work<T> &work, I n0, I n1, I e0, I c0, I c1);
 
 template <class T, class F> static void chunk_of(const Conv &a, Work<T> &work, I k, F todo) {

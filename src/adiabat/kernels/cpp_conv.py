@@ -136,11 +136,11 @@ class _Writer:
         paths = range(len(self.conv.paths))
         return [
             *(line for p in paths for line in self.edge(p)),
-            "template <class T, bool EDGES, bool NODES, bool TABLE>",
+            "template <class T, bool EDGES, bool NODES, bool TABLE, bool BLOCKED>",
             "static void gradients(const Conv &a, const Work<T> &work, I n0, I n1, I e0, I c0, I c1) { TYPES(T)",
             "  for (I n = n0; n < n1; n++) for (I e = a.first[n]; e < a.first[n + 1]; e++) { EDGE(e - e0)",
             "    v yb[HARMONICS] = {}, db = {}; I hj = a.j[e] * ROWS * a.C;",
-            *(f"    edge{p}<T, EDGES, NODES, TABLE>(a, edge, B, lane, n, hj, c0, c1, yb, db);" for p in paths),
+            *(f"    edge{p}<T, EDGES, NODES, TABLE, BLOCKED>(a, edge, B, lane, n, hj, c0, c1, yb, db);" for p in paths),
             "    if (EDGES) {",
             "      T::sums(yb, a.Yb + e * a.harmonics, HARMONICS);",
             "      a.db[e] = T::sum(db);",
@@ -150,15 +150,17 @@ class _Writer:
     def edge(self, p: int) -> list[str]:
         rows_a, rows_c = self.parts(p)
         code = [
-            "template <class T, bool EDGES, bool NODES, bool TABLE>",
+            "template <class T, bool EDGES, bool NODES, bool TABLE, bool BLOCKED>",
             f"static void edge{p}(const Conv &a, const Edge<T> &edge, const typename T::v *B, int lane, I n, I hj, I c0, I c1,",
             "    typename T::v *yb, typename T::v &db) { TYPES(T)",
-            "  In h = {a.h, a.ht}, table = {a.table, a.tablet};",
+            "  In h = {a.h, a.ht}, table = {BLOCKED ? a.blocked : a.table, BLOCKED ? a.blockedt : a.tablet};",
+            "  const I row = PATHS * (BLOCKED ? W : a.C);",
+            f"#define PATH_ROW(edge) (BLOCKED ? PLACE(edge) + {p} * W : ((edge).row * PATHS + {p}) * a.C + cb)",
         ]
         width = max(1, ACCUMULATORS // len(rows_a))
         for c0 in range(0, len(rows_c), width):  # everything is a sum over c: what does not fit at once comes in parts
             code += self.edge_part(p, rows_c[c0 : c0 + width])
-        return [*code, "}"]
+        return [*code, "}", "#undef PATH_ROW"]
 
     def edge_part(self, p: int, rows_c: range) -> list[str]:
         rows_a, start = self.parts(p)[0], self.start(p)
@@ -169,8 +171,7 @@ class _Writer:
         code = [
             f"  {{ v {', '.join(f'b{a}_{c} = {{}}' for a, c in chosen)};",
             "  for (I cb = c0; cb < c1; cb += W) { I hc = hj + cb;",
-            f"    I at = (edge.row * PATHS + {p}) * a.C + cb; v R = mix<T>(edge.w, table, at, PATHS * a.C);",
-            f"    soon(table, ((&edge)[1].row * PATHS + {p}) * a.C + cb, PATHS * a.C);",
+            "    I at = PATH_ROW(edge); soon(table, PATH_ROW((&edge)[1]), row); v R = mix<T>(edge.w, table, at, row);",
             *(f"    v h{a} = T::load(h, hc + {start + a} * a.C), x{a} = R * h{a}, y{a} = {{}};" for a in used),
         ]
         for c in rows_c:
@@ -179,8 +180,8 @@ class _Writer:
             ]
             code += [f"    {{ V g = fixed(a.g[{self.output(p)}], {self.at(p, c)}); {' '.join(terms)} }}"] if terms else []
         code += [f"    if (EDGES || TABLE) {{ v Rb = {' + '.join(f'y{a} * h{a}' for a in used)};"]
-        code += ["      if (EDGES) db += Rb * mix<T>(edge.slope, table, at, PATHS * a.C);"]
-        code += ["      if (TABLE) for (int q = 0; q < 4; q++) T::add(a.tableb, at + q * PATHS * a.C, edge.w[q] * Rb); }"]
+        code += ["      if (EDGES) db += Rb * mix<T>(edge.slope, table, at, row);"]
+        code += ["      if (TABLE) for (int q = 0; q < 4; q++) T::add(a.tableb, at + q * row, edge.w[q] * Rb); }"]
         code += ["    if (NODES) { " + " ".join(f"T::add(a.hb, hc + {start + a} * a.C, R * y{a});" for a in used) + " } }"]
         slopes = [t for t in self.conv.coefficients if t.path == p and (t.a - start, t.c) in chosen]
         code += ["  if (EDGES) {", *(f"    yb[{t.m}] += (S){t.value!r} * b{t.a - start}_{t.c};" for t in slopes), "  } }"]

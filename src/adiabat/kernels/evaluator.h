@@ -9,7 +9,7 @@ struct Weights {
   I intervals, table_rows;
   double cutoff;
   const I *kinds;  // [species, species] the radial table of a center and a neighbor
-  const S *table, *blocked, *coefficients, *constant, *base;  // constant: features of the first layer [Z, C]; base: its skip
+  const S *table, *coefficients, *constant, *base;  // table: blocked; constant: features of the first layer [Z, C]; base: its skip
   const S *readout, *last;  // a vector [C], or after a hidden layer [hidden]
   Matrix hidden, hiddenT;
   Matrix up[IRREPS], upT[IRREPS], update[IRREPS], updateT[IRREPS];
@@ -81,7 +81,7 @@ template <class L> struct Chunk {
     a.centers = n, a.C = C, a.intervals = w.intervals, a.table_rows = w.table_rows, a.harmonics = harmonics, a.threads = 1;
     a.neighbors = t ? in.atoms : m.species, a.cutoff = w.cutoff;
     a.first = s.first.data(), a.j = s.j.data(), a.kind = s.kind.data();
-    a.h = t ? m.u[t].data() : w.constant, a.Y = s.Y.data(), a.d = s.d.data(), a.table = w.table, a.blocked = w.blocked;
+    a.h = t ? m.u[t].data() : w.constant, a.Y = s.Y.data(), a.d = s.d.data(), a.blocked = w.table;
     a.Yb = s.Yb.data(), a.db = s.db.data();
     for (int o = 0; o < L::MIXES; o++) a.out[o] = &s.mid[middle(o, 0)], a.g[o] = a.out[o];
     work.prepare(a, 0, E);

@@ -58,7 +58,7 @@ class _Weights(ctypes.Structure):
 
     _fields_ = (
         [("intervals", ctypes.c_int64), ("table_rows", ctypes.c_int64), ("cutoff", ctypes.c_double)]  # type: ignore[assignment]
-        + [(name, ctypes.c_void_p) for name in "kinds table blocked coefficients constant base readout last".split()]
+        + [(name, ctypes.c_void_p) for name in "kinds table coefficients constant base readout last".split()]
         + [("hidden", Matrix), ("hiddenT", Matrix)]
         + [(name, Matrix * IRREPS) for name in "up upT update updateT".split()]
         + [(name, ctypes.POINTER(Matrix) * IRREPS) for name in "mix mixT skip skipT".split()]
@@ -128,8 +128,7 @@ class _Packing(Packing):
         w.kinds = kinds.ctypes.data
         table = wide(layer.table, -1)
         w.cutoff, w.intervals, w.table_rows = self.program.cutoff, table.shape[1] - 3, table.shape[0] * table.shape[1]
-        w.table = self.hold(table)
-        w.blocked = self.hold(table.unflatten(-1, (-1, self.lanes)).movedim(-2, 0))
+        w.table = self.hold(table.unflatten(-1, (-1, self.lanes)).movedim(-2, 0))
         w.coefficients = self.hold(wide(layer.coefficients, -1).unflatten(-1, (-1, self.lanes)).movedim(-2, 1))
         if t == 0:
             w.constant = self.hold(wide(self.merged.constant, -1))

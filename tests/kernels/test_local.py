@@ -14,7 +14,7 @@ from adiabat.graph import Graph
 from adiabat.kernels import build, dispatch
 from adiabat.kernels.local import Call, Edges, Evaluator
 from adiabat.models import BPNN, ZBL, LennardJones
-from adiabat.models.pair import Morse
+from adiabat.models.pair import NEPZBL, Morse
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
 
 try:
@@ -106,6 +106,8 @@ def test_more_pairs_than_are_kept_are_worked_out_again(monkeypatch):
         Scaled(ZBL(reach=1.2), 0.5),
         Scaled(Morse(), 2.0),
         Scaled(LennardJones(), 3.0),
+        NEPZBL(1.1, 2.6, ["Si", "Ge"]),
+        NEPZBL(0.0, 2.6, ["Si", "Ge", "C"], factor=0.9),
     ],
     ids=lambda it: f"{type(it).__name__} {it.cutoff:g}",
 )

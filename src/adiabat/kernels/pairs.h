@@ -1,17 +1,20 @@
-// Pair potentials: E_i = ½ Σ φ(d_ij) f_c(d_ij), φ by Lennard-Jones, by Morse, or the screened nuclear repulsion of ZBL.
-enum { LENNARD_JONES = 0, MORSE = 1, ZBL = 2 };
+// Pair potentials: E_i = ½ Σ φ(d_ij) f_c(d_ij), φ by Lennard-Jones, by Morse, or the screened nuclear repulsion of ZBL, whose terms and
+// range may be each pair's own (NEP files).
+enum { LENNARD_JONES = 0, MORSE = 1, ZBL = 2, NEP_ZBL = 3, ROW = 10 };
 
 struct Facts {
   I form, elements;
-  double cutoff, p[3];                 // σ ε, or depth, width, minimum; ZBL: e²/4πε₀ and 0.8854 a₀
-  const I *kind;                       // by atomic number, `elements` of them; −1 where unknown
-  const double *reach, *power;         // ZBL, by atomic number: its share of the pair's cutoff, Z^0.23
+  double cutoff, p[3];                 // σ ε, or depth, width, minimum; ZBL: e²/4πε₀ and 0.8854 a₀; NEP_ZBL: e²/4πε₀, 1/length, how many elements
+  const I *kind;                       // by atomic number, `elements` of them; −1 where unknown; NEP_ZBL: which element
+  const double *reach, *power;         // ZBL, by atomic number: its share of the pair's cutoff, Z^0.23; NEP_ZBL: reach [Z, Z, ROW]: from, to, c b c b c b c b
 };
 
 struct Model : Facts {
   explicit Model(const Facts &facts) : Facts(facts) {}
   std::vector<double> g, own, pairs;
 };
+
+static inline const double *own(const Facts &m, I zi, I zj) { return m.reach + ROW * (m.kind[zi] * (I)m.p[2] + m.kind[zj]); }
 
 // φ and dφ/dd
 static inline void pair(const Facts &m, I zi, I zj, double d, double &y, double &slope) {
@@ -23,6 +26,16 @@ static inline void pair(const Facts &m, I zi, I zj, double d, double &y, double 
     double x = std::exp(-m.p[1] * (d - m.p[2]));
     y = m.p[0] * (x * x - 2 * x);
     slope = 2 * m.p[0] * m.p[1] * (x - x * x);
+  } else if (m.form == NEP_ZBL) {
+    const double *row = own(m, zi, zj), u = m.p[1] * (m.power[zi] + m.power[zj]);
+    double sum = 0, down = 0;
+    for (int k = 2; k < ROW; k += 2) {
+      double e = row[k] * std::exp(-row[k + 1] * u * d);
+      sum += e;
+      down += row[k + 1] * u * e;
+    }
+    y = m.p[0] * zi * zj / d * sum;
+    slope = -m.p[0] * zi * zj / d * (sum / d + down);
   } else {
     static const double c[] = {0.18175, 0.50986, 0.28022, 0.02817}, b[] = {3.19980, 0.94229, 0.40290, 0.20162};
     double a = m.p[1] / (m.power[zi] + m.power[zj]), x = d / a, sum = 0, down = 0;
@@ -38,7 +51,7 @@ static inline void pair(const Facts &m, I zi, I zj, double d, double &y, double 
 
 static int run(Model &m, const Call &in) {
   bool any = false;
-  auto limit = [&](I zi, I zj) { return m.form == ZBL ? m.reach[zi] + m.reach[zj] : m.cutoff; };
+  auto limit = [&](I zi, I zj) { return m.form == ZBL ? m.reach[zi] + m.reach[zj] : m.form == NEP_ZBL ? own(m, zi, zj)[1] : m.cutoff; };
   for (I n = 0; n < in.atoms; n++)
     for (I e = in.first[n]; e < in.first[n + 1]; e++) {
       const double *r = in.r + 3 * e;
@@ -60,6 +73,11 @@ static int run(Model &m, const Call &in) {
       pair(m, in.numbers[n], in.numbers[in.j[e]], d, y, slope);
       double x = d / most, x5 = x * x * x * x * x;  // f_c = 1 − 28 x⁶ + 48 x⁷ − 21 x⁸, polynomial_cutoff of radial.py
       double f = 1 - x * x5 * (28 - x * (48 - 21 * x)), down = -168 * x5 * (1 - x) * (1 - x) / most;
+      if (m.form == NEP_ZBL) {
+        double from = own(m, in.numbers[n], in.numbers[in.j[e]])[0], per = 3.14159265358979323846 / (most - from);
+        f = d < from ? 1 : 0.5 + 0.5 * std::cos(per * (d - from));
+        down = d < from ? 0 : -0.5 * per * std::sin(per * (d - from));
+      }
       m.own[n] += 0.5 * y * f;
       for (int k = 0; k < 3; k++) m.g[3 * e + k] = 0.5 * (slope * f + y * down) * r[k] / d;
     }

@@ -16,9 +16,11 @@ from adiabat.typing import Tensor
 
 @dataclass(frozen=True)
 class Pairs:
-    """E_i = ½ Σ_j φ(d_ij) f_c(d_ij); `form` is lennard_jones (σ, ε), morse (depth, width, minimum) or zbl (e²/4πε₀, 0.8854 a₀).
+    """E_i = ½ Σ_j φ(d_ij) f_c(d_ij); `form` is lennard_jones (σ, ε), morse (depth, width, minimum) zbl (e²/4πε₀, 0.8854 a₀)
+    or nep_zbl (e²/4πε₀, 1/length, how many elements).
 
-    `reach` and `power` are the ZBL's, by atomic number: an atom's share of the pair's cutoff in Å, and Z^0.23. Computed in float64.
+    `reach` and `power` are the ZBL's, by atomic number: an atom's share of the pair's cutoff in Å, and Z^0.23; of nep_zbl `reach` are
+    ten numbers a pair of elements, as pairs.h has them. Computed in float64.
     """
 
     form: str
@@ -45,8 +47,8 @@ class Pairs:
             hold(kept, torch.tensor(list(x) or [0.0], dtype=torch.float64), torch.float64) for x in (self.reach, self.power)
         )
         known = range(1, 119) if self.elements is None else self.elements
-        kind, elements = kind_table(kept, dict.fromkeys(known, 0))
-        form = ("lennard_jones", "morse", "zbl").index(self.form)
+        kind, elements = kind_table(kept, {number: k for k, number in enumerate(known)})
+        form = ("lennard_jones", "morse", "zbl", "nep_zbl").index(self.form)
         p = (ctypes.c_double * 3)(*self.numbers)
         return Evaluator(LocalTerm(), torch.float64, _PairFacts(form, elements, self.cutoff, p, kind, reach, power), kept)
 

@@ -186,6 +186,11 @@ class NEPZBL(Pair):
             return {"energies": torch.zeros(graph.n_atoms, dtype=torch.float64, device=graph.device)}
         return super().forward(graph)
 
+    def program(self) -> Pairs:
+        power = [float(z) ** 0.23 for z in range(len(NEP_RADII) + 1)]
+        numbers = (self.COULOMB, self.INVERSE_LENGTH, float(len(self.known)))
+        return Pairs("nep_zbl", self.known, self.cutoff, numbers, self.table.flatten().tolist(), power)
+
     def phi(self, d: Tensor, graph: Graph) -> Tensor:
         kinds = torch.searchsorted(torch.tensor(self.known, device=graph.device), graph.numbers)
         i, j, z = graph.i, graph.j, graph.numbers.to(torch.float64)

@@ -59,6 +59,7 @@ SMALL: dict[str, dict[str, object]] = {
         "l_max": 3,
         "products": ["222", "112"],
     },
+    "pace": {"cutoff": 3.0, "radial": 4, "n_max": 2, "l_max": 2},
     "painn": {"cutoff": 3.0, "channels": 8, "radial": 8},
     "deeppot": {
         "cutoff": 3.0,

@@ -18,6 +18,7 @@ model files know a family by its line here.
 | `mtp` | `MTP` | Shapeev 2016 |
 | `nep` | `NEP` | Fan et al. 2021 |
 | `snap` | `SNAP` | Thompson et al. 2015 |
+| `pace` | `PACE` | Lysogorskiy et al. 2021 |
 | `painn` | `PaiNN` | Schütt, Unke and Gastegger 2021 |
 """
 
@@ -30,6 +31,7 @@ from adiabat.models.gap import GAP
 from adiabat.models.mace import MACE
 from adiabat.models.mtp import MTP
 from adiabat.models.nep import NEP
+from adiabat.models.pace import PACE
 from adiabat.models.painn import PaiNN
 from adiabat.models.pair import NEPZBL, ZBL, Buckingham, LennardJones, Morse
 from adiabat.models.snap import SNAP
@@ -37,7 +39,25 @@ from adiabat.potential import Model
 
 MODELS: dict[str, type[Model]] = {
     model.name: model
-    for model in (LennardJones, Morse, Buckingham, ZBL, NEPZBL, EAM, BPNN, ANI, DeepPot, GAP, ACE, MTP, NEP, SNAP, MACE, PaiNN)
+    for model in (
+        LennardJones,
+        Morse,
+        Buckingham,
+        ZBL,
+        NEPZBL,
+        EAM,
+        BPNN,
+        ANI,
+        DeepPot,
+        GAP,
+        ACE,
+        PACE,
+        MTP,
+        NEP,
+        SNAP,
+        MACE,
+        PaiNN,
+    )
 }
 
 __all__ = [
@@ -51,6 +71,7 @@ __all__ = [
     "MTP",
     "NEP",
     "NEPZBL",
+    "PACE",
     "SNAP",
     "ZBL",
     "Buckingham",

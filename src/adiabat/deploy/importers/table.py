@@ -45,6 +45,7 @@ IMPORTERS = (
     "runner",
     "neurochem",
     "amp",
+    "yace",
 )
 
 

@@ -11,6 +11,7 @@
 | `runner` | n2p2, RuNNer | a folder with `input.nn`, `scaling.data`, `weights.ZZZ.data`; its units are for you to say | `BPNN` |
 | `neurochem` | NeuroChem | `.info` of an ANI model, the files it names beside it | `ANI`; an ensemble is a committee |
 | `amp` | Amp | `.amp` of Gaussian descriptors and neural networks | `BPNN` |
+| `yace` | pacemaker | `.yace` of an atomic cluster expansion, as LAMMPS reads it | `PACE` |
 | `nep` | GPUMD | `nep.txt` of NEP3, NEP4, NEP5, with or without ZBL | `NEP`, `NEPZBL` |
 | (its peer's) | any of them, extracted | `.npz`: numbers only | by its header |
 

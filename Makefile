@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-chaos test-sanitize parity golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-eam golden-runner golden-amp golden-deeppot golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-chaos test-sanitize parity golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-eam golden-runner golden-amp golden-yace golden-deeppot golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -87,6 +87,10 @@ golden-runner:
 
 golden-amp:
 	$(PEER_PYTHON) tests/golden/make_amp.py tests/golden/amp.json
+
+# PACE: the sources of lammps-user-pace, with libpace.a of them, of their yaml-cpp and cnpy
+golden-yace:
+	PACE_COMMIT=$(PACE_COMMIT) $(PEER_PYTHON) tests/golden/make_yace.py $(PACE) tests/golden/yace-pace.json
 
 # GPAW from its sources by g++, once for each Python and siteconfig; without it its tests are skipped.
 gpaw: .stamps/gpaw

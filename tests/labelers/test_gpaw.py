@@ -5,12 +5,12 @@ import importlib.util
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, molecule
+from ase.build import bulk, fcc111, molecule
 
 from adiabat.data.structure import labels
 from adiabat.labelers import LabelError, labeler
 from adiabat.labelers.auto import StandIn
-from adiabat.labelers.gpaw import GPAW, forget
+from adiabat.labelers.gpaw import GPAW, _explained, forget
 from adiabat.labelers.gpaw_settings import grid, plane_waves
 
 needs_gpaw = pytest.mark.skipif(
@@ -86,6 +86,75 @@ def test_a_functional_without_libxc_is_refused_in_words():
     with pytest.raises(LabelError, match="'SCAN' for Si2 .* was refused.*without libxc GPAW knows LDA, PBE") as caught:
         GPAW(functional="SCAN", cutoff_eV=250.0, kpoints=(1, 1, 1))(rattled())
     assert caught.value.kind == "bad_input"
+
+
+@needs_gpaw
+def test_a_slab_has_vacuum_no_stress_and_one_k_point_across():
+    """Two layers of aluminum, moved out of the way and with a cell too small for them: it is the slab that counts, not where it stands."""
+    slab = fcc111("Al", (1, 1, 2))
+    slab.rattle(0.05, seed=1)
+    engine = GPAW(cutoff_eV=150.0, kpoints=(2, 2, 7), smearing_eV=0.1, vacuum_angstrom=4.0)
+    moved = slab.copy()
+    moved.positions[:, 2] += 7.3
+    one, other = engine(slab), engine(moved)
+    assert one.info["adiabat"]["notes"]["kpoints"] == [2, 2, 1] and "stress" not in labels(one)
+    assert one.pbc.tolist() == [True, True, False] and np.array_equal(one.positions, slab.positions)
+    assert labels(one)["energy"] == pytest.approx(labels(other)["energy"], abs=1e-6)
+    assert np.abs(labels(one)["forces"] - labels(other)["forces"]).max() < 1e-5
+
+
+@needs_gpaw
+def test_iron_is_magnetic_and_lower_for_it():
+    """bcc iron, unpolarized and from the moment of a lone atom; a grid this coarse overstates the moment (2.2 in nature)."""
+    coarse = {
+        "cutoff_eV": 250.0,
+        "kpoints": (2, 2, 2),
+        "smearing_eV": 0.1,
+        "density_tolerance": 1e-4,
+        "energy_tolerance_eV": 1e-4,
+    }
+    iron = bulk("Fe", a=2.83)
+    polarized, flat = GPAW(**coarse)(iron), GPAW(**coarse, spin=False)(iron)
+    assert 1.5 < polarized.info["adiabat"]["notes"]["magnetic_moment"] < 4.0
+    assert labels(polarized)["energy"] < labels(flat)["energy"] - 0.1
+    stress = labels(polarized)["stress"]
+    assert np.ptp(stress[:3]) < 1e-6 and np.abs(stress[3:]).max() < 1e-6  # cubic
+    assert polarized.info["adiabat"]["level_of_theory"] != flat.info["adiabat"]["level_of_theory"]
+
+
+@needs_gpaw
+def test_a_multiplicity_is_imposed():
+    """Oxygen's triplet lies 0.98 eV below its singlet (Huber and Herzberg 1979); unpolarized PBE in a small box is not far from it."""
+    engine = GPAW(cutoff_eV=250.0, vacuum_angstrom=2.5, density_tolerance=1e-4, energy_tolerance_eV=1e-4)
+    triplet, singlet = (molecule("O2") for _ in range(2))
+    triplet.info["multiplicity"], singlet.info["multiplicity"] = 3, 1
+    triplet.set_initial_magnetic_moments([0.3, 0.1])  # where it begins does not matter
+    high, low = engine(triplet), engine(singlet)
+    assert high.info["adiabat"]["notes"]["magnetic_moment"] == pytest.approx(2.0, abs=1e-6)
+    assert 0.5 < labels(low)["energy"] - labels(high)["energy"] < 1.5
+    triplet.info["multiplicity"] = 2
+    with pytest.raises(LabelError, match="16 electrons, which cannot have multiplicity 2"):
+        engine(triplet)
+
+
+def test_strained_cells_keep_the_grid_of_the_cell_they_come_from():
+    cell = bulk("Si", cubic=True)
+    pinned = GPAW(kspacing_per_angstrom=0.3).pinned(cell)
+    assert pinned.kpoints == grid(cell, 0.3)
+    stretched = cell.copy()
+    stretched.set_cell(cell.cell.array * 1.4, scale_atoms=True)
+    assert grid(stretched, 0.3) != grid(cell, 0.3), "left alone it would have changed"
+    asked = [pinned.arguments(a, spin=False)["kpts"] for a in (cell, stretched)]
+    assert asked[0] == asked[1]
+    assert pinned.arguments(Atoms("Si"), spin=True)["kpts"]["size"] == (1, 1, 1)
+    assert GPAW(kpoints=(4, 4, 4)).pinned(cell).kpoints == (4, 4, 4)
+
+
+def test_only_what_we_know_the_cure_of_is_explained():
+    missing = _explained(FileNotFoundError('Could not find required PAW dataset file "Po.PBE".'), bulk("Si"), GPAW())
+    assert isinstance(missing, LabelError) and missing.kind == "bad_input"
+    other = RuntimeError("the setup of the parallel grid failed")
+    assert _explained(other, bulk("Si"), GPAW()) is other
 
 
 def test_misspelled_centering_is_named():

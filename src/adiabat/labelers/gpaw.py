@@ -17,7 +17,7 @@ from ase import Atoms
 from ase.data import ground_state_magnetic_moments
 
 from adiabat.data.structure import name_of
-from adiabat.labelers.base import Computed, Labeler, LabelError, installed
+from adiabat.labelers.base import Computed, Labeler, LabelError, charge_and_multiplicity, ground_multiplicity, installed
 from adiabat.labelers.gpaw_settings import grid, magnetic, plane_waves
 
 INSTALL = (
@@ -41,7 +41,8 @@ class GPAW(Labeler):
     kpoints                  the grid itself instead, for cells that are compared with each other while they are strained
     centering                "gamma": Γ is a point of the grid; "shifted": the grid lies half a step off Γ along every periodic direction
     smearing_eV              width of the Fermi–Dirac occupations; the label's energy is the free energy they belong to
-    spin                     None: polarized where the structure carries moments, for lone atoms, and for Cr, Mn, Fe, Co, Ni
+    spin                     None: polarized where the structure carries moments, for lone atoms, and for Cr, Mn, Fe, Co, Ni; a multiplicity
+                             in `info` is imposed, a structure's `initial_magmoms` are only where the search begins
     vacuum_angstrom          around what is not periodic: GPAW's plane waves always are
     warm                     start from the density of the label before, if the elements are the same and atoms have only moved: 1.0
                              instead of 1.8 s along a trajectory, the same numbers to within the convergence thresholds
@@ -126,7 +127,11 @@ class GPAW(Labeler):
             "mode": {"name": "pw", "ecut": self.cutoff_eV},
             "xc": self.functional,
             "kpts": {"size": size, "gamma": self.centering == "gamma"},
-            "occupations": {"name": "fermi-dirac", "width": self.smearing_eV},
+            "occupations": {
+                "name": "fermi-dirac",
+                "width": self.smearing_eV,
+                **({"fixmagmom": True} if spin and _imposed(atoms) is not None and not _by_hund(atoms) else {}),
+            },
             "convergence": {
                 "energy": self.energy_tolerance_eV,
                 "density": self.density_tolerance,
@@ -136,7 +141,7 @@ class GPAW(Labeler):
             "maxiter": self.max_iterations,
             "spinpol": spin,
         }
-        if spin and _alone(atoms):
+        if spin and _by_hund(atoms):
             wanted["hund"] = True
         return wanted
 
@@ -175,8 +180,19 @@ class GPAW(Labeler):
         here.set_constraint()
         if not here.pbc.all():
             here.center(vacuum=self.vacuum_angstrom, axis=[k for k in range(3) if not here.pbc[k]])
-        if self._polarized(here) and not _alone(here) and not here.get_initial_magnetic_moments().any():
+        if not self._polarized(here):
+            here.set_initial_magnetic_moments(None)  # or GPAW polarizes whatever it was told
+            return here
+        if _by_hund(here):
+            return here
+        if not here.get_initial_magnetic_moments().any():
             here.set_initial_magnetic_moments([ground_state_magnetic_moments[z] or 0.1 for z in here.numbers])
+        if (unpaired := _imposed(here)) is not None:
+            charge_and_multiplicity(here, self.charge, None, "gpaw")  # refuses what its electrons cannot have
+            total = here.get_initial_magnetic_moments().sum()
+            if abs(total - unpaired) > 1e-6:
+                moments = here.get_initial_magnetic_moments() * unpaired / total if abs(total) > 1e-6 else unpaired / len(here)
+                here.set_initial_magnetic_moments(np.full(len(here), moments))
         return here
 
     def _polarized(self, atoms: Atoms) -> bool:
@@ -190,9 +206,20 @@ class GPAW(Labeler):
         )
 
 
+def _imposed(atoms: Atoms) -> int | None:
+    """Unpaired electrons that a structure's own multiplicity asks for."""
+    stated = atoms.info.get("multiplicity")
+    return None if stated is None else int(stated) - 1
+
+
 def _alone(atoms: Atoms) -> bool:
-    """One atom in vacuum: Hund's rules say its moment, and it is kept."""
+    """One atom in vacuum."""
     return len(atoms) == 1 and not atoms.pbc.any()
+
+
+def _by_hund(atoms: Atoms) -> bool:
+    """A lone atom in its ground state: Hund's rules say its moment, and it is kept."""
+    return _alone(atoms) and _imposed(atoms) in (None, ground_multiplicity(int(atoms.numbers[0])) - 1)
 
 
 _WARM: dict[str, Any] = {}  # the last calculator of this process, for who asked for it
@@ -212,7 +239,7 @@ def _explained(error: Exception, atoms: Atoms, settings: GPAW) -> Exception:
     if isinstance(error, LabelError):
         return error
     text = " ".join(str(error).split())
-    if "libxc" in text.lower() or "PAW dataset" in text or "setup" in text.lower():
+    if "libxc" in text.lower() or "Could not find required" in text:
         return LabelError(
             f"gpaw: {settings.functional!r} for {name_of(atoms)} was refused: {text}",
             "bad_input",

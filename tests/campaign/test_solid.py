@@ -5,16 +5,18 @@ import json
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.calculators.emt import EMT as EffectiveMedium
 from ase.io import write
 
 from adiabat.campaign.learn import learn
 from adiabat.campaign.options import Solid
-from adiabat.campaign.solids import _with_errors, compared
+from adiabat.campaign.solids import _own, _with_errors, compared
 from adiabat.config import ConfigError
 from adiabat.data.store import Dataset
 from adiabat.data.structure import labels
 from adiabat.models import BPNN, ZBL
 from adiabat.potential import Potential, Scaled
+from adiabat.properties.answers import by_calculator
 from adiabat.report import Sections
 from adiabat.uncertainty import Committee
 from campaign.small import SMALL
@@ -102,6 +104,16 @@ def test_a_potential_without_a_crystal_is_told_and_ends_nothing():
     assert not told["values"] and ("no minimum" in told["failed"])
     [row] = compared(told["values"], {"C11": {"value": 172.0, "error": None, "unit": "GPa"}})
     assert row["model"] is None and row["difference_percent"] is None
+
+
+def test_an_engine_without_a_crystal_there_is_told_and_ends_nothing():
+    """Copper stretched by a tenth: the engine's energy has no minimum within two percent of it."""
+    own, why = _own(bulk("Cu", a=4.0, cubic=True), by_calculator(EffectiveMedium()), Solid())
+    assert own == {} and "no minimum" in why
+    [row] = compared({"C11": {"value": 172.0, "error": 1.0, "unit": "GPa"}}, own)
+    assert (row["model"], row["reference"], row["difference_percent"], row["unit"]) == (172.0, None, None, "GPa")
+    own, why = _own(bulk("Cu", a=3.6, cubic=True), by_calculator(EffectiveMedium()), Solid())
+    assert why is None and own["lattice_constant"]["value"] == pytest.approx(3.59, abs=0.01)
 
 
 def test_a_molecule_has_no_cell_to_strain(tmp_path):

@@ -44,6 +44,18 @@ def test_budgets_are_by_known_stages():
         parse({**SMALL, "budgets_s": {"label": 0}})
 
 
+@pytest.mark.parametrize(("block", "name", "value", "wanted"), [
+    ("test", "frames", 0, "at least 1"), ("start", "rattle_angstrom", -0.1, "a positive number"), ("start", "rattled", -1, "0 or more"),
+    ("start", "strain_largest", 0.5, "a share between 0 and 0.2"), ("solid", "eos_points", 3, "at least 5"),
+    ("explore", "temperatures_K", [300.0, 0.0], "a positive number"), ("explore", "temperatures_K", [], "at least one number"),
+    ("measure", "timestep_fs", float("nan"), "a positive number"), ("measure", "supercell", [2, 2, 0], "at least 1"),
+    ("explore", "replicas", 0, "at least 1"),
+])  # fmt: skip
+def test_a_number_that_no_campaign_can_be_run_with_is_refused_before_it_begins(block, name, value, wanted):
+    with pytest.raises(ConfigError, match=rf"^{block}\.{name}: .* came; wanted {wanted}$"):
+        parse({**SMALL, block: {**SMALL.get(block, {}), name: value}})
+
+
 def test_the_demo_divides_all_its_time_among_its_stages():
     budgets = as_mapping(parse(WATER))["budgets_s"]
     assert set(budgets) == set(STAGES)

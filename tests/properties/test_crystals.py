@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase.build import bulk, make_supercell
 from ase.calculators.emt import EMT
 
 from adiabat.models import LennardJones
 from adiabat.potential import Potential
 from adiabat.properties import by_calculator, by_potential, elastic_constants, equation_of_state, stress_check
+from adiabat.properties.eos import _conventional
 from adiabat.properties.strain import at_rest, strained, tensor, voigt_of
 from adiabat.properties.symmetry import rotations
 from adiabat.units import GPa
@@ -150,3 +151,28 @@ def _slab():
     atoms = bulk("Cu")
     atoms.pbc = (True, True, False)
     return atoms
+
+
+@pytest.mark.parametrize(
+    "cell, constant",
+    [
+        (bulk("Cu", a=3.6), 3.6),
+        (bulk("Cu", a=3.6) * (2, 3, 1), 3.6),
+        (bulk("Fe", a=2.87, cubic=True) * 2, 2.87),
+        (bulk("NaCl", "rocksalt", a=5.64, cubic=True) * (1, 2, 1), 5.64),
+        (bulk("CsCl", "cesiumchloride", a=4.12) * 2, 4.12),
+        (make_supercell(bulk("Si", a=5.43), [[1, 1, 0], [0, 1, 2], [1, 0, 1]]), 5.43),
+        (bulk("Ti", "hcp", a=2.95, c=4.68) * 2, None),
+    ],
+    ids=["fcc", "its supercell", "bcc", "rock salt", "CsCl", "a skewed supercell of diamond", "not cubic"],
+)
+def test_a_supercell_has_the_lattice_constant_of_what_it_repeats(cell, constant):
+    rng = np.random.default_rng(0)
+    cell.positions += rng.uniform(size=3)
+    found = _conventional(cell[rng.permutation(len(cell))])
+    assert found is None if constant is None else found == pytest.approx(constant, abs=1e-6)
+
+
+def test_without_a_translation_a_cell_repeats_nothing():
+    vacant = (bulk("Cu", a=3.6, cubic=True) * 2)[1:]
+    assert _conventional(vacant) == pytest.approx(7.2)

@@ -49,7 +49,8 @@ def learn(config: str | Path | Mapping[str, Any], *, out: str | Path | None = No
     campaign = parse(given)
     atoms = structure_of(campaign.structure)
     matter = matter_of(atoms)
-    labeler = build(campaign.labeler, LABELERS, where="labeler").for_frames([atoms])
+    # All its cells are strained, rattled and relaxed from one: they share that one's k-points, or energies would jump between them.
+    labeler = build(campaign.labeler, LABELERS, where="labeler").for_frames([atoms]).pinned(atoms)
     labeler.record()  # a missing engine is told before anything is written
     torch.set_num_threads(campaign.threads)
     options = {k: v for k, v in as_mapping(campaign).items() if k != "out"}
@@ -143,7 +144,7 @@ class _Learning:
             for frame in md(
                 atoms, potential, wanted, rng=rng, temperature_K=T, timestep_fs=dt, interval_fs=every_fs, friction_per_fs=0.05
             ):
-                bare = _positions_only(frame)
+                bare = _positions_only(frame, atoms)
                 bare.info |= {"trajectory": f"{seed}: {T:g} K", "step": round(frame.info["time_fs"] / dt)}
                 found.append(bare)
         return found
@@ -380,18 +381,22 @@ def _placed(candidate: Candidate, start: Atoms, number: int, timestep_fs: float)
 
     Where the replica started from a frame of an earlier trajectory it goes on with that one: its first looks stand next to it.
     """
-    bare = _positions_only(candidate.atoms)
+    bare = _positions_only(candidate.atoms, start)
     own = f"round {number}: {candidate.temperature_K:g} K: replica {candidate.replica}"
     bare.info["trajectory"] = start.info.get("trajectory", own)
     bare.info["step"] = int(start.info.get("step", 0)) + round(candidate.time_fs / timestep_fs)
     return bare
 
 
-def _positions_only(atoms: Atoms) -> Atoms:
-    return Atoms(
+def _positions_only(atoms: Atoms, start: Atoms) -> Atoms:
+    """A frame without velocities, with the magnetic moments from which its start's electrons were sought."""
+    bare = Atoms(
         atoms.numbers,
         atoms.positions,
         cell=atoms.cell,
         pbc=atoms.pbc,
         info={k: v for k, v in atoms.info.items() if k in ("charge", "multiplicity")},
     )
+    if start.has("initial_magmoms"):
+        bare.set_initial_magnetic_moments(start.get_initial_magnetic_moments())
+    return bare

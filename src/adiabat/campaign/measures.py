@@ -131,6 +131,8 @@ def labeled_frames(shop: Workshop, atoms: Atoms, path: Path, n: int) -> list[Ato
     frames = frames_of(path, [(t, k % replicas) for k, t in enumerate(times)])
     for frame in frames:
         frame.info.update({k: v for k, v in atoms.info.items() if k in ("charge", "multiplicity")})
+        if atoms.has("initial_magmoms"):
+            frame.set_initial_magnetic_moments(atoms.get_initial_magnetic_moments())
     return shop.label(frames, "reweighting", keep=False)
 
 

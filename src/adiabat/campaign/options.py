@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,6 +167,30 @@ BLOCKS = {
     "solid": Solid,
     "targets": Targets,
 }
+Range = tuple[Callable[[float], bool], str]
+POSITIVE: Range = (lambda x: 0 < x < float("inf"), "a positive number")  # NaN is neither
+COUNT: Range = (lambda x: x >= 1, "at least 1")
+NONE_OR_MORE: Range = (lambda x: x >= 0, "0 or more")
+STRAIN: Range = (lambda x: 0 < x < 0.2, "a share between 0 and 0.2")
+RANGES: dict[str, dict[str, Range]] = {
+    "start": {
+        "fmax_eV_per_angstrom": NONE_OR_MORE, "rattled": NONE_OR_MORE, "rattle_angstrom": POSITIVE, "strained": NONE_OR_MORE,
+        "strain_largest": STRAIN, "vacancies": NONE_OR_MORE, "hot": NONE_OR_MORE, "hot_temperature_K": POSITIVE, "hot_every_fs": POSITIVE,
+    },
+    "explore": {
+        "temperatures_K": POSITIVE, "replicas": COUNT, "duration_fs": POSITIVE, "timestep_fs": POSITIVE, "look_every_fs": POSITIVE,
+        "friction_per_fs": POSITIVE, "halt_eV_per_angstrom": POSITIVE,
+    },
+    "test": {"frames": COUNT, "every_fs": POSITIVE},
+    "measure": {
+        "temperature_K": POSITIVE, "duration_fs": POSITIVE, "equilibration_fs": NONE_OR_MORE, "replicas": COUNT, "timestep_fs": POSITIVE,
+        "friction_per_fs": POSITIVE, "reference_frames": NONE_OR_MORE, "supercell": COUNT,
+    },
+    "solid": {
+        "eos_strain": STRAIN, "eos_points": (lambda x: x >= 5, "at least 5"), "elastic_strain": STRAIN, "elastic_steps": POSITIVE,
+        "fmax_eV_per_angstrom": POSITIVE, "stress_strain": STRAIN, "rdf_cutoff_angstrom": POSITIVE,
+    },
+}  # fmt: skip
 STAGES = ("label", "sample", "train", "explore", "md", "other")  # by which wall-clock time is counted
 
 
@@ -181,6 +205,8 @@ def parse(given: Mapping[str, Any]) -> Campaign:
         blocks[name] = kind(**checked(kind, content, where=name))
     known = checked(Campaign, plain, where="config", given={})
     campaign = Campaign(**known, **blocks)
+    for name in RANGES:
+        _in_range(name, getattr(campaign, name))
     for block, registry in (("labeler", LABELERS), ("model", MODELS)):
         build(getattr(campaign, block), registry, where=block)
     for options in (campaign.fit, campaign.finish):
@@ -196,6 +222,17 @@ def parse(given: Mapping[str, Any]) -> Campaign:
     if campaign.members < 2:
         raise ConfigError(f"members: {campaign.members} came; active learning judges by a committee, which needs at least 2")
     return campaign
+
+
+def _in_range(block: str, options: Any) -> None:
+    """ConfigError where a number is none that a campaign can be run with."""
+    for name, (fits, wanted) in RANGES[block].items():
+        value = getattr(options, name)
+        for number in value if isinstance(value, list) else [value]:
+            if not fits(number):
+                raise ConfigError(f"{block}.{name}: {number:g} came; wanted {wanted}")
+        if value == []:
+            raise ConfigError(f"{block}.{name}: an empty list came; wanted at least one number")
 
 
 def as_mapping(campaign: Campaign) -> dict[str, Any]:

@@ -210,7 +210,7 @@ class Story:
         self.sections.put("vibrations", reference=self._theory(), modes=list(modes), note="harmonic, each at its own minimum")
 
     def crystal(
-        self, rows: Sequence[Mapping[str, Any]], checks: Mapping[str, Any], options: Solid, failed: str | None = None
+        self, rows: Sequence[Mapping[str, Any]], checks: Mapping[str, Any], options: Solid, failed: Mapping[str, str]
     ) -> None:
         """Lattice and elasticity side by side; the stress against the energies' slope."""
         slopes = {
@@ -221,7 +221,7 @@ class Story:
             "crystal", reference=self._theory(), rows=list(rows),
             note=f"Strains up to {100 * options.elastic_strain:g} %, atoms relaxed. Stress against the slope of the energy, in a strained "
             f"and rattled cell: the model's differs by {slopes['model']}, the reference's by {slopes['reference']}."
-            + (f" The model has no such crystal: {failed}." if failed else ""),
+            + "".join(f" The {who} has no such crystal: {why}." for who, why in failed.items()),
         )  # fmt: skip
 
     def rdf(self, found: Mapping[str, Any], options: Measure) -> None:

@@ -240,6 +240,8 @@ class EnginePotential:
 
 def _task(labeler: Labeler, record: Mapping[str, Any], atoms: Atoms) -> Task:
     identity = {"structure": content_hash(atoms), **{name: record[name] for name in ("level_of_theory", "version", "settings")}}
+    if atoms.has("initial_magmoms"):  # another start may lead to another magnetic state of the same structure
+        identity["initial_magmoms"] = atoms.get_initial_magnetic_moments().tolist()
     return Task(
         "label", "adiabat.labelers:label", {"labeler": {labeler.name: labeler.settings()}, "atoms": to_json(atoms)}, identity
     )
@@ -259,7 +261,7 @@ def _of_kind(atoms: Atoms, kind: str) -> Atoms:
     copy.calc = None
     copy.info = {k: v for k, v in atoms.info.items() if k in ("charge", "multiplicity", "trajectory", "step")}
     copy.info["config_type"] = kind
-    for name in [n for n in copy.arrays if n not in ("numbers", "positions")]:
+    for name in [n for n in copy.arrays if n not in ("numbers", "positions", "initial_magmoms")]:
         del copy.arrays[name]
     return copy
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from adiabat.units import GPa
 
 if TYPE_CHECKING:
     from ase import Atoms
+from ase.cell import Cell
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,43 @@ def _propagated(c: np.ndarray, covariance: np.ndarray) -> np.ndarray:
 
 
 def _conventional(atoms: Atoms) -> float | None:
-    """The conventional lattice constant of a cubic crystal, Å."""
+    """The conventional lattice constant of a cubic crystal, Å; of a supercell that of the crystal it repeats.
+
+    >>> from ase.build import bulk
+    >>> round(_conventional(bulk("Si", a=5.43, cubic=True) * (2, 2, 2)), 2), round(_conventional(bulk("Fe", a=2.87) * 3), 2)
+    (5.43, 2.87)
+    """
     try:
-        lattice = atoms.cell.get_bravais_lattice(eps=1e-4)
+        lattice = Cell(_primitive(atoms)).get_bravais_lattice(eps=1e-4)
     except Exception:
         return None
     return float(lattice.a) if lattice.name in ("CUB", "FCC", "BCC") else None
+
+
+def _primitive(atoms: Atoms, tolerance_angstrom: float = 0.01) -> np.ndarray:
+    """The three shortest independent translations that bring a crystal onto itself; in three dimensions they span its lattice."""
+    numbers, cell = atoms.numbers, atoms.cell.array
+    places = atoms.get_scaled_positions(wrap=True)
+    rarest = min(set(numbers.tolist()), key=lambda z: int((numbers == z).sum()))
+    candidates = places[numbers == rarest] - places[numbers == rarest][0]
+    found = [t for t in candidates if _maps(places, numbers, t, cell, tolerance_angstrom)]
+    images = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
+    vectors = np.concatenate([(t + images) @ cell for t in found])
+    vectors = vectors[np.linalg.norm(vectors, axis=1) > 10 * tolerance_angstrom]
+    basis: list[np.ndarray] = []
+    for v in vectors[np.argsort(np.linalg.norm(vectors, axis=1).round(6), kind="stable")]:
+        if np.linalg.matrix_rank(np.array([*basis, v]), tol=10 * tolerance_angstrom) > len(basis):
+            basis.append(v)
+        if len(basis) == 3:
+            break
+    return np.array(basis)
+
+
+def _maps(places: np.ndarray, numbers: np.ndarray, t: np.ndarray, cell: np.ndarray, tolerance: float) -> bool:
+    """Whether every atom, moved by t, stands where one of its kind does."""
+    for z in set(numbers.tolist()):
+        mine = places[numbers == z]
+        apart = mine[:, None] + t - mine[None]
+        if not (np.linalg.norm((apart - apart.round()) @ cell, axis=-1).min(1) < tolerance).all():
+            return False
+    return True

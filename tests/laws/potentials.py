@@ -43,8 +43,9 @@ SMALL: dict[str, dict[str, object]] = {
     },
     "mace": {"cutoff": 3.0, "channels": 4, "l_max": 2, "correlation": 2, "radial": [8]},
     "gap": {
-        "soap": {"cutoff": 3.0, "n_max": 3, "l_max": 2, "n_sparse": 4, "zeta": 2.0, "intervals": 1000},
-        "two_body": {"cutoff": 3.4, "n_sparse": 4},
+        # Cutoff functions whose curvature jumps where no pair is: differences do not survive that.
+        "soap": {"cutoff": 3.0, "transition_width": 2.9, "n_max": 3, "l_max": 2, "n_sparse": 4, "zeta": 2.0, "intervals": 1000},
+        "two_body": {"cutoff": 3.4, "transition_width": 3.3, "n_sparse": 4},
     },
     "mtp": {"cutoff": 3.0, "radial": 4},
     "buckingham": {"A_eV": 200.0, "rho_angstrom": 0.3, "C_eV_angstrom6": 1.0, "cutoff": 3.5},

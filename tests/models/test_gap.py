@@ -134,3 +134,42 @@ def test_what_makes_no_sense_is_refused():
         GAP(soap={"central_weight": 0.0}, elements=["Cu"])
     with pytest.raises(ValueError, match="gap.sparse: 'cur' came"):
         GAP(sparse="cur", elements=["Cu"])
+
+
+def test_compiled_it_says_the_same(model):
+    """Sums in another order: coefficients are of order 1 here."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        model.coefficients.normal_()
+    potential = ad.Potential(model)
+    lone, graph = Atoms("Au"), Graph.of([*frames(2), Atoms("CuAuCu", [[0, 0, 0], [0, 0, 2.5], [2.2, 0.3, 0.1]])], model.cutoff)
+    frozen = potential.frozen()
+    found, wanted = frozen(graph), potential(graph)
+    assert frozen.evaluators, "nothing was compiled"
+    for name in ("atomic_energies", "forces", "strain_gradient"):
+        torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-12)
+    assert float(frozen(Graph.of(lone, model.cutoff)).energy[0]) == pytest.approx(0.0, abs=1e-14)
+    assert torch.equal(frozen(graph).forces, found.forces)
+
+
+def test_more_atoms_than_a_block_and_more_threads_give_the_same_bits(model):
+    graph = Graph.of(frames(1)[0].repeat((3, 3, 1)), model.cutoff)
+    potential, threads = ad.Potential(model), torch.get_num_threads()
+    frozen = potential.frozen()
+    torch.testing.assert_close(frozen(graph).forces, potential(graph).forces, rtol=0, atol=1e-11)
+    try:
+        torch.set_num_threads(1)
+        one = frozen(graph)
+        torch.set_num_threads(2)
+        two = frozen(graph)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(one.forces, two.forces) and torch.equal(one.atomic_energies, two.atomic_energies)
+
+
+def test_numbers_stay_double_whatever_is_asked_for(model):
+    """Rounded coefficients of 10⁵ eV would be wrong by 10⁻² eV: they stay as they are."""
+    graph = Graph.of(frames(1)[0], model.cutoff)
+    potential = ad.Potential(GAP(**model.arguments)).to(torch.float32)
+    assert all(x.dtype == torch.float64 for x in potential.state_dict().values()) and potential.dtype == torch.float64
+    assert potential(graph).forces.dtype == torch.float64

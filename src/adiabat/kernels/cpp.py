@@ -23,9 +23,11 @@ from adiabat.kernels import (
     cpp_local,
     cpp_polarizable,
     cpp_poly,
+    cpp_process,
     cpp_symmetry,
 )
 from adiabat.kernels.cpp_abreast import Abreast
+from adiabat.kernels.cpp_process import Process
 from adiabat.kernels.ir import (
     Chebyshev,
     Contraction,
@@ -46,6 +48,7 @@ MAX_TERMS = 4000  # a longer polynomial would compile for minutes: the reference
 
 Spec = (
     Convolution | Contraction | Harmonics | Symmetry | Environment | MessagePassing | RigidMotion | LocalTerm | Polarizable | Chebyshev
+    | Process
     | PolarizableStep | Abreast | DeepPotential
 )  # fmt: skip
 WRITERS: dict[type, ModuleType] = {
@@ -73,6 +76,8 @@ def source(spec: Spec, tangents: bool = False) -> str:
     >>> source(Convolution.of("0e|0.0.0e"), tangents=True).count("void forward_tangent(const Conv *a)")
     1
     """
+    if isinstance(spec, Process):
+        return cpp_process.source(spec, _header)
     if isinstance(spec, MessagePassing):
         return cpp_evaluator.source(spec, _header)
     if isinstance(spec, Abreast):

@@ -16,6 +16,7 @@ import torch
 from adiabat.kernels import build, cpp
 from adiabat.kernels.cpp import Spec
 from adiabat.kernels.cpp_abreast import Abreast
+from adiabat.kernels.cpp_process import Process
 from adiabat.kernels.ir import (
     Chebyshev,
     Contraction,
@@ -107,6 +108,8 @@ def parse(spec: str) -> Spec:
         return Chebyshev.of(spec)
     if spec.startswith("abreast;"):
         return Abreast.of(spec)
+    if spec.startswith("process;"):
+        return Process.of(spec)
     if spec.startswith("aev;"):
         return Environment.of(spec)
     if spec == str(RigidMotion()):

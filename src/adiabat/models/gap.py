@@ -18,6 +18,7 @@ from adiabat.config import checked
 from adiabat.elements import symbol
 from adiabat.graph import Graph
 from adiabat.kernels import distance, spline
+from adiabat.kernels.gaussian_process import PairProcess, Processes, SoapProcess
 from adiabat.kernels.soap import (
     density,
     directions,
@@ -51,6 +52,8 @@ class GAP(LinearBasis, Model):
     them out. `noise`: σ of energies and strain gradients, eV/atom (times √N for a structure), and of forces, eV/Å. `sparse`: how
     environments are chosen, `leverage`, `farthest` or `random`; distances are chosen evenly. With `variance` the model tells each
     atom's predictive variance, eV², as QUIP defines it, and is not compiled.
+
+    It computes in double precision whatever is asked for: coefficients are as large as 10⁵ eV and cancel.
     """
 
     name = "gap"
@@ -86,14 +89,20 @@ class GAP(LinearBasis, Model):
             return
         self.kernels = nn.ModuleList(kernels)
         self.size = sum(kernel.n_sparse for kernel in kernels)
-        self.coefficients = nn.Parameter(torch.randn(1, self.size) / (10 * self.size))
+        self.coefficients = nn.Parameter(torch.randn(1, self.size, dtype=torch.float64) / (10 * self.size))
         if variance:
             self.outputs = ("energies", "variance")  # type: ignore[misc]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> GAP:
+        def kept(x: Tensor) -> Tensor:  # another place, but never another precision
+            return moved if (moved := fn(x)).dtype == x.dtype else x.to(moved.device)
+
+        return super()._apply(kept, recurse)
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
         if self.elements is None:
             raise ValueError("gap: its elements are not known yet; give them, or let `fit` take them from the training data")
-        (at,) = self.centers(graph)
+        (at,) = self.centers(graph.replace(r=graph.r.to(torch.float64)))
         found = {"energies": self.basis(at) @ self.coefficients[0]}
         if "variance" in self.outputs:
             found["variance"] = torch.stack([kernel.variance(at) for kernel in self._kernels]).sum(0)
@@ -105,6 +114,18 @@ class GAP(LinearBasis, Model):
 
     def basis(self, at: Centers) -> Float[Tensor, "n K"]:
         return torch.cat([kernel(at) for kernel in self._kernels], 1)
+
+    @torch.no_grad()
+    def program(self) -> Processes | None:
+        if self.elements is None or any(kernel.option == "soap" and kernel.zeta % 1 for kernel in self._kernels):
+            return None
+        each = self.coefficients.detach()[0].split([kernel.n_sparse for kernel in self._kernels])
+        made = [kernel.process(alpha) for kernel, alpha in zip(self._kernels, each)]
+        pairs = tuple(it for it in made if isinstance(it, PairProcess))
+        if len({it.pair for it in pairs}) < len(pairs):
+            return None
+        soap = tuple(it for it in made if isinstance(it, SoapProcess))
+        return Processes(self.elements, soap, pairs)
 
     def alone(self) -> Float[Tensor, "Z K"]:
         """What is taken from the kernels: those of an atom of each element without neighbors."""
@@ -226,6 +247,11 @@ class TwoBody(Kernel):
 
         return at.r.new_zeros(at.n, self.n_sparse).index_add_(0, at.i[e], k * f[:, None]), put
 
+    def process(self, alpha: Float[Tensor, "M"]) -> PairProcess:
+        """Its energies with these coefficients, as they are compiled."""
+        a = alpha * self.delta**2 * shoulder(self.points[:, 0], self.cutoff, self.width)
+        return PairProcess(self.pair, self.cutoff, self.width, self.theta, self.points[:, 0], a)
+
     def covariance(self, diagonal: float) -> Float[Tensor, "M M"]:
         s = self.points.to(torch.float64)[:, 0]
         f = shoulder(s, self.cutoff, self.width)
@@ -293,7 +319,7 @@ class Soap(Kernel):
             )
         channels = self.kinds * n_max
         self.dimensions = channels * (channels + 1) // 2 * (l_max + 1)
-        self.register_buffer("points", torch.zeros(n_sparse, self.dimensions))
+        self.register_buffer("points", torch.zeros(n_sparse, self.dimensions, dtype=torch.float64))
 
     def forward(self, at: Centers) -> Float[Tensor, "n M"]:
         mine, p = self._spectra(at)
@@ -362,6 +388,13 @@ class Soap(Kernel):
                 J[counts[edges]] = made
 
         return at.r.new_zeros(at.n, self.n_sparse).index_add_(0, mine, self._k(p) - self.alone_as(self.center)), put
+
+    def process(self, alpha: Float[Tensor, "M"]) -> SoapProcess:
+        """Its energies with these coefficients, as they are compiled."""
+        return SoapProcess(
+            self.center, tuple(self.kind), (self.n_max, self.l_max), self.cutoff, self.width, int(self.zeta),
+            self.table[0], self.reach, self.alone, self.points, alpha * self.delta**2, float(self.alone_as(self.center) @ alpha),
+        )  # fmt: skip
 
     def covariance(self, diagonal: float) -> Float[Tensor, "M M"]:
         x = self.points.to(torch.float64)

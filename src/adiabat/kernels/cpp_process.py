@@ -1,0 +1,72 @@
+"""Sparse Gaussian processes in C++: on power spectra (`soap.h`) and on distances (`two_body.h`), each one function of a `Call`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_N, MAX_L = 32, 12
+
+
+@dataclass(frozen=True)
+class Process:
+    """A sparse Gaussian process on power spectra of so many radial functions and harmonics, or (0 radial functions) on distances.
+
+    >>> str(Process.of("process;8;6")), str(Process(0, 0))
+    ('process;8;6', 'process;0;0')
+    """
+
+    n_max: int
+    l_max: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.n_max <= MAX_N and 0 <= self.l_max <= MAX_L):
+            raise ValueError(f"a power spectrum of n_max {self.n_max}, l_max {self.l_max}; wanted at most {MAX_N}, {MAX_L}")
+
+    @classmethod
+    def of(cls, text: str) -> Process:
+        kind, n_max, l_max = text.split(";")
+        if kind != "process":
+            raise ValueError(f"{text!r} is no process; wanted process;n_max;l_max")
+        return cls(int(n_max), int(l_max))
+
+    def __str__(self) -> str:
+        return f"process;{self.n_max};{self.l_max}"
+
+
+def source(spec: Process, header) -> str:
+    """The whole translation unit; `header` gives the text of a header by its name.
+
+    >>> "int evaluate" in source(Process(8, 6), lambda name: "")
+    True
+    """
+    # Nothing inside has a name outside of this library: the loader would share it with another potential's.
+    parts = [f"// {spec}", header("lanes.h"), "#include <algorithm>", "#include <new>", "namespace {", header("vectors.h")]
+    if spec.n_max:
+        parts += [f"enum {{ NMAX = {spec.n_max}, LMAX = {spec.l_max} }};"]
+    parts += [header("call.h"), header("soap.h" if spec.n_max else "two_body.h"), "}"]
+    trial = _SOAP if spec.n_max else "  return 0;"
+    return "\n".join([*parts, _EXPORTS.replace("TRIAL", trial).replace("PADS", "PANEL" if spec.n_max else "1"), ""])
+
+
+_EXPORTS = """extern "C" {
+int lanes() { return W; }
+int panel() { return PADS * W; }
+void *make(const Facts *facts) { return new (std::nothrow) Model(*facts); }
+void drop(void *model) { delete (Model *)model; }
+int evaluate(void *model, const Call *in) {
+  Model &m = *(Model *)model;
+  if (int fault = check(*in, m.kind, m.elements)) return fault;
+  try {
+    reserve(m, *in);
+    return run(m, *in);
+  } catch (const std::bad_alloc &) { return 7; }
+}
+// What the processor cannot do shows here, in a process of its own.
+int trial() {
+TRIAL
+}
+}"""
+_SOAP = """  std::vector<S> x(TILE * W, (S)1), w(W * PANEL * W, (S)1), y(TILE * PANEL * W), n(LM, (S)1), Y(4 * LM * W);
+  times(x.data(), TILE, W, W, w.data(), PANEL * W, y.data());
+  harmonics<true>(n.data(), V{}, V{}, V{} + 1, Y.data());
+  return y[0] == W && Y[0] == 1 ? 0 : 1;"""

@@ -6,7 +6,6 @@ Thompson, Swiler, Trott, Foiles and Tucker, J. Comput. Phys. 285, 316 (2015); qu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -15,8 +14,8 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.elements import symbol
 from adiabat.graph import Graph
-from adiabat.kernels import distance, segment_sum
-from adiabat.kernels.rotations import Rotations, half_integer_coupling
+from adiabat.kernels.rotations import Rotations
+from adiabat.nn.bispectrum import bispectrum, triples
 from adiabat.nn.linear_basis import Centers, LinearBasis
 from adiabat.potential import Model
 from adiabat.typing import Float, Tensor
@@ -27,7 +26,7 @@ class SNAP(LinearBasis, Model):
 
     | symbol | here |
     |---|---|
-    | u_j = δ + Σ_k f_c(r_ik) w_k U_j(θ₀, θ, φ), j = 0, ½ … J; θ₀ = `rfac0` π r/R_ik | `density` |
+    | u_j = δ + Σ_k f_c(r_ik) w_k U_j(θ₀, θ, φ), j = 0, ½ … J; θ₀ = `rfac0` π r/R_ik | `nn.bispectrum` |
     | R_ik = `cutoff` (R_i + R_k): radii by element, 0.5 where not given | `_radii` |
     | B_{j₁j₂j} = Σ conj(u_j) (u_{j₁} ⊗ u_{j₂})_j, j₂ ≤ j₁ ≤ j | `components` |
 
@@ -98,62 +97,6 @@ class SNAP(LinearBasis, Model):
 
     def bispectrum(self, at: Centers) -> Float[Tensor, "n K"]:
         """B_{j₁j₂j}, the lone atom's share within."""
-        u = self.density(at)
-        found = []
-        for j1, j2, j in self.components:
-            C = half_integer_coupling(j1, j2, j).to(u[j])
-            # (u_{j₁} ⊗ u_{j₂})_j, one index at a time
-            half = torch.einsum("nab,acx->nbcx", u[j1], C)
-            whole = torch.einsum("nbcx,ncd->nbdx", half, u[j2])
-            found.append(torch.einsum("nbdx,bdy,nxy->n", whole, C, u[j].conj()).real)
-        return torch.stack(found, 1)
-
-    def density(self, at: Centers) -> list[Tensor]:
-        """u_j [n, 2j + 1, 2j + 1] for 2j = 0 … twojmax; rows m, columns m′ from −j."""
         reach, w = (torch.tensor(x, dtype=at.r.dtype, device=at.r.device) for x in (self.reach, self.w))
         R = reach[at.species[at.i]] + reach[at.neighbors]
-        d = distance(at.r)
-        inside = d < R
-        d, r = torch.where(inside, d, 0.5 * R), torch.where(inside[:, None], at.r, 0.5 * R[:, None] / math.sqrt(3))
-        f = torch.where(inside, 0.5 * (1 + torch.cos(math.pi * d / R)) * w[at.neighbors], 0.0)
-        z0 = d / torch.tan(self.rfac0 * math.pi * d / R)
-        norm = (d.square() + z0.square()).rsqrt()
-        x, y, z = (r * norm[:, None]).unbind(1)
-        a, b = torch.complex(z0 * norm, -z), torch.complex(y, -x)  # Cayley–Klein parameters of the rotation by 2θ₀ about r
-        found = []
-        for U in rotations(a, b, self.twojmax):
-            own = torch.eye(U.shape[1], dtype=U.dtype, device=U.device)
-            summed = segment_sum(torch.view_as_real(U) * f[:, None, None, None], at.i, at.n)
-            found.append(own + torch.view_as_complex(summed))
-        return found
-
-
-def rotations(a: Tensor, b: Tensor, twojmax: int) -> list[Tensor]:
-    """U_j(a, b) [e, 2j + 1, 2j + 1] for 2j = 0 … twojmax, by the recursion VMK 4.8 (14); the last row by the symmetry VMK 4.4 (2)."""
-    found = [torch.ones_like(a)[:, None, None]]
-    for j in range(1, twojmax + 1):
-        k = torch.arange(j, dtype=torch.float64, device=a.device)
-        m = k[:, None]
-        before = found[-1]
-        left = torch.sqrt((j - k) / (j - m)).to(a) * a.conj()[:, None, None] * before
-        right = torch.sqrt((k + 1) / (j - m)).to(a) * b.conj()[:, None, None] * before
-        rows = nn.functional.pad(left, (0, 1)) - nn.functional.pad(right, (1, 0))
-        sign = (-1.0) ** (j - torch.arange(j + 1, device=a.device))
-        last = sign * rows[:, :1].conj().flip(2)
-        found.append(torch.cat([rows, last], 1))
-    return found
-
-
-def triples(twojmax: int) -> list[tuple[int, int, int]]:
-    """(2j₁, 2j₂, 2j) of the distinct components, in LAMMPS's order.
-
-    >>> len(triples(8))
-    55
-    """
-    return [
-        (j1, j2, j)
-        for j1 in range(twojmax + 1)
-        for j2 in range(j1 + 1)
-        for j in range(j1 - j2, min(twojmax, j1 + j2) + 1, 2)
-        if j >= j1
-    ]
+        return bispectrum(at.r, at.i, at.n, R, w[at.neighbors], self.rfac0, self.components)

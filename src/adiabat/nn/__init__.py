@@ -10,6 +10,7 @@
 | `linear` | equivariant dense maps: by irrep, and by species |
 | `surroundings` | edges, species, and a lone atom of each kind |
 | `product` | symmetric contractions with weights per species |
+| `bispectrum` | the bispectrum of an atom's neighbors |
 | `symmetry_list` | symmetry functions of every kind, a list an element |
 """
 

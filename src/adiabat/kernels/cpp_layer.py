@@ -33,9 +33,9 @@ int trial() {
   Layer a = {};
   const S **in[] = {&a.s, &a.v, &a.r, &a.table, &a.b1, &a.b2, &a.c1, &a.c2, &a.gs, &a.gv, &a.st, &a.vt, &a.rt};
   for (const S **p : in) *p = ones.data();
-  for (S **p = &a.edges; p <= &a.vn; p++) *p = outs.data();
+  for (S **p = &a.z1; p <= &a.vn; p++) *p = outs.data();
   for (S **p = &a.ab; p <= &a.tableb; p++) *p = outs.data();
-  for (S **p = &a.edgest; p <= &a.of_a; p++) *p = outs.data();
+  for (S **p = &a.z1t; p <= &a.of_a; p++) *p = outs.data();
   a.atoms = 2, a.C = 16, a.paths = a.parts = 3, a.intervals = 3, a.kinds = a.threads = 1, a.cutoff = 2, a.epsilon = 1;
   a.first = first, a.j = j, a.kind = kind, a.edges = near.data(), a.edgest = near.data() + 512;
 CALLS

@@ -9,11 +9,11 @@ struct Layer {
   double cutoff, epsilon;
   const I *first, *j, *kind;
   const S *s, *v, *r, *table, *b1, *b2, *c1, *c2;
-  S *edges, *z1, *h1, *phi, *w, *both, *v1, *uv, *dot, *z2, *h2, *a, *sn, *vn;
+  S *z1, *phi, *w, *uv, *both, *dot, *z2, *a, *h1, *v1, *h2, *edges, *sn, *vn;
   const S *gs, *gv;
   S *ab, *h2b, *z2b, *bothb, *uvb, *s1b, *v1b, *phib, *wb, *h1b, *z1b, *vb, *rb, *tableb;
   const S *st, *vt, *rt;
-  S *edgest, *z1t, *h1t, *phit, *wt, *botht, *v1t, *uvt, *dott, *z2t, *h2t, *at, *snt, *vnt, *vtb;
+  S *z1t, *h1t, *phit, *wt, *botht, *v1t, *uvt, *dott, *z2t, *h2t, *at, *edgest, *snt, *vnt, *vtb;
   S *of_z1, *of_phi, *of_w, *of_uv, *of_both, *of_dot, *of_z2, *of_a;
 };
 
@@ -55,6 +55,7 @@ static inline S told(S x) { return x; }
 static inline S told(Dual<S> x) { return x.t; }
 static inline V told(V x) { return x; }
 static inline V told(Dual<V> x) { return x.t; }
+static inline V of(const S *p, I k) { return p ? *(const VU *)(p + k) : V{}; }
 static inline void sums_of(const V *x, S *to) { totals(x, to, 4); }
 static inline void sums_of(const Dual<V> *x, Dual<S> *to) {
   V v[4] = {x[0].v, x[1].v, x[2].v, x[3].v}, t[4] = {x[0].t, x[1].t, x[2].t, x[3].t};
@@ -94,59 +95,52 @@ static const S ROOT3 = (S)1.7320508075688772;  // harmonics of l = 1 are √3 r�
 template <class T, bool MOVING> struct Read { static inline auto at(In x, I k) { return T::load(x, k); } };
 template <class T> struct Read<T, false> { static inline V at(In x, I k) { return load(x.v + k); } };
 
-// Sums over an atom's neighbors, NV vectors of channels from c on.
-template <class T, bool MOVING, int P, int NV> static inline void sum(const Layer &a, I n, I c, V *s, V (*v)[NV]) {
-  const In phi = {a.phi, a.phit}, w = {a.w, a.wt};
+// Sums over an atom's neighbors, NV vectors of channels from c on, into the first half of rows 2C and into v1.
+template <int P, int NV> static inline void sum(const Layer &a, I n, I c) {
+  V s[NV], v[3][NV];
+  for (int b = 0; b < NV; b++) {
+    s[b] = load(a.s + n * a.C + c + b * W);
+    for (int x = 0; x < 3; x++) v[x][b] = load(a.v + (3 * n + x) * a.C + c + b * W);
+  }
   for (I e = a.first[n]; e < a.first[n + 1]; e++) {
-    const Edge<T> &edge = edges_of<T>(a)[e];
+    const Edge<Values> &edge = edges_of<Values>(a)[e];
     if (edge.row < 0) continue;
-    const I j = a.j[e];
-    typename T::s u[3];
-    for (int x = 0; x < 3; x++) u[x] = ROOT3 * edge.u[x];
+    const S *R = a.table + edge.row * P * a.C + c, *phi = a.phi + a.j[e] * P * a.C + c, *w = a.w + 3 * a.j[e] * a.C + c;
 #pragma GCC unroll 2
-    for (int b = 0; b < NV; b++) {
-      const S *R = a.table + edge.row * P * a.C + c + b * W;
-      const I at = j * P * a.C + c + b * W, wt = 3 * j * a.C + c + b * W;
-      typename T::v f[P];
+    for (int b = 0; b < NV; b++, R += W, phi += W, w += W) {
+      V f[P];
 #pragma GCC unroll 3
-      for (int p = 0; p < P; p++, R += a.C)
-        f[p] = edge.w[0] * load(R) + edge.w[1] * load(R + P * a.C) + edge.w[2] * load(R + 2 * P * a.C) + edge.w[3] * load(R + 3 * P * a.C);
-      s[b] += told(f[0] * Read<T, MOVING>::at(phi, at));
-      auto q = f[1] * Read<T, MOVING>::at(phi, at + a.C);
+      for (int p = 0; p < P; p++) {
+        const S *at = R + p * a.C;
+        f[p] = edge.w[0] * load(at) + edge.w[1] * load(at + P * a.C) + edge.w[2] * load(at + 2 * P * a.C) + edge.w[3] * load(at + 3 * P * a.C);
+      }
+      s[b] += f[0] * load(phi);
+      V q = ROOT3 * (f[1] * load(phi + a.C));
 #pragma GCC unroll 3
       for (int x = 0; x < 3; x++) {
-        v[x][b] += told(u[x] * q);
-        if (P == 3) v[x][b] += told(f[P - 1] * Read<T, MOVING>::at(w, wt + x * a.C));
+        v[x][b] += edge.u[x] * q;
+        if (P == 3) v[x][b] += f[P - 1] * load(w + x * a.C);
       }
     }
   }
-}
-
-// s + Σ into the first half of rows 2C, v + Σ; what is null is zero.
-template <class T, bool MOVING, int P, int NV> static inline void summed(const Layer &a, I n, I c, const S *s, const S *v, S *in, S *v1) {
-  V so[NV] = {}, vo[3][NV] = {};
-  sum<T, MOVING, P, NV>(a, n, c, so, vo);
   for (int b = 0; b < NV; b++) {
-    const I k = c + b * W;
-    store(in + 2 * n * a.C + k, s ? so[b] + load(s + n * a.C + k) : so[b]);
-    for (int x = 0; x < 3; x++) {
-      const I at = (3 * n + x) * a.C + k;
-      store(v1 + at, v ? vo[x][b] + load(v + at) : vo[x][b]);
-    }
+    store(a.both + 2 * n * a.C + c + b * W, s[b]);
+    for (int x = 0; x < 3; x++) store(a.v1 + (3 * n + x) * a.C + c + b * W, v[x][b]);
   }
 }
 
-template <class T, bool MOVING, int P> static __attribute__((noinline)) void sums(const Layer &a, const S *s, const S *v, S *in, S *v1) {
+template <int P> static __attribute__((noinline)) void sums(const Layer &a) {
 #pragma omp parallel for num_threads(a.threads) schedule(static)
   for (I n = 0; n < a.atoms; n++) {
     I c = 0;
-    for (; c + 2 * W <= a.C; c += 2 * W) summed<T, MOVING, P, 2>(a, n, c, s, v, in, v1);
-    for (; c < a.C; c += W) summed<T, MOVING, P, 1>(a, n, c, s, v, in, v1);
+    for (; c + 2 * W <= a.C; c += 2 * W) sum<P, 2>(a, n, c);
+    for (; c < a.C; c += W) sum<P, 1>(a, n, c);
   }
 }
 
-// From cotangents s1b [N, C] and v1b [N, 3, C] of the sums: to edge vectors, added to neighbors' features, added to the table.
-template <class T, bool MOVING, int P, bool EDGES, bool NODES, bool TABLE>
+// From cotangents s1b [N, C] and v1b [N, 3, C] of the sums: to edge vectors, added to neighbors' features, added to the table. On the
+// way, for SUMS, the sums' own tangents: what is read for the one serves the other.
+template <class T, bool MOVING, int P, bool SUMS, bool EDGES, bool NODES, bool TABLE>
 static __attribute__((noinline)) void gradients(const Layer &a, I n0, I n1, I c0, I c1, S *phib, S *wb) {
   const In phi = {a.phi, a.phit}, w = {a.w, a.wt};
   for (I n = n0; n < n1; n++)
@@ -189,9 +183,17 @@ static __attribute__((noinline)) void gradients(const Layer &a, I n0, I n1, I c0
               *to += p == 0 ? told(edge.w[q] * F0) : p == 1 ? told(edge.w[q] * F1) : told(edge.w[q] * F2);
             }
         }
-        if (EDGES) {
+        if (EDGES || SUMS) {
           auto q = f[1] * x1;
-          of[1] += q * g0, of[2] += q * g1, of[3] += q * g2;
+          if (EDGES) of[1] += q * g0, of[2] += q * g1, of[3] += q * g2;
+          if (SUMS) {
+            *(VU *)(a.botht + 2 * n * a.C + c) += told(f[0] * x0);
+            for (int x = 0; x < 3; x++) {
+              V all = told(u[x] * q);
+              if (P == 3) all += told(f[P - 1] * Read<T, MOVING>::at(w, wat + x * a.C));
+              *(VU *)(a.v1t + (3 * n + x) * a.C + c) += all;
+            }
+          }
         }
         if (NODES) {
           *(VU *)(phib + at) += told(f[0] * s), *(VU *)(phib + at + a.C) += told(f[1] * along);
@@ -213,29 +215,31 @@ static __attribute__((noinline)) void gradients(const Layer &a, I n0, I n1, I c0
 
 // Features and tables collect from many edges: one sweep on one thread; with several, edges are shared out first, and then channels,
 // so that no two threads add to one number and every sum has one order for any number of threads.
-template <class T, bool MOVING, int P, bool EDGES, bool NODES, bool TABLE> static void collect(const Layer &a, S *phib, S *wb) {
-  if (a.threads == 1) return gradients<T, MOVING, P, EDGES, NODES, TABLE>(a, 0, a.atoms, 0, a.C, phib, wb);
+template <class T, bool MOVING, int P, bool SUMS, bool EDGES, bool NODES, bool TABLE> static void collect(const Layer &a, S *phib, S *wb) {
+  if (a.threads == 1) return gradients<T, MOVING, P, SUMS, EDGES, NODES, TABLE>(a, 0, a.atoms, 0, a.C, phib, wb);
 #pragma omp parallel num_threads(a.threads)
   {
     if (EDGES) {
 #pragma omp for schedule(static)
-      for (I n = 0; n < a.atoms; n++) gradients<T, MOVING, P, true, false, false>(a, n, n + 1, 0, a.C, phib, wb);
+      for (I n = 0; n < a.atoms; n++) gradients<T, MOVING, P, false, true, false, false>(a, n, n + 1, 0, a.C, phib, wb);
     }
     I b0, b1;
     share(a.C / W, b0, b1);
-    if ((NODES || TABLE) && b0 < b1) gradients<T, MOVING, P, false, NODES, TABLE>(a, 0, a.atoms, b0 * W, b1 * W, phib, wb);
+    if ((SUMS || NODES || TABLE) && b0 < b1)
+      gradients<T, MOVING, P, SUMS, false, NODES, TABLE>(a, 0, a.atoms, b0 * W, b1 * W, phib, wb);
   }
 }
 
-template <class T, bool MOVING, int P> static void collect(const Layer &a, S *phib, S *wb) {
+template <class T, bool MOVING, int P, bool SUMS> static void collect(const Layer &a, S *phib, S *wb) {
   switch ((a.rb ? 4 : 0) + (phib ? 2 : 0) + (a.tableb ? 1 : 0)) {
-    case 1: return collect<T, MOVING, P, false, false, true>(a, phib, wb);
-    case 2: return collect<T, MOVING, P, false, true, false>(a, phib, wb);
-    case 3: return collect<T, MOVING, P, false, true, true>(a, phib, wb);
-    case 4: return collect<T, MOVING, P, true, false, false>(a, phib, wb);
-    case 5: return collect<T, MOVING, P, true, false, true>(a, phib, wb);
-    case 6: return collect<T, MOVING, P, true, true, false>(a, phib, wb);
-    case 7: return collect<T, MOVING, P, true, true, true>(a, phib, wb);
+    case 0: return collect<T, MOVING, P, SUMS, false, false, false>(a, phib, wb);
+    case 1: return collect<T, MOVING, P, SUMS, false, false, true>(a, phib, wb);
+    case 2: return collect<T, MOVING, P, SUMS, false, true, false>(a, phib, wb);
+    case 3: return collect<T, MOVING, P, SUMS, false, true, true>(a, phib, wb);
+    case 4: return collect<T, MOVING, P, SUMS, true, false, false>(a, phib, wb);
+    case 5: return collect<T, MOVING, P, SUMS, true, false, true>(a, phib, wb);
+    case 6: return collect<T, MOVING, P, SUMS, true, true, false>(a, phib, wb);
+    case 7: return collect<T, MOVING, P, SUMS, true, true, true>(a, phib, wb);
   }
 }
 
@@ -258,8 +262,7 @@ static void forward_message(const Layer &a) {
       for (int x = 0; x < 3; x++) store(a.w + (3 * n + x) * C + c, load(phi + 2 * C) * load(a.v + (3 * n + x) * C + c));
   });
   locate<Values>(a);
-  if (a.paths == 3) sums<Values, false, 3>(a, a.s, a.v, a.both, a.v1);
-  else sums<Values, false, 2>(a, a.s, a.v, a.both, a.v1);
+  a.paths == 3 ? sums<3>(a) : sums<2>(a);
 }
 
 static void forward_products(const Layer &a) {
@@ -289,8 +292,6 @@ static void forward_update(const Layer &a) {
 }
 
 // ------------------------------------------------------------------------------------------------------------------- back
-static inline V of(const S *p, I k) { return p ? load(p + k) : V{}; }
-
 static void backward_update(const Layer &a) {
   const I C = a.C;
   each(a, [&](I n, I c) {
@@ -333,8 +334,8 @@ static void backward_products(const Layer &a) {
 // phib and wb begin with what else is told of them.
 static void backward_message(const Layer &a) {
   const I C = a.C;
-  if (a.paths == 3) collect<Values, false, 3>(a, a.phib, a.wb);
-  else collect<Values, false, 2>(a, a.phib, a.wb);
+  if (a.paths == 3) collect<Values, false, 3, false>(a, a.phib, a.wb);
+  else collect<Values, false, 2, false>(a, a.phib, a.wb);
   if (a.paths == 2 || !a.phib) return;
   each(a, [&](I n, I c) {
     V last = load(a.phib + (3 * n + 2) * C + c), phi = load(a.phi + (3 * n + 2) * C + c);
@@ -359,30 +360,32 @@ static void twice_sloped(const Layer &a, const S *z, const S *hb, const S *zt, S
 static void double_first(const Layer &a) { twice_sloped(a, a.z1, a.h1b, a.z1t, a.h1t, a.of_z1); }
 static void double_second(const Layer &a) { twice_sloped(a, a.z2, a.h2b, a.z2t, a.h2t, a.of_z2); }
 
-template <bool MOVING, int P> static void double_sums(const Layer &a) {
-  sums<Tangents, MOVING, P>(a, a.st, a.vt, a.botht, a.v1t);
-  collect<Tangents, MOVING, P>(a, a.of_phi, a.of_w);  // these begin with zeros
-}
-
 static void double_message(const Layer &a) {
   const I C = a.C;
-  if (a.phit && a.paths == 3)
-    each(a, [&](I n, I c) {
-      V phi = load(a.phi + (3 * n + 2) * C + c), phit = load(a.phit + (3 * n + 2) * C + c), last = {};
-      for (int x = 0; x < 3; x++) {
-        const I k = (3 * n + x) * C + c;
-        V vt = of(a.vt, k), w = load(a.wb + k);
-        store(a.wt + k, phit * load(a.v + k) + phi * vt);
-        last += vt * w;
-        if (a.vtb) store(a.vtb + k, phit * w);
-      }
-      *(VU *)(a.of_phi + (3 * n + 2) * C + c) += last;
-    });
+  each(a, [&](I n, I c) {
+    store(a.botht + 2 * n * C + c, of(a.st, n * C + c));  // the sums over edges are added to these
+    V phi = {}, phit = {}, last = {};
+    const bool moving = a.phit && a.paths == 3;
+    if (moving) phi = load(a.phi + (3 * n + 2) * C + c), phit = load(a.phit + (3 * n + 2) * C + c);
+    for (int x = 0; x < 3; x++) {
+      const I k = (3 * n + x) * C + c;
+      V vt = of(a.vt, k);
+      store(a.v1t + k, vt);
+      if (!moving) continue;
+      V w = load(a.wb + k);
+      store(a.wt + k, phit * load(a.v + k) + phi * vt);
+      last += vt * w;
+      if (a.vtb) store(a.vtb + k, phit * w);
+    }
+    for (I p = 0; p < a.paths; p++) store(a.of_phi + (a.paths * n + p) * C + c, p == 2 ? last : V{});
+    if (a.paths == 3)
+      for (int x = 0; x < 3; x++) store(a.of_w + (3 * n + x) * C + c, V{});
+  });
   locate<Tangents>(a);
-  if (a.phit && a.paths == 3) double_sums<true, 3>(a);
-  else if (a.phit) double_sums<true, 2>(a);
-  else if (a.paths == 3) double_sums<false, 3>(a);
-  else double_sums<false, 2>(a);
+  if (a.phit && a.paths == 3) collect<Tangents, true, 3, true>(a, a.of_phi, a.of_w);
+  else if (a.phit) collect<Tangents, true, 2, true>(a, a.of_phi, a.of_w);
+  else if (a.paths == 3) collect<Tangents, false, 3, true>(a, a.of_phi, a.of_w);
+  else collect<Tangents, false, 2, true>(a, a.of_phi, a.of_w);
 }
 
 static void double_products(const Layer &a) {

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -44,12 +44,6 @@ FAULTS = (
     "a kind of edge is out of range",
     "an edge vector is not a number: look at the positions and the cell",
 )
-
-
-KEPT = "z1 phi w uv both dot z2 a".split()  # `both` is (s₁, norm)
-EXTRA = "h1 v1 h2 edges".split()
-TANGENTS = "z1t h1t phit wt botht v1t uvt dott z2t h2t at edgest".split()
-MADE = "ab h2b z2b bothb uvb s1b v1b phib wb h1b z1b".split()
 
 
 class About(NamedTuple):
@@ -100,7 +94,7 @@ class _Backward(torch.autograd.Function):
         grads, made = _backward(given, kept, gs, gv, extra, injected, needs, about)
         ctx.set_materialize_grads(False)
         if any(ctx.needs_input_grad):
-            ctx.save_for_backward(*given, kept, gs, gv, extra, *made)
+            ctx.save_for_backward(*given, kept, gs, gv, extra, made)
             ctx.about, ctx.again = about, injected is not None
         return grads
 
@@ -108,12 +102,12 @@ class _Backward(torch.autograd.Function):
     def backward(ctx, st, vt, rt, *others):
         if ctx.again:
             return _third()
-        tensors, n = ctx.saved_tensors, GIVEN + 4
+        tensors = ctx.saved_tensors
         needs = asked(ctx, GIVEN + 3)
         if any(x is not None for x in others):
-            found = _by_reference(tensors[:GIVEN], *tensors[GIVEN + 1 : n - 1], (st, vt, rt, *others), ctx.about)
+            found = _by_reference(tensors[:GIVEN], *tensors[GIVEN + 1 : GIVEN + 3], (st, vt, rt, *others), ctx.about)
         else:
-            found = _Double.apply(*tensors[:n], tensors[n:], st, vt, rt, needs, ctx.about)
+            found = _Double.apply(*tensors, st, vt, rt, needs, ctx.about)
         return *(x if need else None for x, need in zip(found, needs, strict=True)), None, None, None, None
 
 
@@ -138,20 +132,20 @@ def _forward(given, about):
     s, v, r, table, first, b1, second, b2, mixed, afirst, c1, asecond, c2 = given
     at = Sizes.of(given)
     n, C = at.atoms, at.C
-    sn, vn, kept = s.new_empty(n, C), s.new_empty(n, 3, C), s.new_empty(sum(at.kept))
-    extra = s.new_empty(sum(at.extra))
-    k, e = at.named(KEPT, kept), at.named(EXTRA, extra)
-    call = Call(at, about, s=s, v=v, r=r, table=table, b1=b1, b2=b2, c1=c1, c2=c2, sn=sn, vn=vn, **k, **e)
+    sn, vn = torch.empty_like(s), torch.empty_like(v)
+    kept, extra = s.new_empty(at.kept.size), s.new_empty(at.extra.size)
+    call = Call(at, about, s=s, v=v, r=r, table=table, b1=b1, b2=b2, c1=c1, c2=c2, sn=sn, vn=vn)
+    k, e = call.place(at.kept, kept), call.place(at.extra, extra)
     call.check()
-    torch.mm(s, first, out=k["z1"].view(n, C))
+    torch.mm(s, first, out=k("z1", C))
     call.run("forward_first")
-    torch.mm(e["h1"].view(n, C), second, out=k["phi"].view(n, -1))
+    torch.mm(e("h1", C), second, out=k("phi", at.paths * C))
     call.run("forward_message")
-    torch.mm(e["v1"].view(-1, C), mixed, out=k["uv"].view(-1, 2 * C))
+    torch.mm(e("v1", C), mixed, out=k("uv", 2 * C))
     call.run("forward_products")
-    torch.mm(k["both"].view(n, -1), afirst, out=k["z2"].view(n, C))
+    torch.mm(k("both", 2 * C), afirst, out=k("z2", C))
     call.run("forward_second")
-    torch.mm(e["h2"].view(n, C), asecond, out=k["a"].view(n, -1))
+    torch.mm(e("h2", C), asecond, out=k("a", at.parts * C))
     call.run("forward_update")
     return sn, vn, kept, extra
 
@@ -164,97 +158,99 @@ def _backward(given, kept, gs, gv, extra, injected, needs, about):
     of_s, of_v, of_r, of_table, of_first, of_b1, of_second, of_b2, of_mixed, of_afirst, of_c1, of_asecond, of_c2 = needs
     inner = of_s or of_first or of_b1  # somebody waits beyond φ
     nodes = inner or of_second or of_b2 or (of_v and at.paths == 3)
-    k, e = at.named(KEPT, kept), at.named(EXTRA, extra)
-    told = {} if injected is None else at.named(KEPT, injected.contiguous())
-    m = at.named(MADE[:7], s.new_empty(sum(at.made[:7])))
-    if nodes:
-        m |= {name + "b": told[name].clone() if told else torch.zeros_like(k[name]) for name in ("phi", "w")[: at.paths - 1]}
-    if inner:
-        m |= {name: s.new_empty(n, C) for name in ("h1b", "z1b")}
-    g: dict[str, Tensor] = {}
-    if of_r:
-        g["rb"] = torch.empty_like(r)
-    if of_table:
-        g["tableb"] = torch.zeros_like(table)
-    if of_v and at.paths == 3:
-        g["vb"] = torch.empty_like(v)
-    told = {f"of_{name}": x for name, x in told.items()}
-    call = Call(at, about, s=s, v=v, r=r, table=table, gs=gs, gv=gv, **k, **e, **m, **g, **told)
+    made = s.new_empty(at.made.size)
+    rb = torch.empty_like(r) if of_r else None
+    tableb = torch.zeros_like(table) if of_table else None
+    vb = torch.empty_like(v) if of_v and at.paths == 3 else None
+    call = Call(at, about, s=s, v=v, r=r, table=table, gs=gs, gv=gv, rb=rb, tableb=tableb, vb=vb)
+    k, e, m = call.place(at.kept, kept), call.place(at.extra, extra), call.place(at.made, made, None if nodes else "phib")
+    if injected is not None:
+        injected = injected.contiguous()
+        call.place(at.told, injected)
+    if nodes:  # sums over edges are added to these
+        sums = m.stretch("phib", "wb")
+        sums.zero_() if injected is None else sums.copy_(Parts(at.kept, injected).stretch("phi", "w"))
     call.run("backward_update")
-    torch.mm(m["ab"].view(n, -1), asecond.T, out=m["h2b"].view(n, C))
+    torch.mm(ab := m("ab", at.parts * C), asecond.T, out=m("h2b", C))
     call.run("backward_second")
-    torch.mm(m["z2b"].view(n, C), afirst.T, out=m["bothb"].view(n, -1))
+    torch.mm(z2b := m("z2b", C), afirst.T, out=m("bothb", 2 * C))
     call.run("backward_products")
-    v1b = m["v1b"].view(-1, C).addmm_(m["uvb"].view(-1, 2 * C), mixed.T)
+    v1b = m("v1b", C).addmm_(uvb := m("uvb", 2 * C), mixed.T)
     call.run("backward_message")
-    sb = None
+    phib, z1b, sb = m("phib", at.paths * C), m("z1b", C), None
     if inner:
-        torch.mm(m["phib"].view(n, -1), second.T, out=m["h1b"])
+        torch.mm(phib, second.T, out=m("h1b", C))
         call.run("backward_first")
-        sb = torch.addmm(m["s1b"].view(n, C), m["z1b"], first.T) if of_s else None
-    vb = g.get("vb") if at.paths == 3 else v1b.view(n, 3, C) if of_v else None
-    rows = {name: m[name].view(n, -1) for name in ("ab", "z2b", "phib") if name in m}
+        sb = torch.addmm(m("s1b", C), z1b, first.T) if of_s else None
     grads = (
-        sb, vb, g.get("rb"), g.get("tableb"),
-        product(s, m["z1b"], first) if of_first else None, m["z1b"].sum(0) if of_b1 else None,
-        product(e["h1"].view(n, C), rows["phib"], second) if of_second else None, rows["phib"].sum(0) if of_b2 else None,
-        product(e["v1"].view(-1, C), m["uvb"].view(-1, 2 * C), mixed) if of_mixed else None,
-        product(k["both"].view(n, -1), rows["z2b"], afirst) if of_afirst else None, rows["z2b"].sum(0) if of_c1 else None,
-        product(e["h2"].view(n, C), rows["ab"], asecond) if of_asecond else None, rows["ab"].sum(0) if of_c2 else None,
+        sb, v1b.view(n, 3, C) if of_v and at.paths == 2 else vb, rb, tableb,
+        product(s, z1b, first) if of_first else None, z1b.sum(0) if of_b1 else None,
+        product(e("h1", C), phib, second) if of_second else None, phib.sum(0) if of_b2 else None,
+        product(e("v1", C), uvb, mixed) if of_mixed else None,
+        product(k("both", 2 * C), z2b, afirst) if of_afirst else None, z2b.sum(0) if of_c1 else None,
+        product(e("h2", C), ab, asecond) if of_asecond else None, ab.sum(0) if of_c2 else None,
     )  # fmt: skip
-    return grads, [m.get(name) for name in MADE]
+    return grads, made
 
 
 def _double(*inputs):
     *given, kept, gs, gv, extra, made, st, vt, rt, needs, about = inputs
     s, v, r, table, first, _, second, _, mixed, afirst, _, asecond, _ = given
     at = Sizes.of(given)
-    n, C = at.atoms, at.C
+    C = at.C
     _, of_v, of_r, of_table, of_first, _, of_second, _, of_mixed, of_afirst, _, of_asecond, *_ = needs
-    k, e, m = (
-        at.named(KEPT, kept),
-        at.named(EXTRA, extra),
-        {name: x for name, x in zip(MADE, made, strict=True) if x is not None},
-    )
     st, vt = (None if x is None else x.contiguous() for x in (st, vt))
     rt = torch.zeros_like(r) if rt is None else rt.contiguous()
-    told = s.new_empty(sum(at.kept))
-    told[: sum(at.kept[:3])] = 0  # sums over edges are added to these
-    t = at.named(TANGENTS, s.new_empty(sum(at.tangents))) | {"st": st, "vt": vt, "rt": rt}
-    t |= {"snt": torch.empty_like(s), "vnt": torch.empty_like(v)}
-    if st is None and vt is not None:
-        t["phit"] = torch.zeros_like(k["phi"])
-    elif st is None:
-        del t["phit"]
-    g: dict[str, Tensor] = {}
-    if of_r:
-        g["rb"] = torch.empty_like(r)
-    if of_table:
-        g["tableb"] = torch.zeros_like(table)
-    if of_v and at.paths == 3 and st is not None:
-        g["vtb"] = torch.empty_like(v)
-    t = {name: x for name, x in t.items() if x is not None}
-    of = {f"of_{name}": x for name, x in at.named(KEPT, told).items()}
-    call = Call(at, about, s=s, v=v, r=r, table=table, gs=gs, gv=gv, **k, **e, **m, **t, **g, **of)
+    told, tangents = s.new_empty(at.kept.size), s.new_empty(at.tangents.size)
+    snt, vnt = torch.empty_like(s), torch.empty_like(v)
+    rb = torch.empty_like(r) if of_r else None
+    tableb = torch.zeros_like(table) if of_table else None
+    vtb = torch.empty_like(v) if of_v and at.paths == 3 and st is not None else None
+    call = Call(
+        at,
+        about,
+        s=s,
+        v=v,
+        r=r,
+        table=table,
+        gs=gs,
+        gv=gv,
+        st=st,
+        vt=vt,
+        rt=rt,
+        snt=snt,
+        vnt=vnt,
+        rb=rb,
+        tableb=tableb,
+        vtb=vtb,
+    )
+    call.place(at.kept, kept), call.place(at.extra, extra), call.place(at.told, told)
+    m, t = call.place(at.made, made), call.place(at.tangents, tangents)
     if st is not None:
-        torch.mm(st, first, out=t["z1t"].view(n, C))
+        torch.mm(st, first, out=t("z1t", C))
         call.run("double_first")
-        torch.mm(t["h1t"].view(n, C), second, out=t["phit"].view(n, -1))
+        torch.mm(t("h1t", C), second, out=t("phit", at.paths * C))
+    else:
+        told[: at.kept.starts["phi"]] = 0  # z₁ hears nothing
+        if vt is None:
+            call.without("phit")
+        else:
+            t("phit", C).zero_()
     call.run("double_message")
-    torch.mm(t["v1t"].view(-1, C), mixed, out=t["uvt"].view(-1, 2 * C))
+    torch.mm(t("v1t", C), mixed, out=t("uvt", 2 * C))
     call.run("double_products")
-    torch.mm(t["botht"].view(n, -1), afirst, out=t["z2t"].view(n, C))
+    torch.mm(t("botht", 2 * C), afirst, out=t("z2t", C))
     call.run("double_second")
-    torch.mm(t["h2t"].view(n, C), asecond, out=t["at"].view(n, -1))
+    torch.mm(t("h2t", C), asecond, out=t("at", at.parts * C))
     call.run("double_update")
     return (
-        None, g.get("vtb"), g.get("rb"), g.get("tableb"),
-        product(st, m["z1b"], first) if of_first and st is not None else None, None,
-        product(t["h1t"].view(n, C), m["phib"].view(n, -1), second) if of_second and st is not None else None, None,
-        product(t["v1t"].view(-1, C), m["uvb"].view(-1, 2 * C), mixed) if of_mixed else None,
-        product(t["botht"].view(n, -1), m["z2b"].view(n, C), afirst) if of_afirst else None, None,
-        product(t["h2t"].view(n, C), m["ab"].view(n, -1), asecond) if of_asecond else None, None,
-        told, t["snt"], t["vnt"],
+        None, vtb, rb, tableb,
+        product(st, m("z1b", C), first) if of_first and st is not None else None, None,
+        product(t("h1t", C), m("phib", at.paths * C), second) if of_second and st is not None else None, None,
+        product(t("v1t", C), m("uvb", 2 * C), mixed) if of_mixed else None,
+        product(t("botht", 2 * C), m("z2b", C), afirst) if of_afirst else None, None,
+        product(t("h2t", C), m("ab", at.parts * C), asecond) if of_asecond else None, None,
+        told, snt, vnt,
     )  # fmt: skip
 
 
@@ -275,84 +271,132 @@ def _by_reference(given, gs, gv, tangents, about):
     return *given, None, gs, gv
 
 
+# ------------------------------------------------------------------------------------------------------------------ memory
+INTEGERS = "atoms C paths parts intervals kinds threads".split()
+LISTS = "first j kind".split()
+ARGUMENTS = "s v r table b1 b2 c1 c2".split()
+KEPT = "z1 phi w uv both dot z2 a".split()  # `both` is (s₁, norm)
+EXTRA = "h1 v1 h2 edges".split()
+MADE = "ab h2b z2b bothb uvb s1b v1b phib wb h1b z1b".split()
+TANGENTS = "z1t h1t phit wt botht v1t uvt dott z2t h2t at edgest".split()
+TOLD = [f"of_{name}" for name in KEPT]
+# `struct Layer` of layer.h, field by field, each of eight bytes
+FIELDS = [
+    *INTEGERS,
+    "cutoff",
+    "epsilon",
+    *LISTS,
+    *ARGUMENTS,
+    *KEPT,
+    *EXTRA,
+    "sn",
+    "vn",
+    "gs",
+    "gv",
+    *MADE,
+    "vb",
+    "rb",
+    "tableb",
+]
+FIELDS += ["st", "vt", "rt", *TANGENTS, "snt", "vnt", "vtb", *TOLD]
+PLACE = {name: k for k, name in enumerate(FIELDS)}
+
+
+class Group(NamedTuple):
+    """Tensors that lie in one stretch of memory: where each starts and how many numbers it holds."""
+
+    names: list[str]
+    starts: dict[str, int]
+    lengths: dict[str, int]
+    size: int
+    bytes: list[int]  # where each starts, in bytes
+
+    @classmethod
+    def of(cls, names: list[str], lengths: list[int], itemsize: int) -> Group:
+        starts = [sum(lengths[:k]) for k in range(len(names))]
+        known = dict(zip(names, starts)), dict(zip(names, lengths))
+        return cls(names, *known, sum(lengths), [itemsize * start for start in starts])
+
+
 class Sizes(NamedTuple):
-    """Atoms, channels, paths of the message, blocks of the update; how many numbers each tensor of KEPT, EXTRA, MADE, TANGENTS holds."""
+    """Atoms, channels, paths of the message, blocks of the update, and the groups of tensors."""
 
     atoms: int
     C: int
     paths: int
     parts: int
-    kept: list[int]
-    extra: list[int]
-    made: list[int]
-    tangents: list[int]
+    kept: Group
+    extra: Group
+    made: Group
+    tangents: Group
+    told: Group
 
     @classmethod
     def of(cls, given: Sequence[Tensor]) -> Sizes:
-        (n, C), (E, _), asecond = given[0].shape, given[2].shape, given[11]
+        (n, C), E, asecond = given[0].shape, len(given[2]), given[11]
         return _sizes(n, C, given[3].shape[2], asecond.shape[1] // C, E, given[0].dtype)
 
-    def named(self, names: Sequence[str], flat: Tensor) -> dict[str, Tensor]:
-        """The parts of one stretch of memory."""
-        lengths = {KEPT[0]: self.kept, EXTRA[0]: self.extra, MADE[0]: self.made, TANGENTS[0]: self.tangents}[names[0]]
-        return dict(zip(names, flat.split(lengths[: len(names)]), strict=True))
 
-
-@cache
+@lru_cache(maxsize=256)
 def _sizes(n: int, C: int, P: int, parts: int, E: int, dtype: torch.dtype) -> Sizes:
-    rows = {
-        "phi": P,
-        "w": 3 * (P == 3),
-        "wt": 3 * (P == 3),
-        "a": parts,
-        "ab": parts,
-        "at": parts,
-        "phit": P,
-        "v1": 3,
-        "v1b": 3,
-        "v1t": 3,
-    }
-    rows |= {"uv": 6, "uvb": 6, "uvt": 6, "both": 2, "bothb": 2, "botht": 2}
+    rows = {"phi": P, "w": 3 * (P == 3), "a": parts, "v1": 3, "uv": 6, "both": 2}  # of C channels an atom; others have one
+    numbers = {name + end: n * C * k for name, k in rows.items() for end in ("", "b", "t")}
     size = dispatch.library(SPEC, dtype).edge_size
-    edges = {"edges": E * size(0), "edgest": E * size(1)}
-    return Sizes(
-        n, C, P, parts, *([edges.get(x, n * C * rows.get(x, 1)) for x in names] for names in (KEPT, EXTRA, MADE, TANGENTS))
-    )
+    numbers |= {"edges": E * size(0), "edgest": E * size(1)}
+    numbers |= {f"of_{name}": numbers.get(name, n * C) for name in KEPT}
+    groups = (Group.of(x, [numbers.get(y, n * C) for y in x], dtype.itemsize) for x in (KEPT, EXTRA, MADE, TANGENTS, TOLD))
+    return Sizes(n, C, P, parts, *groups)
 
 
-class Layer(ctypes.Structure):
-    """`struct Layer` of layer.h, field by field."""
+class Parts(NamedTuple):
+    """One stretch of memory as matrices."""
 
-    _fields_ = (
-        [(name, ctypes.c_int64) for name in "atoms C paths parts intervals kinds threads".split()]
-        + [(name, ctypes.c_double) for name in ("cutoff", "epsilon")]
-        + [(name, ctypes.c_void_p) for name in "first j kind s v r table b1 b2 c1 c2".split()]
-        + [(name, ctypes.c_void_p) for name in "edges z1 h1 phi w both v1 uv dot z2 h2 a sn vn gs gv".split()]
-        + [(name, ctypes.c_void_p) for name in "ab h2b z2b bothb uvb s1b v1b phib wb h1b z1b vb rb tableb st vt rt".split()]
-        + [(name, ctypes.c_void_p) for name in "edgest z1t h1t phit wt botht v1t uvt dott z2t h2t at snt vnt vtb".split()]
-        + [(name, ctypes.c_void_p) for name in "of_z1 of_phi of_w of_uv of_both of_dot of_z2 of_a".split()]
-    )
+    group: Group
+    flat: Tensor
+
+    def __call__(self, name: str, columns: int) -> Tensor:
+        rows = self.group.lengths[name] // columns
+        return self.flat.as_strided((rows, columns), (columns, 1), self.flat.storage_offset() + self.group.starts[name])
+
+    def stretch(self, first: str, last: str) -> Tensor:
+        """From the first's start to the last's end."""
+        return self.flat[self.group.starts[first] : self.group.starts[last] + self.group.lengths[last]]
 
 
 class Call:
     """Calls of compiled code on one set of tensors, which it holds; all of them lie in memory row after row."""
 
-    def __init__(self, at: Sizes, about: About, /, **tensors: Tensor) -> None:
-        edges = about.edges
-        self.held = tensors | {"first": edges.first.contiguous(), "j": edges.j.contiguous(), "kind": about.kind}
-        kinds, rows, *_ = tensors["table"].shape
-        self.struct = Layer(
-            atoms=at.atoms, C=at.C, paths=at.paths, parts=at.parts, intervals=rows - 3, kinds=kinds,
-            threads=torch.get_num_threads(), cutoff=about.cutoff, epsilon=about.epsilon,
-            **{name: x.data_ptr() for name, x in self.held.items()},
-        )  # fmt: skip
-        self.library, self.about = dispatch.library(SPEC, tensors["s"].dtype), about
+    def __init__(self, sizes: Sizes, about: About, **tensors: Tensor | None) -> None:
+        edges, table = about.edges, tensors["table"]
+        assert table is not None
+        self.held: list[Tensor | None] = [edges.first.contiguous(), edges.j.contiguous(), about.kind, *tensors.values()]
+        self.words = (ctypes.c_int64 * len(FIELDS))()
+        kinds, rows, *_ = table.shape
+        numbers = sizes.atoms, sizes.C, sizes.paths, sizes.parts, rows - 3, kinds, torch.get_num_threads()
+        self.words[: len(numbers)] = numbers
+        for name, number in (("cutoff", about.cutoff), ("epsilon", about.epsilon)):
+            ctypes.c_double.from_buffer(self.words, 8 * PLACE[name]).value = number
+        for name, x in zip((*LISTS, *tensors), self.held):
+            if x is not None:
+                self.words[PLACE[name]] = x.data_ptr()
+        self.library, self.about = dispatch.library(SPEC, table.dtype), about
+
+    def place(self, group: Group, flat: Tensor, until: str | None = None) -> Parts:
+        """A stretch of memory for a group of tensors, those before `until` if not for all."""
+        self.held.append(flat)
+        start, count = PLACE[group.names[0]], len(group.names) if until is None else group.names.index(until)
+        base = flat.data_ptr()
+        self.words[start : start + count] = [base + offset for offset in group.bytes[:count]]
+        return Parts(group, flat)
+
+    def without(self, name: str) -> None:
+        self.words[PLACE[name]] = 0
 
     def check(self) -> None:
         i = self.about.edges.i.contiguous()
-        fault = self.library.check_arguments(ctypes.byref(self.struct), ctypes.c_void_p(i.data_ptr()), ctypes.c_int64(len(i)))
+        fault = self.library.check_arguments(self.words, ctypes.c_void_p(i.data_ptr()), ctypes.c_int64(len(i)))
         if fault:
             raise ValueError(f"polarizable_layer: {FAULTS[fault - 1]}")
 
     def run(self, name: str) -> None:
-        getattr(self.library, name + "_of")(ctypes.byref(self.struct))
+        getattr(self.library, name + "_of")(self.words)

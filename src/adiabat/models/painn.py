@@ -10,7 +10,7 @@ from torch import nn
 
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
-from adiabat.kernels import Convolution, bessel, cosine_cutoff, edge_conv, edge_geometry, gaussians
+from adiabat.kernels import bessel, cosine_cutoff, gaussians, polarizable_layer
 from adiabat.kernels.polarizable import Dense, PolarizableLayer, PolarizableProgram
 from adiabat.nn import RadialTable, WithLoneAtoms
 from adiabat.potential import Model
@@ -25,8 +25,8 @@ class PaiNN(Model):
     | symbol of the paper | here |
     |---|---|
     | s_i, v_i: scalars and vectors | `s` [N, F], `v` [N, 3, F], rows y, z, x |
-    | Δs_i = Σ_j φ_s(s_j) ∘ W_s(d_ij) | `Message`, path 0e → 0e |
-    | Δv_i = Σ_j v_j ∘ φ_vv(s_j) ∘ W_vv(d_ij) + φ_vs(s_j) ∘ W_vs(d_ij) r̂_ij | `Message`, paths 1o → 1o and 0e → 1o |
+    | Δs_i = Σ_j φ_s(s_j) ∘ W_s(d_ij) | `Message`, path 0 of its filter |
+    | Δv_i = Σ_j v_j ∘ φ_vv(s_j) ∘ W_vv(d_ij) + φ_vs(s_j) ∘ W_vs(d_ij) r̂_ij | paths 2 and 1 |
     | Δs_i = a_ss + a_sv ⟨U v_i, V v_i⟩, Δv_i = a_vv U v_i, all a of (s_i, ‖V v_i‖) | `Update` |
 
     Three things the paper leaves open are as in schnetpack 2: W has a bias, faded by the cutoff like the rest; ‖V v‖ is
@@ -56,7 +56,7 @@ class PaiNN(Model):
             raise ValueError(f"painn.basis: {basis!r} came; wanted {' or '.join(BASES)}")
         if not epsilon > 0:
             raise ValueError(f"painn.epsilon: {epsilon} came; wanted a small positive number, it rounds the kink of a norm")
-        self.cutoff = float(cutoff)
+        self.cutoff, self.epsilon = float(cutoff), epsilon
         if elements is None:
             return
         self.elements = periodic_table.numbers(elements)
@@ -67,8 +67,8 @@ class PaiNN(Model):
             return known * cosine_cutoff(d, cutoff)[:, None]
 
         filters = (RadialTable(self.cutoff, functions, 2 + (t > 0), channels, intervals=intervals) for t in range(layers))
-        self.messages = nn.ModuleList(Message(self.cutoff, channels, table) for table in filters)
-        self.updates = nn.ModuleList(Update(channels, epsilon, last=t == layers - 1) for t in range(layers))
+        self.messages = nn.ModuleList(Message(channels, table) for table in filters)
+        self.updates = nn.ModuleList(Update(channels, last=t == layers - 1) for t in range(layers))
         self.readout = dense(channels, channels // 2, 1, bias=False)
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
@@ -80,60 +80,47 @@ class PaiNN(Model):
         if self.elements is None:
             raise ValueError("painn: its elements are not known yet; give them, or let `fit` take them from the training data")
         surroundings = graph.once(("lone atoms too", self.elements), lambda: WithLoneAtoms(graph, self.elements))
-        d, Y = edge_geometry(graph.r, 1)  # 1 and √3 r̂: the factor is one that W_vs learns
         s = self.embedding[surroundings.species]  # N F
         v = torch.zeros_like(s)[:, None].expand(-1, 3, -1)  # N 3 F
-        for message, update in zip(self.messages, self.updates, strict=True):
-            s, v = update(*message(s, v, Y, d, surroundings))
+        for layer in self.layers():
+            s, v = polarizable_layer(s, v, graph.r, layer, self.cutoff, self.epsilon, surroundings.kind, surroundings)
         return surroundings, self.readout(s)[:, 0]
+
+    def layers(self) -> tuple[PolarizableLayer, ...]:
+        """The numbers of message and update, layer by layer."""
+        return tuple(
+            PolarizableLayer(message.filter(), matrices(message.phi), update.U, update.V, matrices(update.a))
+            for message, update in zip(self.messages, self.updates, strict=True)
+        )
 
     @torch.no_grad()
     def program(self) -> PolarizableProgram | None:
         if self.elements is None:
             return None
         Z = len(self.elements)
-        layers = tuple(
-            PolarizableLayer(message.filter(), frozen(message.phi), update.U, update.V, frozen(update.a))
-            for message, update in zip(self.messages, self.updates, strict=True)
-        )
         kinds = torch.zeros(Z, Z, dtype=torch.int64)
         return PolarizableProgram(
-            self.elements, self.cutoff, self.updates[0].epsilon, self.embedding, kinds, layers, frozen(self.readout)
+            self.elements, self.cutoff, self.epsilon, self.embedding, kinds, self.layers(), matrices(self.readout)
         )
 
 
 class Message(nn.Module):
-    """What the neighbors say; in the first layer all v_j are zero, and so is their path."""
+    """What the neighbors say: the filters W, one a path, and φ; in the first layer all v_j are zero, and so is their path."""
 
-    def __init__(self, cutoff: float, channels: int, table: RadialTable) -> None:
+    def __init__(self, channels: int, filters: RadialTable) -> None:
         super().__init__()
-        self.cutoff, self.filter = cutoff, table
-        self.conv = Convolution.of("0e+0e|0.0.0e,1.1.1o" if table.shape[0] == 2 else "0e+0e+1o|0.0.0e,1.1.1o,2.0.1o")
-        self.phi = dense(channels, channels, len(self.conv.paths) * channels)
-
-    def forward(self, s: Tensor, v: Tensor, Y: Tensor, d: Tensor, at: WithLoneAtoms) -> tuple[Tensor, Tensor]:
-        phi = self.phi(s).unflatten(-1, (len(self.conv.paths), -1))  # φ_s, φ_vs, φ_vv
-        x = torch.cat([phi[:, :2], *(v * phi[:, k, None] for k in range(2, phi.shape[1]))], 1)  # N 5 F
-        ds, dv = edge_conv(x, Y, d, self.filter(), self.cutoff, at.kind, at, self.conv)
-        return s + ds[:, 0, 0], v + dv.sum(2)
+        self.filter, paths = filters, filters.shape[0]
+        self.phi = dense(channels, channels, paths * channels)
 
 
 class Update(nn.Module):
     """What an atom makes of it: scalars and vectors mix through norms and scalar products."""
 
-    def __init__(self, channels: int, epsilon: float, last: bool) -> None:
+    def __init__(self, channels: int, last: bool) -> None:
         super().__init__()
-        self.epsilon, self.last = epsilon, last
         self.U = nn.Parameter(torch.randn(channels, channels) / channels**0.5)
         self.V = nn.Parameter(torch.randn(channels, channels) / channels**0.5)
         self.a = dense(2 * channels, channels, (2 if last else 3) * channels)
-
-    def forward(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        Uv, Vv = v @ self.U, v @ self.V  # N 3 F
-        norm = (Vv.square().sum(1) + self.epsilon).sqrt()  # N F
-        a_ss, a_sv, *a_vv = self.a(torch.cat([s, norm], 1)).chunk(2 if self.last else 3, 1)
-        s = s + a_ss + a_sv * (Uv * Vv).sum(1)
-        return s, v if self.last else v + a_vv[0][:, None] * Uv
 
 
 def dense(a: int, hidden: int, b: int, bias: bool = True) -> nn.Sequential:
@@ -146,7 +133,7 @@ def dense(a: int, hidden: int, b: int, bias: bool = True) -> nn.Sequential:
     return layers
 
 
-def frozen(layers: nn.Sequential) -> Dense:
-    """The same as the evaluator takes it."""
+def matrices(layers: nn.Sequential) -> Dense:
+    """The same as numbers that multiply from the right."""
     first, _, second = layers
     return Dense(first.weight.T, first.bias, second.weight.T, second.bias)

@@ -1,0 +1,180 @@
+"""A layer of scalars and vectors as one operation equals the same primitive by primitive: values, first and second derivatives."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adiabat.kernels import build, dispatch
+from adiabat.kernels.polarizable import Dense, PolarizableLayer
+from adiabat.kernels.polarizable_layer import polarizable_layer, reference_polarizable_layer
+from kernels.topology import CUTOFF, edges_of, random_edges
+
+try:
+    build.compiler()
+except build.NoKernels as why:
+    pytestmark = pytest.mark.skip(reason=str(why))
+
+PARTS = 14  # s, v, r, table, φ (4), U, V, a (4)
+SHAPES = [
+    (3, 3),
+    (2, 3),
+    (3, 2),
+    (2, 2),
+]  # paths of the message, blocks of the update: a layer amid others, the first, the last, both
+
+
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch):
+    monkeypatch.setenv("ADIABAT_KERNELS", "cpp")
+
+
+def arguments(N: int, E: int, C: int, paths: int = 3, parts: int = 3, seed: int = 0, dtype=torch.float64) -> tuple[list, tuple]:
+    """What is differentiable, and the rest; some edges lie beyond the cutoff, matrices keep the scale of what they multiply."""
+    g = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int):
+        return torch.randn(shape, dtype=torch.float64, generator=g).to(dtype)
+
+    def matrix(a: int, b: int):
+        return normal(a, b) / a**0.5
+
+    x = [normal(N, C), normal(N, 3, C), 1.2 * normal(E, 3), normal(2, 9, paths, C)]
+    x += [matrix(C, C), normal(C), matrix(C, paths * C), normal(paths * C), matrix(C, C), matrix(C, C)]
+    x += [matrix(2 * C, C), normal(C), matrix(C, parts * C), normal(parts * C)]
+    return x, (CUTOFF, 0.1, torch.randint(0, 2, (E,), generator=g), random_edges(N, E, seed))
+
+
+def run(f, x, rest):
+    s, v, r, table, *w = x
+    return f(s, v, r, PolarizableLayer(table, Dense(*w[:4]), w[4], w[5], Dense(*w[6:])), *rest)
+
+
+def flat(f, rest):
+    return lambda *x: torch.cat([y.flatten() for y in run(f, x, rest)])
+
+
+def everything(f, x, rest, weights: bool):
+    """Value, gradients for a random cotangent, and second derivatives, those of the weights' own gradients if `weights`."""
+    noise = torch.Generator().manual_seed(7)
+
+    def random(y):
+        return torch.randn(y.shape, dtype=torch.float64, generator=noise).to(y.dtype)
+
+    x = [y.clone().requires_grad_() for y in x]
+    out = flat(f, rest)(*x)
+    g = random(out).requires_grad_()
+    first = torch.autograd.grad(out, x, g, create_graph=True)
+    chosen = first if weights else first[:3]
+    second = torch.autograd.grad(sum((a * random(a)).sum() for a in chosen) + out.square().sum(), (*x, g))
+    return out, *first, *second
+
+
+def close(got, want, tolerance):
+    for k, (a, b) in enumerate(zip(got, want, strict=True)):
+        assert a.isfinite().all(), k
+        assert (a - b).norm() <= tolerance * (b.norm() + 1e-9), (k, float((a - b).norm() / b.norm()))
+
+
+@pytest.mark.parametrize(("paths", "parts"), SHAPES)
+@settings(max_examples=4, deadline=None)
+@given(N=st.integers(1, 30), E=st.integers(0, 90), C=st.sampled_from([16, 32, 48]), seed=st.integers(0, 99))
+def test_a_layer_is_the_reference(paths, parts, N, E, C, seed):
+    x, rest = arguments(N, E, C, paths, parts, seed)
+    for weights in (False, True):
+        got, want = (everything(f, x, rest, weights) for f in (polarizable_layer, reference_polarizable_layer))
+        close(got, want, 1e-12)
+
+
+@pytest.mark.parametrize(("paths", "parts"), SHAPES)
+def test_single_precision_follows_double(paths, parts):
+    """A chain of five matrix products and as many back: rounding adds up to some 1e-6 of the largest derivatives."""
+    x, rest = arguments(20, 200, 48, paths, parts, dtype=torch.float32)
+    got = everything(polarizable_layer, x, rest, weights=False)
+    close(got, everything(reference_polarizable_layer, [y.double() for y in x], rest, weights=False), 2e-6)
+
+
+def test_gradcheck_and_gradgradcheck():
+    x, rest = arguments(2, 3, 16)
+    first = [y.requires_grad_(k in (0, 1, 2)) for k, y in enumerate(x)]
+    assert torch.autograd.gradcheck(flat(polarizable_layer, rest), first, fast_mode=True)
+    assert torch.autograd.gradgradcheck(flat(polarizable_layer, rest), first, fast_mode=True)
+    every = [y.requires_grad_() for y in x]
+    assert torch.autograd.gradcheck(flat(polarizable_layer, rest), every, fast_mode=True)
+    assert torch.autograd.gradgradcheck(flat(polarizable_layer, rest), every, fast_mode=True)
+
+
+def test_a_force_loss_through_two_layers_has_the_gradient_of_finite_differences():
+    """∂θ (w · ∂E/∂r) = d/dε ∂E/∂θ (r + εw): an oracle that needs first derivatives only."""
+    first, rest = arguments(6, 20, 16, paths=2)
+    second, _ = arguments(6, 20, 16, parts=2, seed=1)
+    w = torch.randn(20, 3, dtype=torch.float64)
+    theta = [y.requires_grad_() for y in (*first[3:], *second[3:])]
+
+    def energy(r):
+        s, v = run(polarizable_layer, [first[0], torch.zeros_like(first[1]), r, *first[3:]], rest)
+        return run(polarizable_layer, [s, v, r, *second[3:]], rest)[0].tanh().sum()
+
+    r = first[2].clone().requires_grad_()
+    (slope,) = torch.autograd.grad(energy(r), r, create_graph=True)
+    got = torch.autograd.grad((w * slope).sum(), theta)
+    eps = 1e-6  # the differences' own error falls with its square
+    up, down = (torch.autograd.grad(energy(r.detach() + k * eps * w), theta) for k in (1, -1))
+    for a, b, d in zip(got, up, down, strict=True):
+        wanted = (b - d) / (2 * eps)
+        assert (a - wanted).norm() < 1e-5 * wanted.norm()
+
+
+def test_an_edge_of_no_length_pushes_nobody():
+    """It has no direction: messages of scalars pass, derivatives by the edge are zero in two orders, as in the reference."""
+    x, rest = arguments(4, 10, 16)
+    x[2][[0, 7]] = 0
+    got, want = (everything(f, x, rest, weights=False) for f in (polarizable_layer, reference_polarizable_layer))
+    close(got, want, 1e-12)
+    assert (got[3][[0, 7]] == 0).all()
+
+
+def test_the_same_bits_for_any_number_of_threads(monkeypatch):
+    """Of what is ours: matrix products are torch's, which keeps to one thread here."""
+    x, rest = arguments(60, 700, 48, dtype=torch.float32)
+    many = []
+    for threads in (1, 2, 3, 7):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        many.append(everything(polarizable_layer, x, rest, weights=False))
+    assert all(torch.equal(a, b) for other in many[1:] for a, b in zip(many[0], other, strict=True))
+
+
+def test_a_third_derivative_is_refused():
+    x, rest = arguments(3, 6, 16)
+    r = x[2].requires_grad_()
+    (g,) = torch.autograd.grad(flat(polarizable_layer, rest)(*x).square().sum(), r, create_graph=True)
+    (g,) = torch.autograd.grad(g.square().sum(), r, create_graph=True)
+    with pytest.raises(NotImplementedError, match="two derivatives"):
+        torch.autograd.grad(g.sum(), r)
+
+
+def test_what_would_crash_is_an_error_before_the_kernel():
+    x, (cutoff, epsilon, kind, edges) = arguments(4, 9, 16)
+    wrong = edges_of(edges.i, edges.j.clone(), 4)
+    wrong.j[2] = 77
+    with pytest.raises(ValueError, match="neighbor is out of range"):
+        run(polarizable_layer, x, (cutoff, epsilon, kind, wrong))
+    with pytest.raises(ValueError, match="kind of edge is out of range"):
+        run(polarizable_layer, x, (cutoff, epsilon, kind + 5, edges))
+    with pytest.raises(ValueError, match="not sorted by their center"):
+        run(polarizable_layer, x, (cutoff, epsilon, kind, edges_of(edges.i.flip(0), edges.j, 4)))
+    with pytest.raises(TypeError, match="one precision for all"):
+        run(polarizable_layer, [x[0].float(), *x[1:]], (cutoff, epsilon, kind, edges))
+    x[2][3, 1] = float("nan")
+    with pytest.raises(ValueError, match="not a number"):
+        run(polarizable_layer, x, (cutoff, epsilon, kind, edges))
+
+
+def test_other_widths_and_other_ways_run_the_reference(monkeypatch):
+    x, rest = arguments(4, 9, 10)
+    close(run(polarizable_layer, x, rest), run(reference_polarizable_layer, x, rest), 0)
+    x, rest = arguments(4, 9, 16)
+    fast = run(polarizable_layer, x, rest)
+    dispatch.library.cache_clear()
+    monkeypatch.setenv("ADIABAT_KERNELS", "reference")
+    close(run(polarizable_layer, x, rest), fast, 1e-12)

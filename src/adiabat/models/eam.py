@@ -10,6 +10,7 @@ import torch
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import distance, polynomial_cutoff, segment_sum
+from adiabat.kernels.embedding import Embedding
 from adiabat.potential import Model
 from adiabat.typing import Float, Int, Tensor
 
@@ -67,6 +68,11 @@ class EAM(Model):
         rho, pairs = segment_sum(torch.stack([found[:, 0], half], 1).to(torch.float64), graph.i, graph.n_atoms).unbind(1)
         F = hermite(rho.to(d.dtype), self.embedding[..., None], self.drho, species, line_beyond=True)[:, 0]
         return {"energies": F.to(torch.float64) - self.embedding[species, 0].to(torch.float64) + pairs}
+
+    def program(self) -> Embedding | None:
+        if self.elements is None:
+            return None
+        return Embedding(self.elements, self.cutoff, self.dr, self.drho, self.embedding, self.density, self.pair)
 
 
 def hermite(

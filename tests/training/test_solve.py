@@ -13,7 +13,8 @@ from adiabat.models import ACE, MTP, SNAP
 from adiabat.potential import Potential, ReferenceEnergies
 from adiabat.training import Uncalibrated, fit
 from adiabat.training.loss import Loss
-from adiabat.training.solve import RIDGES, Triangle, Triangles, ridge_regression, rows_of
+from adiabat.training.solve import rows_of
+from adiabat.training.triangles import RIDGES, Triangle, Triangles, ridge_regression
 from laws.potentials import close, cluster, crystal
 
 LINEAR = {

@@ -6,14 +6,12 @@ The loop is a plain one: an epoch, a look at held-out data, a note in the log, n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from adiabat.config import build
-from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Model, Potential
 from adiabat.training.distributed import world
 from adiabat.training.loop import Training
@@ -22,7 +20,7 @@ from adiabat.training.optimizers import OPTIMIZERS, automatic
 from adiabat.training.packed import as_part, pose_packed
 from adiabat.training.problem import pose
 from adiabat.training.schedule import AVERAGES, SCHEDULES
-from adiabat.training.solve import LEAST_SQUARES, linear_model, solve
+from adiabat.training.solve import linear_model, solve
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -86,8 +84,6 @@ def fit(
     (1, 8)
     """
     wanted = loss if isinstance(loss, Loss) else build({"loss": loss or {}}, {"loss": Loss}, where="fit")
-    if optimizer == "auto" and isinstance(model, LinearBasis):
-        wanted = replace(wanted, **{name: weight for name, weight in LEAST_SQUARES.items() if getattr(wanted, name) is None})
     options = {
         "members": members, "leave_out": leave_out, "epochs": epochs, "patience": patience, "optimizer": repr(optimizer),
         "schedule": repr(schedule), "average": repr(average), "keep": keep, "loss": repr(wanted), "batch_edges": batch_edges,

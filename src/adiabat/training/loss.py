@@ -25,9 +25,10 @@ class Loss:
     Energies and strain gradients in eV an atom, forces in eV/Å by component. A frame counts by its weight, and `kinds` multiplies
     the weight of every frame of that ``config_type``. With a committee each member has its own loss.
 
-    Where `energy` or `stress` is not given it follows the optimizer. One that lowers the loss of the whole set takes 100: 1 meV an atom
-    counts as much as 10 meV/Å. One that steps by batches begins with 1 and ends with 10 as its rate falls: a batch has few energies,
-    and what it asks for differs from what the next one asks for; while steps are long, more weight would only make them noisy.
+    Where `energy` or `stress` is not given it follows the optimizer. Least squares chooses it by frames left out (`weighing`). An
+    optimizer that lowers the loss of the whole set takes 100: 1 meV an atom counts as much as 10 meV/Å. One that steps by batches
+    begins with 1 and ends with 10 as its rate falls: a batch has few energies, and what it asks for differs from what the next one
+    asks for; while steps are long, more weight would only make them noisy.
 
     >>> Loss().weights, Loss(stress=0.0).by_batches(rate=0.0).weights
     ({'energy': 100.0, 'forces': 1.0, 'stress': 100.0}, {'energy': 10.0, 'forces': 1.0, 'stress': 0.0})
@@ -56,6 +57,11 @@ class Loss:
     def weights(self) -> dict[str, float]:
         energy, stress = (OF_ALL if w is None else w for w in (self.energy, self.stress))
         return {"energy": energy, "forces": self.forces, "stress": stress}
+
+    @property
+    def open(self) -> bool:
+        """Whether some weight is left to whoever minimizes it."""
+        return self.energy is None or self.stress is None
 
     def by_batches(self, rate: float) -> Loss:
         """This loss for an optimizer that sees a batch at a time, at this factor of its learning rate."""

@@ -24,6 +24,7 @@ from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
 from adiabat.graph import Graph, Label, weight_of
 from adiabat.models import ZBL
+from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled, describe
 from adiabat.training.batches import InMemory, Source
 from adiabat.training.loss import Loss
@@ -45,6 +46,9 @@ class Problem:
     reference: Reference
     fingerprint: str
     metadata: dict[str, Any]
+    together: Sequence[int] | None = (
+        None  # the group of each training frame: duplicates and neighbors in time; where it is known
+    )
 
     @property
     def n_parameters(self) -> int:
@@ -109,14 +113,17 @@ def pose(
     graphs, held_graphs = ([graph_of(a, cutoff, loss, baseline) for a in part] for part in (training, held))
     learned = learners(model, graphs, members, seed, dtype).to(device)
     graphs, held_graphs = _remembered(learned, graphs, remember_MB), _remembered(learned, held_graphs, remember_MB)
-    if members > 1 and leave_out > 0:
-        graphs = _folds(graphs, groups(training), members, leave_out, seed)
+    leaves_out = members > 1 and leave_out > 0
+    together = groups(training) if leaves_out or isinstance(model, LinearBasis) else None
+    if together is not None and leaves_out:
+        graphs = _folds(graphs, together, members, leave_out, seed)
     data_hash = data_name(training, held)
     return Problem(
         type(model).__name__, learned, given,
         InMemory([g.to(device=device) for g in graphs]), InMemory([g.to(device=device) for g in held_graphs]), components(graphs),
         found, fingerprint(data_hash, model, options),
         metadata(found, level, n_train=len(graphs), n_validation=len(held_graphs), members=members, seed=seed, data_hash=data_hash),
+        together,
     )  # fmt: skip
 
 

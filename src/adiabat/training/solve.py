@@ -1,11 +1,11 @@
 """Least squares for linear families: one pass over the data, one minimum, no learning rate.
 
-Each frame gives rows for its energy, forces and strain gradient, which are folded into a triangle by blocked QR at once: what is
-kept is bounded by the square of the basis, whatever the data. Normal equations would square the condition number, which is 1e9
-and more here. A triangle for each kind of label (and for held-out frames) leaves weights and ridge open until the end.
+Each frame gives rows for its energy, forces and strain gradient, which `triangles` keeps; a triangle for each kind of label and each fold
+of the frames leaves weights and ridge open until the end.
 
-The ridge is a Gaussian prior on coefficients of columns scaled to equal size. Its width is chosen by held-out loss, or, without held-out
-frames, by evidence (MacKay, Neural Computation 4, 415 (1992)). A Gaussian process states its prior and its noise itself: its rows are
+The ridge is a Gaussian prior on coefficients of columns scaled to equal size. Weights that were not asked for, and the ridge with them,
+are chosen by frames left out (`weighing`). With given weights the ridge is chosen by held-out loss, or, without held-out frames, by
+evidence (MacKay, Neural Computation 4, 415 (1992)). A Gaussian process states its prior and its noise itself: its rows are
 divided by the noise, those of the prior added, and nothing is left to choose.
 """
 
@@ -15,11 +15,9 @@ import copy
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from adiabat.elements import symbol
@@ -30,86 +28,13 @@ from adiabat.potential import Potential, ReferenceEnergies, Scaled
 from adiabat.training.loss import Loss, Sum, readable, squared_errors
 from adiabat.training.problem import Problem
 from adiabat.training.spread import not_calibrated, scales
+from adiabat.training.triangles import Solution, Triangle, Triangles, ridge_regression
+from adiabat.training.weighing import ENOUGH_HELD, folds_of, regression, weighed
 from adiabat.typing import Float, Tensor
 from adiabat.uncertainty import Committee
 
 EDGES_AT_ONCE = 500  # of which descriptors are worked out together
 MOST_COLUMNS = 20_000
-RIDGES = np.logspace(-20, 0, 41)  # of the largest squared singular value of the scaled columns
-# Weights where none are asked for, chosen on held-out frames of copper's, lithium's and silicon's training sets. A minimizer that goes
-# to the end takes weights at their word: stress of plane-wave calculations has errors of several meV/atom that no potential can follow.
-LEAST_SQUARES = {"energy": 30.0, "forces": 1.0, "stress": 0.1}
-
-
-class Triangle:
-    """R of the QR decomposition of all rows added so far, weights included; the last column is what they should give.
-
-    >>> t = Triangle(2)
-    >>> t.add(torch.tensor([[1.0, 2.0], [1.0, 4.0], [1.0, 3.0]], dtype=torch.float64), 1.0, components=3)
-    >>> c = t.R[0, 1] / t.R[0, 0]
-    >>> round(float(c), 6), round(float(t.loss(torch.tensor([c]))), 6)
-    (3.0, 0.666667)
-    """
-
-    def __init__(self, columns: int) -> None:
-        self.columns, self.weight, self.rows = columns, 0.0, 0
-        self._R = torch.zeros(0, columns, dtype=torch.float64)
-        self._new: list[Tensor] = []
-        self._pending = 0
-
-    def add(self, rows: Float[Tensor, "n columns"], weight: float, components: float) -> None:
-        """Rows of one frame; the loss is a mean, so `components` says how many numbers they speak for."""
-        if weight == 0 or not len(rows):
-            return
-        self._new.append(rows * math.sqrt(weight))
-        self._pending += len(rows)
-        self.weight, self.rows = self.weight + weight * components, self.rows + len(rows)
-        if self._pending > 2 * self.columns:
-            self._fold()
-
-    @property
-    def R(self) -> Float[Tensor, "n columns"]:
-        if self._pending:
-            self._fold()
-        return self._R
-
-    def _fold(self) -> None:
-        together = torch.cat([self._R, *self._new])
-        self._R = torch.linalg.qr(together, mode="r").R if len(together) > self.columns else together
-        self._new, self._pending = ([], 0)
-
-    def loss(self, c: Float[Tensor, "k"]) -> Tensor:
-        """Mean squared error of coefficients c."""
-        R = self.R
-        return (R[:, :-1] @ c - R[:, -1]).square().sum() / max(self.weight, 1e-300)
-
-
-@dataclass
-class Triangles:
-    """One triangle a kind of label."""
-
-    columns: int
-    of: dict[str, Triangle] = field(default_factory=dict)
-
-    def add(self, rows: Mapping[str, tuple[Tensor, float]], weight: float) -> None:
-        for kind, (part, components) in rows.items():
-            self.of.setdefault(kind, Triangle(self.columns)).add(part, weight, components)
-
-    def stacked(self, loss: Loss) -> Tensor:
-        """Rows whose squared error is the loss."""
-        parts = [
-            t.R * math.sqrt(loss.weights[kind] / t.weight) for kind, t in self.of.items() if loss.weights[kind] and t.weight
-        ]
-        if not parts:
-            raise ValueError("no frame has a label that the loss weighs; nothing can be solved for")
-        return torch.cat(parts)
-
-    def loss(self, c: Tensor, loss: Loss) -> float:
-        return float(sum(loss.weights[kind] * t.loss(c) for kind, t in self.of.items() if t.weight))
-
-    @property
-    def rows(self) -> int:
-        return sum(t.rows for t in self.of.values())
 
 
 def in_noise(rows: Mapping[str, tuple[Tensor, float]], noise: Mapping[str, float], atoms: int, loss: Loss) -> Tensor:
@@ -129,49 +54,6 @@ def posterior_mean(train: Triangle, prior: Float[Tensor, "k k"]) -> Solution:
     R = torch.linalg.qr(torch.cat([train.R, known, nearly]), mode="r").R
     c = torch.linalg.solve_triangular(R[:-1, :-1] if len(R) > k + free else R[:, :-1], R[: k + free, -1:], upper=True)
     return Solution(c[:, 0], 0.0, "the model's prior")
-
-
-@dataclass(frozen=True)
-class Solution:
-    """Coefficients, the ridge they were found with (of the largest squared singular value), and by what it was chosen."""
-
-    c: Float[Tensor, "k"]
-    ridge: float
-    chosen_by: str
-
-
-def ridge_regression(train: Triangles, held: Triangles | None, loss: Loss, free: int = 0) -> Solution:
-    """The coefficients of least loss under a Gaussian prior, whose width is chosen; the last `free` columns have nearly none."""
-    A = train.stacked(loss)
-    A, y = A[:, :-1], A[:, -1]
-    scale = A.square().sum(0).sqrt()
-    scale = torch.where(
-        scale > max(1e-12 * float(scale.max()), 1e-300), scale, torch.inf
-    )  # a column without data gets no coefficient
-    if free:
-        scale[-free:] *= 1e-3
-    if not bool(torch.isfinite(scale).any()):
-        raise ValueError("every descriptor is zero in every frame: no atom has a neighbor within the model's cutoff; raise it")
-    U, S, Vh = torch.linalg.svd(A / scale, full_matrices=False)
-    q = U.T @ y
-    rest = max(float(y @ y - q @ q), 0.0)
-    n = train.rows
-
-    def at(ridge: float) -> Tensor:
-        return (Vh.T @ (S / (S.square() + ridge * S[0] ** 2) * q)) / scale
-
-    def evidence(ridge: float) -> float:
-        """log p(labels | ridge), the noise at its most probable value."""
-        alpha = ridge * float(S[0]) ** 2
-        misfit = float((alpha / (S.square() + alpha) * q.square()).sum()) + rest
-        return -0.5 * (n * math.log(max(misfit, 1e-300) / n) + float(torch.log1p(S.square() / alpha).sum()))
-
-    if held is not None:
-        worth: Callable[[float], float] = lambda ridge: -held.loss(at(ridge), loss)  # noqa: E731
-    else:
-        worth = evidence
-    best = max(RIDGES, key=worth)
-    return Solution(at(float(best)), float(best), "evidence" if held is None else "held-out loss")
 
 
 def rows_of(model: LinearBasis, graph: Graph, cutoff: float, eV: float, shifts: bool) -> dict[str, tuple[Tensor, float]]:
@@ -249,6 +131,7 @@ def solve(
 ) -> Potential:
     """The potential of least loss. Reference energies found by least squares are found again together with the coefficients.
 
+    >>> import numpy as np
     >>> from adiabat import fit
     >>> from adiabat.labelers import labeler
     >>> from adiabat.models.ace import ACE
@@ -276,25 +159,36 @@ def solve(
             f"{problem.name}: {columns} coefficients for {Z} elements would take {8e-9 * columns**2:.0f} GB for each kind of label; "
             f"least squares goes up to {MOST_COLUMNS}. Ask for a smaller basis, or for an optimizer: fit.optimizer: adamw"
         )
-    sides = {"train": [Triangles(columns) for _ in range(members)], "validation": [Triangles(columns)]}
-    process = exact.noise is not None
-    for side, triangles in sides.items():
-        for graph in problem.train if side == "train" else () if process else problem.validation:
-            rows = rows_of(exact, graph, exact.cutoff, eV, shifts)
-            if process:
-                rows = {"all": (in_noise(rows, exact.noise, graph.n_atoms, loss), 1.0)}
-            weights = weight_of(graph)[0].expand(members) if side == "train" else weight_of(graph)[0].reshape(-1)[:1]
-            for member, weight in zip(triangles, weights.tolist(), strict=True):
-                member.add(rows, weight)
-    if process:
-        found = [posterior_mean(member.of["all"], eV * exact.prior()) for member in sides["train"]]
+    held = Triangles(columns)
+    for graph in problem.validation if exact.noise is None else ():
+        held.add(rows_of(exact, graph, exact.cutoff, eV, shifts), float(weight_of(graph).reshape(-1)[0]))
+    fold = None
+    if loss.open and members == 1 and exact.noise is None and len(problem.validation) < ENOUGH_HELD:
+        fold = folds_of(len(problem.train), problem.together)
+    parts = [Triangles(columns) for _ in range(members if fold is None else int(fold.max()) + 1)]
+    for k, graph in enumerate(problem.train):
+        rows = rows_of(exact, graph, exact.cutoff, eV, shifts)
+        if exact.noise is not None:
+            rows = {"all": (in_noise(rows, exact.noise, graph.n_atoms, loss), 1.0)}
+        weights = weight_of(graph)[0].expand(members).tolist()
+        for member, weight in zip(parts if fold is None else parts[fold[k] : fold[k] + 1], weights, strict=True):
+            member.add(rows, weight)
+    if exact.noise is not None:
+        found = [posterior_mean(member.of["all"], eV * exact.prior()) for member in parts]
+    elif fold is not None:
+        every = set(range(len(parts)))
+        solution, loss = regression(parts, [(sorted(every - {k}), [k]) for k in every], loss, Z * shifts)
+        found = [solution]
+    elif loss.open and members == 1 and len(problem.validation) >= ENOUGH_HELD:
+        solution, loss = regression([*parts, held], [([0], [1])], loss, Z * shifts)
+        found = [solution]
     else:
-        held = sides["validation"][0] if len(problem.validation) else None
-        found = [ridge_regression(member, held, loss, free=Z * shifts) for member in sides["train"]]
+        loss = weighed(loss)
+        found = [ridge_regression(member, held if len(problem.validation) else None, loss, Z * shifts) for member in parts]
     _put(problem, [solution.c[:coefficients].view(-1, exact.size) for solution in found])
     shift = dict(zip(exact.elements, found[0].c[coefficients:].tolist()))
     _shift_references(problem, shift)
-    problem.metadata["training"] |= {"noise": exact.noise} if process else {"loss": loss.weights}
+    problem.metadata["training"] |= {"loss": loss.weights} if exact.noise is None else {"noise": exact.noise}
     return _told(problem, found, shift, None if folder is None else Path(folder), progress)
 
 

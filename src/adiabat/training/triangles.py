@@ -1,0 +1,134 @@
+"""What least squares keeps of its data: a triangle a kind of label, and the coefficients of least loss that it leads to.
+
+Each frame's rows are folded into a triangle by blocked QR at once: what is kept is bounded by the square of the basis, whatever the
+data. Normal equations would square the condition number, which is 1e9 and more here. A triangle for each kind of label (and for
+held-out frames) leaves weights and ridge open until the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from adiabat.training.loss import Loss
+from adiabat.typing import Float, Tensor
+
+RIDGES = np.logspace(-20, 0, 41)  # of the largest squared singular value of the scaled columns
+
+
+class Triangle:
+    """R of the QR decomposition of all rows added so far, weights included; the last column is what they should give.
+
+    >>> t = Triangle(2)
+    >>> t.add(torch.tensor([[1.0, 2.0], [1.0, 4.0], [1.0, 3.0]], dtype=torch.float64), 1.0, components=3)
+    >>> c = t.R[0, 1] / t.R[0, 0]
+    >>> round(float(c), 6), round(float(t.loss(torch.tensor([c]))), 6)
+    (3.0, 0.666667)
+    """
+
+    def __init__(self, columns: int) -> None:
+        self.columns, self.weight, self.rows = columns, 0.0, 0
+        self._R = torch.zeros(0, columns, dtype=torch.float64)
+        self._new: list[Tensor] = []
+        self._pending = 0
+
+    def add(self, rows: Float[Tensor, "n columns"], weight: float, components: float) -> None:
+        """Rows of one frame; the loss is a mean, so `components` says how many numbers they speak for."""
+        if weight == 0 or not len(rows):
+            return
+        self._new.append(rows * math.sqrt(weight))
+        self._pending += len(rows)
+        self.weight, self.rows = self.weight + weight * components, self.rows + len(rows)
+        if self._pending > 2 * self.columns:
+            self._fold()
+
+    @property
+    def R(self) -> Float[Tensor, "n columns"]:
+        if self._pending:
+            self._fold()
+        return self._R
+
+    def _fold(self) -> None:
+        together = torch.cat([self._R, *self._new])
+        self._R = torch.linalg.qr(together, mode="r").R if len(together) > self.columns else together
+        self._new, self._pending = ([], 0)
+
+    def loss(self, c: Float[Tensor, "k"]) -> Tensor:
+        """Mean squared error of coefficients c."""
+        R = self.R
+        return (R[:, :-1] @ c - R[:, -1]).square().sum() / max(self.weight, 1e-300)
+
+
+@dataclass
+class Triangles:
+    """One triangle a kind of label."""
+
+    columns: int
+    of: dict[str, Triangle] = field(default_factory=dict)
+
+    def add(self, rows: Mapping[str, tuple[Tensor, float]], weight: float) -> None:
+        for kind, (part, components) in rows.items():
+            self.of.setdefault(kind, Triangle(self.columns)).add(part, weight, components)
+
+    def stacked(self, loss: Loss) -> Tensor:
+        """Rows whose squared error is the loss."""
+        parts = [
+            t.R * math.sqrt(loss.weights[kind] / t.weight) for kind, t in self.of.items() if loss.weights[kind] and t.weight
+        ]
+        if not parts:
+            raise ValueError("no frame has a label that the loss weighs; nothing can be solved for")
+        return torch.cat(parts)
+
+    def loss(self, c: Tensor, loss: Loss) -> float:
+        return float(sum(loss.weights[kind] * t.loss(c) for kind, t in self.of.items() if t.weight))
+
+    @property
+    def rows(self) -> int:
+        return sum(t.rows for t in self.of.values())
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Coefficients, the ridge they were found with (of the largest squared singular value), and by what it was chosen."""
+
+    c: Float[Tensor, "k"]
+    ridge: float
+    chosen_by: str
+
+
+def ridge_regression(train: Triangles, held: Triangles | None, loss: Loss, free: int = 0) -> Solution:
+    """The coefficients of least loss under a Gaussian prior, whose width is chosen; the last `free` columns have nearly none."""
+    A = train.stacked(loss)
+    A, y = A[:, :-1], A[:, -1]
+    scale = A.square().sum(0).sqrt()
+    scale = torch.where(
+        scale > max(1e-12 * float(scale.max()), 1e-300), scale, torch.inf
+    )  # a column without data gets no coefficient
+    if free:
+        scale[-free:] *= 1e-3
+    if not bool(torch.isfinite(scale).any()):
+        raise ValueError("every descriptor is zero in every frame: no atom has a neighbor within the model's cutoff; raise it")
+    U, S, Vh = torch.linalg.svd(A / scale, full_matrices=False)
+    q = U.T @ y
+    rest = max(float(y @ y - q @ q), 0.0)
+    n = train.rows
+
+    def at(ridge: float) -> Tensor:
+        return (Vh.T @ (S / (S.square() + ridge * S[0] ** 2) * q)) / scale
+
+    def evidence(ridge: float) -> float:
+        """log p(labels | ridge), the noise at its most probable value."""
+        alpha = ridge * float(S[0]) ** 2
+        misfit = float((alpha / (S.square() + alpha) * q.square()).sum()) + rest
+        return -0.5 * (n * math.log(max(misfit, 1e-300) / n) + float(torch.log1p(S.square() / alpha).sum()))
+
+    if held is not None:
+        worth: Callable[[float], float] = lambda ridge: -held.loss(at(ridge), loss)  # noqa: E731
+    else:
+        worth = evidence
+    best = max(RIDGES, key=worth)
+    return Solution(at(float(best)), float(best), "evidence" if held is None else "held-out loss")

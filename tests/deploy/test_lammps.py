@@ -55,6 +55,7 @@ POTENTIALS = {
     "several": several,
     "committee": lambda: Committee.of([several(k) for k in (1, 2, 3)]),
     "mace": lambda: Potential(ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Scaled(family("mace"), eV=0.3)),
+    "nep": lambda: Potential(ReferenceEnergies(E0), family("nep_zbl"), Scaled(family("nep"), eV=0.3)),
     "painn": lambda: Potential(ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Scaled(family("painn"), eV=0.003)),
 }
 

@@ -11,7 +11,8 @@ from adiabat.nn.derived import Derived
 from adiabat.nn.mlp import MLP
 from adiabat.typing import Float, Tensor
 
-SINGLE_INTERVALS = 512  # forces of MACE: 1e-5 of their root mean square from the network's own
+SINGLE_INTERVALS = 512  # forces of MACE: 3e-6 of their root mean square from the network's own
+FOR_DOUBLE = 4096  # intervals; more are there for double precision
 
 
 class RadialTable(Derived):
@@ -20,7 +21,7 @@ class RadialTable(Derived):
     `basis` maps distances [n] to functions [n, K] that have faded to zero, with zero slope, at the cutoff, or to [n, kinds, K]
     where pairs of elements have functions of their own; the MLP has no biases and fades with them. The network is evaluated at the
     knots only, in training too: the trained function is the deployed one.
-    Single precision skips knots down to SINGLE_INTERVALS: its rounding is coarser than their spline. Called without
+    Of more than FOR_DOUBLE intervals single precision skips knots down to SINGLE_INTERVALS, for it rounds more coarsely. Called without
     arguments it gives the table that `edge_conv` takes, [kinds, intervals + 3, paths, channels].
 
     >>> from adiabat.kernels import bessel, cosine_cutoff
@@ -41,7 +42,8 @@ class RadialTable(Derived):
         self.shape = paths, channels
         values = basis(knots(cutoff, intervals))  # float64, no buffer: a model made double would double rounded numbers
         self.values = values[:, None] if values.ndim == 2 else values
-        self.stride = max((s for s in range(1, intervals // SINGLE_INTERVALS + 1) if intervals % s == 0), default=1)
+        skips = range(1, intervals // SINGLE_INTERVALS + 1) if intervals > FOR_DOUBLE else [1]
+        self.stride = max(s for s in skips if intervals % s == 0)
         self._basis: Tensor | None = None
         self.mlp = MLP([self.values.shape[-1], *hidden, paths * channels])
 

@@ -21,7 +21,7 @@ from adiabat.training.loss import Loss, Sum, readable, squared_errors
 from adiabat.training.optimizers import OPTIMIZERS
 from adiabat.training.problem import Problem
 from adiabat.training.spread import not_calibrated, scales
-from adiabat.training.tables import table_error
+from adiabat.training.tables import refined
 from adiabat.typing import Tensor
 from adiabat.uncertainty import Committee
 
@@ -188,8 +188,9 @@ class Training:
             "kept": "last" if self.keep_last else "best",
             "loss": self.loss.weights,
         }
-        one = self.learned.member(0) if isinstance(self.learned, Committee) else self.learned
-        if (said := table_error(one, self.problem.validation or self.problem.train)) is not None:
+        self.learned, said = refined(self.learned, self.problem.validation or self.problem.train)
+        self.problem.learned = self.learned
+        if said is not None:
             metadata["radial_tables"] = said
         if isinstance(self.learned, Committee):
             if self.problem.validation:

@@ -1,9 +1,10 @@
-"""What a trained model loses by keeping its radial functions as splines: measured, and stated in its model file."""
+"""What a trained model loses by keeping its radial functions as splines: measured, mended where it is too much, stated in its file."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,9 +14,38 @@ from adiabat.graph import Graph
 from adiabat.kernels import spline
 from adiabat.nn import RadialTable
 from adiabat.potential import Model, Potential, Scaled
+from adiabat.uncertainty import Committee
 
-FINER = 8  # an error of cubic splines falls with the fourth power: 1/4096 is left
+LIMIT = 1e-5  # of the forces' root mean square: what single precision adds by rounding is no less
+MOST_INTERVALS = 4096
+FINER = 8  # an error of a cubic spline's slope falls with the third power: 1/512 is left
+LARGE = 1 << 26  # numbers in a finer table: beyond it, it is twice as fine only
 FRAMES = 8
+
+
+def refined(potential: Potential, graphs: Iterable[Graph]) -> tuple[Potential, dict[str, Any] | None]:
+    """The same potential with tables so fine that forces differ by at most 10⁻⁵ of their root mean square from those of the networks
+    themselves, and what `table_error` says of it: of a committee the worst member's. What cannot be reached is warned of."""
+    members = _members(potential)
+    frames, finer = list(islice(graphs, FRAMES)), False
+    while True:
+        told = [table_error(member, frames) for member in members]
+        worst = max((it for it in told if it is not None), key=lambda it: it["force_error_over_rms"] or 0.0, default=None)
+        if worst is None or (worst["force_error_over_rms"] or 0.0) <= LIMIT:
+            break
+        if 2 * worst["intervals"] > MOST_INTERVALS:
+            warnings.warn(
+                f"splines of {worst['intervals']} intervals move the forces by {worst['force_error_over_rms']:.1e} of their root mean "
+                f"square, wanted {LIMIT:.0e}: the radial functions are steeper than data of atoms can teach; train with fewer or lower "
+                "basis functions, or with a weight decay",
+                stacklevel=2,
+            )
+            break
+        members = [_with(member, 2) for member in members]
+        finer = True
+    if not finer:
+        return potential, worst
+    return Committee.of(members) if isinstance(potential, Committee) else members[0], worst
 
 
 @torch.no_grad()
@@ -24,45 +54,52 @@ def table_error(potential: Potential, graphs: Iterable[Graph]) -> dict[str, Any]
 
     | key | what |
     |---|---|
+    | `intervals` | of the finest table, as this potential's precision uses it |
     | `force_error_over_rms` | root mean square difference of the forces over that of the forces |
-    | `function_error_over_largest` | largest difference of a radial function on [0, r_c] over the largest value of its table |
+    | `function_error_over_largest` | largest difference of a radial function on [0, r_c], both ends included, over the largest value |
 
-    In the potential's own precision: what is stated holds for the functions as they are deployed, rounding included.
+    Both are evaluated in double precision: what is stated is the error of the table, to which rounding adds its own.
     """
-    tables = [module for module in potential.modules() if isinstance(module, RadialTable)]
-    if not tables:
+    if not any(isinstance(module, RadialTable) for module in potential.modules()):
         return None
-    here = next(potential.parameters()).device
-    fine = Potential(*(_finer(term) for term in potential.terms)).to(device=here, dtype=potential.dtype).eval()
-    finer = [module for module in fine.modules() if isinstance(module, RadialTable)]
-    for module in finer:
-        module.stride = 1  # float32 skips knots otherwise
+    numbers = max(module().numel() for module in potential.modules() if isinstance(module, RadialTable))
+    factor = FINER if FINER * numbers <= LARGE else 2
+    coarse, fine = (_with(potential, k).double() for k in (1, factor))
     off = total = 0.0
     frames = list(islice(graphs, FRAMES))
     for graph in frames:
-        forces = potential(graph).forces
+        forces = coarse(graph).forces
         off += float((forces - fine(graph).forces).square().sum())
         total += float(forces.square().sum())
+    tables, finer = ([module for module in it.modules() if isinstance(module, RadialTable)] for it in (coarse, fine))
     functions = max(_functions(a, b) for a, b in zip(tables, finer, strict=True))
     return {
         "intervals": max(table().shape[1] - 3 for table in tables),
         "frames": len(frames),
-        "force_error_over_rms": (off / total) ** 0.5 if total else None,
-        "function_error_over_largest": functions,
+        "force_error_over_rms": (off / total) ** 0.5 / (1 - factor**-3.0) if total else None,
+        "function_error_over_largest": functions / (1 - factor**-4.0),
     }
 
 
-def _finer(term: Model) -> Model:
-    """The same numbers with finer tables."""
+def _members(potential: Potential) -> Sequence[Potential]:
+    return [potential.member(m) for m in range(potential.size)] if isinstance(potential, Committee) else [potential]
+
+
+def _with(potential: Potential, factor: int) -> Potential:
+    """The same numbers with tables `factor` times as fine as this precision uses them."""
+    terms = [_finer(term, factor) for term in potential.terms]
+    made = Potential(*terms, metadata=potential.metadata)
+    return made.to(device=next(potential.parameters()).device, dtype=potential.dtype).eval()
+
+
+def _finer(term: Model, factor: int) -> Model:
     if isinstance(term, Scaled):
-        return Scaled(_finer(term.model), term.eV)
+        return Scaled(_finer(term.model, factor), term.eV)
     if "intervals" not in term.arguments:
         return copy.deepcopy(term)
-    stride = max((module.stride for module in term.modules() if isinstance(module, RadialTable)), default=1)
-    single = all(p.dtype == torch.float32 for p in term.parameters())
-    intervals = FINER * term.arguments["intervals"] // (stride if single else 1)
-    made = type(term)(**{**term.arguments, "intervals": intervals})
-    made.load_state_dict(term.state_dict())
+    used = {table().shape[1] - 3 for table in term.modules() if isinstance(table, RadialTable)}
+    made = type(term)(**{**term.arguments, "intervals": factor * max(used)})
+    made.to(next(term.parameters()).dtype).load_state_dict(term.state_dict())
     return made
 
 

@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-chaos test-sanitize parity golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-eam golden-runner golden-amp golden-yace golden-deeppot golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-chaos test-sanitize parity golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-bispectrum golden-eam golden-runner golden-amp golden-yace golden-deeppot golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -74,6 +74,9 @@ golden-snap:
 
 golden-nep:
 	$(PEER_PYTHON) tests/golden/make_nep.py tests/golden/nep-calorine.json
+
+golden-bispectrum:
+	$(PEER_PYTHON) tests/golden/make_bispectrum.py tests/golden/bispectrum.json
 
 golden-eam:
 	$(PEER_PYTHON) tests/golden/make_eam.py tests/golden/eam-lammps.json

@@ -18,6 +18,9 @@ from adiabat.nn import neighbor_species
 
 GOLDEN, SPECTRA = (json.loads((Path(__file__).parent.parent / f"golden/{name}.json").read_text()) for name in ("acsf", "soap"))
 SMALL = {
+    "ace": {"cutoff": 3.0, "n_max": 2, "l_max": 1, "correlation": 3},
+    "bispectrum": {"cutoff": 3.0, "twojmax": 3, "weights": {"O": 0.7}},
+    "moments": {"cutoff": 3.0, "level": 6},
     "acsf": {"cutoff": 3.0, "g2": [(1.0, 0.5)], "g3": [1.3], "g4": [(0.1, 2.0, -1.0)], "g5": [(0.1, 1.5, 1.0)]},
     "soap": {"cutoff": 3.0, "n_max": 2, "l_max": 2, "atom_sigma": 0.6, "radial": "quip"},
     "aev": {"cutoff": 3.0, "angular_cutoff": 2.5, "radial": 3, "shells": 2, "sections": 2},
@@ -98,6 +101,8 @@ def test_columns_have_names_of_their_own(descriptor):
     atoms = Atoms("SiCSiC", [[0, 0, 0], [1.6, 0.2, 0], [0.2, 1.7, 0.3], [0.5, 0.4, 1.8]])
     found = descriptor(atoms, elements=["C", "Si", "O"])
     assert found.values.shape == (4, len(found.names)) and len(set(found.names)) == len(found.names)
+    if "all" in found.names[0].split():
+        return  # elements share its columns
     silent = [k for k, name in enumerate(found.names) if "O" in name.split()[1].split("-")]
     assert silent and not found.values[:, silent].any() and np.delete(found.values, silent, 1).any(0).all()
 

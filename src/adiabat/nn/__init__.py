@@ -11,6 +11,7 @@
 | `surroundings` | edges, species, and a lone atom of each kind |
 | `product` | symmetric contractions with weights per species |
 | `bispectrum` | the bispectrum of an atom's neighbors |
+| `moments` | moment tensors of an atom's neighbors and their contractions |
 | `symmetry_list` | symmetry functions of every kind, a list an element |
 """
 

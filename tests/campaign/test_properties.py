@@ -40,6 +40,16 @@ def test_without_relaxation_the_pressure_is_told(argon):
     assert properties(*argon, ["elastic"], relax=False)["pressure"]["value"] < -0.1
 
 
+def test_a_failed_verdict_is_a_finding(argon, tmp_path):
+    """Compressed by 15 %, a crystal of argon is stable; stretched by as much it is not, and the command says so."""
+    write(tmp_path / "stretched.xyz", bulk("Ar", a=6.4))
+    command = [sys.executable, "-m", "adiabat", "properties", argon[0], str(tmp_path / "stretched.xyz"), "--no-relax", "--what"]
+    done = subprocess.run([*command, "elastic"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "fail" in done.stdout
+    done = subprocess.run([*command, " , "], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "nothing was asked for; wanted some of" in done.stderr
+
+
 def test_refusals(argon, tmp_path):
     write(tmp_path / "water.xyz", molecule("H2O"))
     with pytest.raises(ConfigError, match="periodic along .* properties of crystals"):

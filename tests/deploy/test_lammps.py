@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms, units
 from ase.build import bulk
 from ase.md.verlet import VelocityVerlet
@@ -19,7 +20,7 @@ from adiabat.deploy.export import export
 from adiabat.deploy.lammps import program
 from adiabat.deploy.lammps.run import run, setup, single_point, style
 from adiabat.kernels import evaluation
-from adiabat.models import ZBL, Morse
+from adiabat.models import ANI, ZBL, Morse
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
 from adiabat.uncertainty import Committee
 from adiabat.validation.parity import parity
@@ -51,12 +52,22 @@ def warm(atoms: Atoms, temperature_K: float) -> None:
     atoms.set_momenta(width * np.random.default_rng(1).normal(size=(len(atoms), 3)))
 
 
+def ani() -> ANI:
+    """With the activation that its compiled form knows, ANI-1x's own."""
+    torch.manual_seed(5)
+    sizes = {"radial": 4, "shells": 2, "sections": 2, "zeta": 14.1, "hidden": [6, 6]}
+    return ANI(cutoff=3.5, angular_cutoff=2.6, elements=["H", "O"], **sizes).double().eval()
+
+
 POTENTIALS = {
     "several": several,
     "committee": lambda: Committee.of([several(k) for k in (1, 2, 3)]),
     "mace": lambda: Potential(ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Scaled(family("mace"), eV=0.3)),
+    "ani": lambda: Potential(ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Scaled(ani(), eV=0.3)),
+    "ace": lambda: Potential(ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Scaled(family("ace"), eV=0.3)),
     "nep": lambda: Potential(ReferenceEnergies(E0), family("nep_zbl"), Scaled(family("nep"), eV=0.3)),
     "painn": lambda: Potential(ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Scaled(family("painn"), eV=0.003)),
+    "deeppot": lambda: Potential(ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Scaled(family("deeppot"), eV=0.3)),
 }
 
 
@@ -77,6 +88,38 @@ def test_energy_forces_and_pressure_are_those_of_ase(name, tmp_path):
     found = parity(potential, tmp_path / "out", [cluster(), crystal(), turned])
     assert found.passed, found.failures
     assert found.checks["parity_forces"].value < 1e-8  # meV/Å: rounding alone
+
+
+def test_a_folder_may_have_blanks_in_its_name(exported, tmp_path):
+    place = tmp_path / "my potentials" / "copper and silver"
+    shutil.copytree(exported, place)
+    assert single_point(place, solid()).energy == single_point(exported, solid()).energy
+
+
+def test_any_number_of_threads_says_the_same_bits(exported, tmp_path, monkeypatch):
+    atoms = solid()
+    said = []
+    for threads in (1, 2, 3):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        said.append(single_point(exported, atoms))
+    assert all(s.energy == said[0].energy and np.array_equal(s.forces, said[0].forces) for s in said)
+
+
+def test_an_export_that_differs_leaves_the_earlier_one_as_it_was(exported, tmp_path):
+    place = tmp_path / "alloy"
+    shutil.copytree(exported, place)
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
+
+    def differs(folder):
+        assert (folder / "potential.bin").exists()
+        raise ValueError("both sides differ")
+
+    with pytest.raises(ValueError, match="both sides differ"):
+        export(alloy(), "lammps", place, overwrite=True, check=differs)
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["alloy"]
+    told = export(alloy(), "lammps", place, overwrite=True, check=lambda folder: "equal")
+    assert told["check"] == "equal" and str(place.resolve()) in (place / "in.adiabat").read_text()
 
 
 def test_a_primitive_cell_sees_its_images(exported):
@@ -264,3 +307,39 @@ def test_fix_external_from_python_needs_no_compiler(exported, tmp_path):
     assert pe == pytest.approx(rows[-1, 1], abs=1e-7)
     assert pressure == pytest.approx(rows[-1, 2], rel=1e-6, abs=1e-2)
     assert conserved == pytest.approx(rows[-1, 3], abs=1e-6)
+
+
+FLIP = """
+import sys
+import numpy as np
+from ase import Atoms
+from pathlib import Path
+from deploy.test_lammps import alloy, solid
+from adiabat.deploy.lammps import external, program
+from adiabat.deploy.lammps.run import setup
+
+lmp = program.python()
+lmp.commands_string(setup(solid(), Path(sys.argv[1])))
+external.attach(lmp, alloy(), ["Cu", "Ag"])
+lmp.commands_string("timestep 0.002\\nneigh_modify every 1 delay 0\\nfix 1 all nve\\nfix 2 all deform 1 xy vel 40 remap x flip yes\\nrun 60")
+lmp.commands_string("unfix 2\\nrun 0")  # the last forces were those of before the last shear
+low, high, xy, yz, xz, *_ = lmp.extract_box()
+lx, ly, lz = np.subtract(high, low)
+order = np.argsort(lmp.numpy.extract_atom("id")[:32].ravel())
+where = np.array(lmp.numpy.extract_atom("x")[:32])[order]
+atoms = Atoms(solid().numbers, where, cell=[[lx, 0, 0], [xy, ly, 0], [xz, yz, lz]], pbc=True)
+atoms.calc = alloy().calculator()
+print(xy, lmp.get_thermo("pe"), atoms.get_potential_energy())
+"""
+
+
+def test_a_box_that_leans_too_far_is_flipped_and_nothing_else_changes(exported, tmp_path):
+    """Sheared by 4.8 Å a box of 7.6 Å leans by −2.8: other vectors, the same crystal, the energy of a calculation from the beginning."""
+    done = subprocess.run(
+        [sys.executable, "-c", FLIP, str(tmp_path)], capture_output=True, text=True, timeout=300, check=False,
+        env={"PYTHONPATH": ":".join(filter(None, sys.path)), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lean, pe, anew = map(float, done.stdout.split()[-3:])
+    assert lean < 0, "it was flipped"
+    assert pe == pytest.approx(anew, abs=1e-9)

@@ -36,12 +36,12 @@ def export_file(
     found = behind_gate(potential, str(model), frames, waive=waive, progress=progress)
     if waive:  # a signature
         potential.save(model)
-    told = export(potential, to, out, overwrite=overwrite)
-    try:
-        compared = parity(potential, Path(out), Subject.of(potential, frames).structures)
+
+    def agrees(folder: Path) -> dict[str, Any]:
+        compared = parity(potential, folder, Subject.of(potential, frames).structures)
         compared.refuse(f"{model} → {out}")
-    except BaseException:
-        Path(out, told["potential"]).unlink(missing_ok=True)  # nobody shall run what was not found equal
-        raise
+        return compared.to_json()
+
+    told = export(potential, to, out, overwrite=overwrite, check=agrees)
     verdicts = {name: check.verdict for name, check in found.checks.items()}
-    return {**told, "gate": verdicts, "parity": compared.to_json()}
+    return {**told, "gate": verdicts, "parity": told.pop("check")}

@@ -31,6 +31,8 @@ def properties(
     0.001 without it). A committee answers with its mean. The bulk moduli by the equation of state and by the elastic constants are
     one number; `verdict` says whether they agree within 5 %, as they do where the energy is smooth.
     """
+    if not what:
+        raise ConfigError(f"what: nothing was asked for; wanted some of {', '.join(PROPERTIES)}")
     for name in what:
         find(name, PROPERTIES, where="what")
     atoms = read_all(structure, where="structure")[0][0]

@@ -21,11 +21,11 @@ def properties(
     strain: float = typer.Option(None, help="the largest strain: 0.02 for eos, 0.005 for elastic without it"),
     to_json: str = JSON,
 ) -> int:
-    """Lattice constant, bulk modulus, elastic constants of a crystal by a potential, with errors."""
+    """Lattice constant, bulk modulus, elastic constants of a crystal by a potential, with errors. Exit code 1 where a verdict is fail."""
     from adiabat.campaign.properties import properties as run
     from adiabat.campaign.properties import rows_of
 
     told = run(model, structure, [w.strip() for w in what.split(",") if w.strip()], relax=relax, strain=strain)
     if put_json(told, to_json):
         table(f"{structure} by {model}", ["quantity", "value", "verdict"], rows_of(told))
-    return terminal.FINE
+    return terminal.FINDING if any(q.get("verdict") == "fail" for q in told.values()) else terminal.FINE

@@ -22,21 +22,21 @@ from adiabat.potential import Potential
 __all__ = ["NoLAMMPS", "NotCompiled", "export", "external", "program"]
 
 INPUT = """# include this after the box, the atoms and the masses were made; `units metal` and `atom_modify map yes` come before
-plugin load {folder}/adiabatplugin.so
+plugin load "{folder}/adiabatplugin.so"
 pair_style adiabat
-pair_coeff * * {folder} {elements}  # an element for each atom type: this is for types in this order
+pair_coeff * * "{folder}" {elements}  # an element for each atom type: this is for types in this order
 """
 
 
-def export(potential: Potential, folder: Path) -> dict[str, Any]:
-    """Write what `pair_style adiabat` reads, and the plugin; returns what was written.
+def export(potential: Potential, folder: Path, place: Path | None = None) -> dict[str, Any]:
+    """Write what `pair_style adiabat` reads, and the plugin; returns what was written. `place` is where the folder will stand.
 
     NotCompiled where a term has no compiled evaluator, NoLAMMPS where there is no LAMMPS or no compiler.
     """
     libraries = files.write(potential, folder)
     plugin = program.compile_plugin(folder)
     elements = files.names(potential.elements or ())
-    (folder / "in.adiabat").write_text(INPUT.format(folder=folder.resolve(), elements=elements))
+    (folder / "in.adiabat").write_text(INPUT.format(folder=(place or folder).resolve(), elements=elements))
     return {
         "potential": files.NAME, "libraries": libraries, "plugin": plugin.name, "input": "in.adiabat", "elements": elements.split(),
         "cutoff_angstrom": potential.cutoff, "format_version": files.VERSION,

@@ -61,12 +61,16 @@ class _Callback:
         self.frozen = potential.frozen()
         self.graph: Graph | None = None
         self.order: np.ndarray | None = None  # the tags of the graph's atoms
+        self.cell = np.eye(3)  # of the step before
 
     def __call__(self, lmp: Any, step: int, n: int, tags: np.ndarray, x: np.ndarray, f: np.ndarray) -> None:
         cell, pbc = self._cell()
         order = np.argsort(tags[:n])
         where, who = np.array(x[:n])[order], np.array(tags[:n])[order]
-        if self.graph is None or self.order is None or not np.array_equal(who, self.order):
+        # A triclinic box that leans too far is flipped: the same lattice by other vectors, which the edges' images do not belong to.
+        flipped = not np.array_equal(np.round(cell @ np.linalg.inv(self.cell)), np.eye(3))
+        self.cell = cell
+        if self.graph is None or self.order is None or flipped or not np.array_equal(who, self.order):
             types = lmp.numpy.extract_atom("type")[:n].ravel()[order]
             atoms = Atoms(self.kinds[types], where, cell=cell, pbc=pbc)
             self.graph, self.order = Graph.of(atoms, max(self.potential.cutoff, 1e-3), skin=self.skin), who

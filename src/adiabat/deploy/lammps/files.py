@@ -25,7 +25,7 @@ from adiabat.potential import Model, Potential, ReferenceEnergies
 from adiabat.uncertainty import Committee
 
 MAGIC, VERSION = b"ADIABAT1", 1
-SIGNATURES = {"p": 1, "pp": 0, "piidpp": 0}  # of `make`: the ones runtime.h can call → whether the evaluator is a local term's
+SIGNATURES = {"p": 1, "pp": 0, "piidp": 0}  # of `make`: the ones runtime.h can call → whether the evaluator is a local term's
 NAME = "potential.bin"
 INSTEAD = "LAMMPS can be run from Python instead: adiabat.deploy.lammps.external"
 

@@ -28,7 +28,7 @@ START = """units metal
 atom_style atomic
 atom_modify map yes
 boundary {boundary}
-read_data {data}
+read_data "{data}"
 {masses}
 """
 
@@ -36,7 +36,7 @@ POINT = """thermo_style custom step pe pxx pyy pzz pxy pxz pyz
 thermo_modify format float %25.16e
 thermo 1
 run 0
-write_dump all custom {dump} id fx fy fz modify sort id format float %25.16e
+write_dump all custom "{dump}" id fx fy fz modify sort id format float %25.16e
 """
 
 
@@ -104,7 +104,7 @@ def style(folder: str | Path, atoms: Atoms) -> str:
     """The commands of the pair style."""
     folder = Path(folder).resolve()
     elements = " ".join(symbol(z) for z in sorted(set(atoms.numbers.tolist())))
-    return f"plugin load {folder}/adiabatplugin.so\npair_style adiabat\npair_coeff * * {folder} {elements}\n"
+    return f'plugin load "{folder}/adiabatplugin.so"\npair_style adiabat\npair_coeff * * "{folder}" {elements}\n'
 
 
 def oriented(atoms: Atoms) -> tuple[Atoms, np.ndarray]:

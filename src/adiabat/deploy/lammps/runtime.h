@@ -173,7 +173,7 @@ class Part {
     };
     if (signature == "p") return ((void *(*)(I))make)(a[0]);
     if (signature == "pp") return ((void *(*)(I, I))make)(a[0], a[1]);
-    if (signature == "piidpp") return ((void *(*)(I, I, I, double, I, I))make)(a[0], a[1], a[2], number(a[3]), a[4], a[5]);
+    if (signature == "piidp") return ((void *(*)(I, I, I, double, I))make)(a[0], a[1], a[2], number(a[3]), a[4]);
     throw std::runtime_error("a library of an unknown kind (" + signature + "); compile the plugin anew");
   }
 

@@ -6,7 +6,7 @@ Comput. Mater. Sci. 156, 148 (2019).
 
 from __future__ import annotations
 
-from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -40,6 +40,7 @@ class MTP(LinearBasis, Model):
     name = "mtp"
     shared = True
     one_by_one = True  # its tables say which operations there are
+    _known: tuple[tuple, Plan, tuple[Tensor, ...]] | None = None
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class MTP(LinearBasis, Model):
         tables = [torch.zeros(n, 4, dtype=torch.int64) for n in sizes[:2]] if sizes else list(moment_tables(level)[:2])
         scalars = torch.zeros(sizes[2], dtype=torch.int64) if sizes else moment_tables(level)[2]
         for name, table in zip(("basics", "times", "scalars"), (*tables, scalars), strict=True):
-            self.register_buffer(name, table)
+            self.register_buffer(name, table.clone())  # of its own: loading numbers writes into it
         Z, self.size = len(self.elements), len(scalars)
         mus = radials or int(tables[0][:, 0].max()) + 1
         self.radial_coefficients = nn.Parameter(torch.randn(Z, Z, mus, radial) / (1 + torch.arange(radial)))
@@ -76,7 +77,7 @@ class MTP(LinearBasis, Model):
     def program(self) -> Moments | None:
         if self.elements is None:
             return None
-        depth = torch.tensor(self._order)[self.times[:, 3]]  # products in an order in which they can be taken
+        depth = torch.tensor(self.plan.depths)[self.times[:, 3]]  # products in an order in which they can be taken
         return Moments(
             self.elements, self.nearest, self.cutoff, self.scaling, self.basics, self.times[torch.argsort(depth, stable=True)],
             self.scalars, self.coefficients[0], self.radial_coefficients,
@@ -90,7 +91,7 @@ class MTP(LinearBasis, Model):
         d = distance(at.r)
         u = at.r / torch.where(d == 0, 1.0, d)[:, None]
         f = self.radial_functions(d, at.species[at.i], at.neighbors)
-        return moments(f, u, at.i, at.n, self._directions, self._rounds, len(self._order))
+        return moments(f, u, at.i, at.n, self.plan.directions, self.plan.rounds, len(self.plan.depths))
 
     def radial_functions(self, d: Float[Tensor, "e"], zi: Int[Tensor, "e"], zj: Int[Tensor, "e"]) -> Float[Tensor, "e mu"]:
         x = (2 * d - (self.nearest + self.cutoff)) / (self.cutoff - self.nearest)
@@ -105,14 +106,27 @@ class MTP(LinearBasis, Model):
         c = self.radial_coefficients.flatten(0, 1)[zi * Z + zj]
         return torch.einsum("en,emn->em", T_n, c)
 
-    @cached_property
-    def _directions(self) -> tuple[Tensor, Tensor, Tensor]:
-        return directions_of(self.basics)
+    @property
+    def plan(self) -> Plan:
+        """What the tables say of the order of work; read again when they were changed, replaced or moved."""
+        tables = (self.basics, self.times)
+        key = tuple((t.data_ptr(), t._version, t.device) for t in tables)
+        if self._known is None or self._known[0] != key:
+            # They are held, so that no other tensor takes an address that the key knows.
+            self._known = key, Plan.of(*tables), tables
+        return self._known[1]
 
-    @cached_property
-    def _order(self) -> list[int]:
-        return depths_of(self.basics, self.times)
 
-    @cached_property
-    def _rounds(self) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        return rounds_of(self.times, self._order)
+class Plan(NamedTuple):
+    """Distinct exponents of the basic moments with which of them and which μ each has; behind how many products each moment is; the
+    products in rounds, of which none needs a moment of its own round or a later one."""
+
+    directions: tuple[Tensor, ...]
+    depths: list[int]
+    rounds: list[tuple[Tensor, ...]]
+
+    @classmethod
+    def of(cls, basics: Int[Tensor, "b 4"], times: Int[Tensor, "t 4"]) -> Plan:
+        depths = depths_of(basics, times)
+        rounds = rounds_of(times.cpu(), depths)
+        return cls(directions_of(basics), depths, [tuple(x.to(times.device) for x in each) for each in rounds])

@@ -86,7 +86,7 @@ def molecules(n: int) -> list[Atoms]:
 def test_a_trained_mace_is_refined_until_its_table_costs_nothing(tmp_path):
     # 32 intervals of 0.11 Å: for 8 Bessel functions, whose shortest wave is 0.9 Å, far too coarse.
     model = ad.models.MACE(cutoff=3.5, channels=8, hidden="0e+1o", l_max=2, correlation=2, radial=[16], intervals=32)
-    potential = ad.fit(model, molecules(24), epochs=20, seed=1, batch_edges=60, optimizer={"adamw": {"lr": 0.01}})
+    potential = ad.fit(model, molecules(30), epochs=40, seed=1, batch_edges=60, optimizer={"adamw": {"lr": 0.01}})
     potential.save(tmp_path / "water.adiabat")
     loaded = ad.load(tmp_path / "water.adiabat")
     trained = loaded.metadata["metrics"]["train"]
@@ -99,7 +99,7 @@ def test_a_trained_mace_is_refined_until_its_table_costs_nothing(tmp_path):
     (term,) = (term.model for term in loaded.terms if isinstance(term, Scaled))
     fine = type(term)(**{**term.arguments, "intervals": 16 * stated["intervals"]}).double()
     fine.load_state_dict(term.state_dict())
-    unseen = [Graph.of(atoms, 3.5) for atoms in molecules(28)[24:]]
+    unseen = [Graph.of(atoms, 3.5) for atoms in molecules(34)[30:]]
     scale = next(it.eV for it in loaded.terms if isinstance(it, Scaled))
     coarse, fine = Potential(Scaled(copy.deepcopy(term).double(), scale)), Potential(Scaled(fine, scale))
     off = torch.cat([coarse.eval()(g).forces - fine.eval()(g).forces for g in unseen])

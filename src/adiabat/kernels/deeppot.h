@@ -4,12 +4,12 @@
 // weights know); then the fitting network of the center's element. Rows of channels are padded: what stands there meets zeros.
 struct Step {  // y = copies of x + Δt ∘ tanh(x w + b)
   Matrix w, wt;         // [from, columns of y], [to, columns of x]
-  I from, to, copies;
+  I from, copies;
   const S *bias, *dt;   // padded with zeros
 };
 
 struct Facts {
-  I species, M, C, axis, inputs, paths, intervals, layers, wide;  // C: M padded; wide: the widest row of any layer
+  I species, M, C, axis, paths, intervals, layers, wide;  // C: M padded; wide: the widest row of any layer
   double cutoff;
   const S *table;       // [species², intervals + 3, paths, C], divided by the expected number of neighbors
   const S *background;  // [species, C], likewise

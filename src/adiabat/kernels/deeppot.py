@@ -74,7 +74,7 @@ class _Step(ctypes.Structure):
 
     _fields_ = (
         [(name, Matrix) for name in ("w", "wt")]
-        + [(name, ctypes.c_int64) for name in "inputs outputs copies".split()]
+        + [(name, ctypes.c_int64) for name in "inputs copies".split()]
         + [(name, ctypes.c_void_p) for name in ("bias", "dt")]
     )
 
@@ -83,7 +83,7 @@ class _Facts(ctypes.Structure):
     """`struct Facts` of deeppot.h."""
 
     _fields_ = (
-        [(name, ctypes.c_int64) for name in "species M C axis inputs paths intervals layers wide".split()]
+        [(name, ctypes.c_int64) for name in "species M C axis paths intervals layers wide".split()]
         + [("cutoff", ctypes.c_double)]
         + [(name, ctypes.c_void_p) for name in "table background steps last".split()]
     )
@@ -108,7 +108,7 @@ class _Packing(Packing):
         wide = max(max(step.w.N, step.wt.N) for step in layers)
         last = torch.stack([pad(fitting.last * it.eV, (0, wide - len(fitting.last))) for fitting in it.fittings])
         return _Facts(
-            species=len(it.elements), M=M, C=M + extra, axis=it.axis, inputs=layers[0].inputs, paths=paths, intervals=rows - 3,
+            species=len(it.elements), M=M, C=M + extra, axis=it.axis, paths=paths, intervals=rows - 3,
             layers=len(it.fittings[0].layers), wide=wide, cutoff=it.cutoff,
             table=self.hold(pad(it.table * scale[:, None], (0, extra))), background=self.hold(pad(it.background, (0, extra))),
             steps=ctypes.addressof(steps), last=self.hold(last),
@@ -118,7 +118,7 @@ class _Packing(Packing):
         weight = self.folded(layer.weight) if first and self.program.axis else layer.weight
         dt = torch.ones_like(layer.bias) if layer.dt is None else layer.dt
         return _Step(
-            self.matrix(self.wide(weight, 1)), self.matrix(self.wide(weight.T, 1)), *weight.shape, layer.copies,
+            self.matrix(self.wide(weight, 1)), self.matrix(self.wide(weight.T, 1)), len(weight), layer.copies,
             self.hold(self.wide(layer.bias, 0)), self.hold(self.wide(dt, 0)),
         )  # fmt: skip
 

@@ -122,7 +122,7 @@ class DeepPot(Model):
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         for part in self.parts if self.elements is not None else ():
-            part.environment.measure(graphs, self.elements or ())
+            part.environment.measure(graphs)
 
 
 class Environment(nn.Module):
@@ -130,7 +130,8 @@ class Environment(nn.Module):
 
     def __init__(self, elements: Sequence[int], cutoff: float, smooth_from: float, sel: Mapping[str, int] | None) -> None:
         super().__init__()
-        self.cutoff, self.smooth_from, self.open = float(cutoff), float(smooth_from), sel is None
+        self.elements, self.open = tuple(elements), sel is None
+        self.cutoff, self.smooth_from = float(cutoff), float(smooth_from)
         names = [periodic_table.symbol(number) for number in elements]
         if sel is not None and set(sel) != set(names):
             raise ValueError(f"deeppot.sel: numbers of {', '.join(sel)} came; wanted those of {', '.join(names)}")
@@ -147,11 +148,11 @@ class Environment(nn.Module):
         return inverse * (1 - x**3 * (10 - x * (15 - 6 * x))) * (d < self.cutoff)
 
     @torch.no_grad()
-    def measure(self, graphs: Sequence[Graph], elements: Sequence[int]) -> None:
+    def measure(self, graphs: Sequence[Graph]) -> None:
         """Statistics over training data; places without a neighbor count as zeros, as in DeePMD-kit."""
-        Z, known = len(elements), torch.tensor(elements, device=self.sel.device)
+        Z, known = len(self.elements), torch.tensor(self.elements)
         most, sums = torch.zeros(Z), torch.zeros(Z, 3, dtype=torch.float64)  # atoms, Σ s, Σ s²
-        for graph in graphs:
+        for graph in (it.to(device="cpu") for it in graphs):
             species, d = torch.searchsorted(known, graph.numbers), graph.r.to(torch.float64).norm(dim=1)
             near = d < self.cutoff
             i, s = graph.i[near], self.fading(d[near])
@@ -162,7 +163,7 @@ class Environment(nn.Module):
                 sums[:, power] += torch.bincount(species[i], weights=s**power, minlength=Z)
         if self.open:
             self.sel.copy_((1.1 * most / 4).ceil().clamp_min(1) * 4)
-        places = sums[:, 0].clamp_min(1) * self.sel.to(torch.float64).sum()
+        places = sums[:, 0].clamp_min(1) * float(self.sel.sum())
         mean, square = sums[:, 1] / places, sums[:, 2] / places
         seen = sums[:, 2] > 0
         spread = torch.stack([square - mean**2, square / 3], 1).clamp_min(LEAST**2).sqrt()
@@ -250,7 +251,7 @@ class TwoBody(nn.Module):
 
     def forward(self, graph: Graph, at: WithLoneAtoms, d: Tensor, Y: Tensor) -> Float[Tensor, "n D"]:
         Z = len(self.environment.sel)
-        kind = graph.once(("ordered pairs", Z), lambda: at.species[at.i] * Z + at.species[at.j])
+        kind = graph.once(("ordered pairs", self.environment.elements), lambda: at.species[at.i] * Z + at.species[at.j])
         ones = Y.new_ones(len(at.species), 1, self.channels)
         sums = edge_conv(ones, Y, d, self.table(), self.environment.cutoff, kind, at, self.conv)
         sums[0] = sums[0] + self.table.background()[at.species][:, None, None]
@@ -272,8 +273,8 @@ class ThreeBody(nn.Module):
         self.networks, self.size = nn.ModuleList(nets), neurons[-1]
 
     def forward(self, graph: Graph, at: WithLoneAtoms, d: Tensor, Y: Tensor) -> Float[Tensor, "n D"]:
-        here, Z = self.environment, len(self.environment.sel)
-        a, b, center, places = graph.once(("three bodies", Z), lambda: self.triples(graph, at))
+        here = self.environment
+        a, b, center, places = graph.once(("three bodies", here.elements), lambda: self.triples(graph, at))
         w = Y[:, 1:4] * (here.fading(d) / (sqrt(3) * here.spread[at.species[at.i], 1]))[:, None]
         D = w.new_zeros(len(at.species), self.size)
         t = at.species[at.j]

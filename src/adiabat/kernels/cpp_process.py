@@ -45,7 +45,8 @@ def source(spec: Process, header) -> str:
         parts += [f"enum {{ NMAX = {spec.n_max}, LMAX = {spec.l_max} }};"]
     parts += [header("call.h"), header("soap.h" if spec.n_max else "two_body.h"), "}"]
     trial = _SOAP if spec.n_max else "  return 0;"
-    return "\n".join([*parts, _EXPORTS.replace("TRIAL", trial).replace("PADS", "PANEL" if spec.n_max else "1"), ""])
+    exports = _EXPORTS.replace("TRIAL", trial).replace("PADS", "PANEL" if spec.n_max else "1")
+    return "\n".join([*parts, exports, *([_SPECTRA] if spec.n_max else []), ""])
 
 
 _EXPORTS = """extern "C" {
@@ -70,3 +71,7 @@ _SOAP = """  std::vector<S> x(TILE * W, (S)1), w(W * PANEL * W, (S)1), y(TILE * 
   times(x.data(), TILE, W, W, w.data(), PANEL * W, y.data());
   harmonics<true>(n.data(), V{}, V{}, V{} + 1, Y.data());
   return y[0] == W && Y[0] == 1 ? 0 : 1;"""
+_SPECTRA = """extern "C" int describe(void *model, const Part *in) {
+  try { spectra(*(Model *)model, *in); } catch (const std::bad_alloc &) { return 7; }
+  return 0;
+}"""

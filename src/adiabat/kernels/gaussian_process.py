@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ import torch
 from adiabat.kernels import dispatch
 from adiabat.kernels.cpp_process import MAX_L, MAX_N, Process
 from adiabat.kernels.local import Adds, Call, Evaluator, hold, kind_table
-from adiabat.typing import Float, Tensor
+from adiabat.typing import Float, Int, Tensor
 
 DTYPE = torch.float64
 
@@ -91,6 +92,12 @@ class Several:
             term.add(call)
 
 
+class _Part(ctypes.Structure):
+    """`struct Part` of soap.h, field by field."""
+
+    _fields_ = [("atoms", ctypes.c_int64), *((name, ctypes.c_void_p) for name in "first channel r p slopes".split())]
+
+
 class _SoapFacts(ctypes.Structure):
     """`struct Facts` of soap.h, field by field."""
 
@@ -105,7 +112,7 @@ class _Process(ctypes.Structure):
     """`struct Process` of two_body.h, field by field."""
 
     _fields_ = (
-        [("points", ctypes.c_int64)]  # type: ignore[assignment]
+        [("points", ctypes.c_int64)]
         + [(name, ctypes.c_double) for name in "cutoff width per".split()]
         + [(name, ctypes.c_void_p) for name in ("at", "a")]
     )
@@ -142,6 +149,42 @@ def _soap(it: Processes, one: SoapProcess) -> Evaluator:
         ),
     )  # fmt: skip
     return Evaluator(spec, DTYPE, facts, kept)  # type: ignore[arg-type]
+
+
+_ONE_AT_A_TIME = threading.Lock()
+_DESCRIBING: dict[tuple, tuple[Evaluator, int]] = {}  # what `spectra` works with, by all that it depends on
+
+
+def spectra(
+    one: SoapProcess, first: Int[Tensor, "n1"], channel: Int[Tensor, "e"], r: Float[Tensor, "e 3"]
+) -> tuple[Float[Tensor, "n D"], Float[Tensor, "e 3 D"]] | None:
+    """Normalized power spectra of atoms with their edges, and their derivatives along the edges, compiled; None where nothing is.
+
+    `channel`: which kind of neighbor an edge leads to, −1 where it does not count. For fits: an energy's gradient needs less.
+    """
+    whole = Processes(tuple(range(1, 1 + len(one.channels))), (one,), ())
+    if not whole.fast:
+        return None
+    key = (one.shape, one.cutoff, one.width, one.reach, len(one.table), tuple(one.alone[:, 0].tolist()))
+    if key not in _DESCRIBING:
+        evaluator = _soap(whole, replace(one, points=one.points[:1], a=one.a[:1]))
+        evaluator.library.describe.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        _DESCRIBING[key] = evaluator, evaluator.library.make(ctypes.byref(evaluator.facts))
+    evaluator, model = _DESCRIBING[key]
+    if not model:
+        raise MemoryError("spectra: no memory is left")
+    lists = [x.to(torch.int64).contiguous() for x in (first, channel)]
+    r = r.to(DTYPE).contiguous()
+    found = (
+        torch.zeros(len(first) - 1, one.points.shape[1], dtype=DTYPE),
+        torch.zeros(len(r), 3, one.points.shape[1], dtype=DTYPE),
+    )
+    part = _Part(len(first) - 1, *(x.data_ptr() for x in (*lists, r, *found)))
+    with _ONE_AT_A_TIME:
+        fault = evaluator.library.describe(model, ctypes.byref(part))
+    if fault:
+        raise MemoryError("spectra: no memory is left; evaluate fewer atoms at once")
+    return found
 
 
 def _pairs(it: Processes) -> Evaluator:

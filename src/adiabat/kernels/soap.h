@@ -309,3 +309,77 @@ static int run(Model &m, const Call &in) {
   for (I copy = 0; copy < in.copies; copy++) collect(in, copy, m.own.data(), m.g.data(), m.pairs.data());
   return 0;
 }
+
+// Atoms with their counted edges, for a fit: normalized spectra [atoms, dimensions] and their derivatives [edges, 3, dimensions].
+struct Part {
+  I atoms;
+  const I *first, *channel;  // −1: an edge that does not count; its derivatives keep what they have
+  const double *r;
+  S *p, *slopes;
+};
+
+static void spectra(Model &m, const Part &in) {
+  I C = m.kinds * NMAX;
+  if (m.workers.empty()) m.workers.resize(1);
+  Worker &w = m.workers[0];
+  w.Y.resize(4 * LM * W), w.c.resize(m.kinds * LM * NP), w.from.resize(2);
+  std::vector<S> one(C * NP), dc(3 * LM * NP);
+  for (I n = 0; n < in.atoms; n++) {
+    w.edge.clear(), w.channel.clear();
+    for (I e = in.first[n]; e < in.first[n + 1]; e++)
+      if (in.channel[e] >= 0) w.edge.push_back(e), w.channel.push_back(in.channel[e]);
+    I E = (I)w.edge.size(), size = E + W;
+    w.from[0] = 0, w.from[1] = E;
+    w.r.assign(3 * size, 0), w.length.resize(E);
+    for (I k = 0; k < E; k++) {
+      const double *r = in.r + 3 * w.edge[k];
+      w.length[k] = std::sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
+      for (int x = 0; x < 3; x++) w.r[x * size + k] = (S)(r[x] / w.length[k]);
+    }
+    const S *c = w.c.data();
+    S *p = in.p + n * m.dimensions;
+    density(m, w, 0, w.c.data());
+    S over = spectrum(m, c, p), once[L1];
+    for (int l = 0; l <= LMAX; l++) once[l] = over * (S)(1.4142135623730950488 / std::sqrt(2.0 * l + 1));
+    for (I k0 = 0; k0 < E; k0 += W) {
+      harmonics<true>(m.norm, at(&w.r[k0]), at(&w.r[size + k0]), at(&w.r[2 * size + k0]), w.Y.data());
+      for (I k = k0; k < k0 + W && k < E; k++) {
+        S f, df, q[4], dq[4], u[3] = {w.r[k], w.r[size + k], w.r[2 * size + k]}, per = (S)(1 / w.length[k]);
+        const S *row = radial(m, w.length[k], f, df, q, dq), *Y = w.Y.data() + (k - k0);
+        for (int x = 0; x < 4; x++) dq[x] = dq[x] * f + q[x] * df, q[x] *= f;
+        for (int l = 0; l <= LMAX; l++)
+          for (int v = 0; v < NV; v++) {
+            V T[4], R = {}, dR = {};
+            for (int x = 0; x < 4; x++) T[x] = at(row + (x * L1 + l) * NP + v * W), R += q[x] * T[x], dR += dq[x] * T[x];
+            for (int lm = l * l; lm < (l + 1) * (l + 1); lm++) {
+              S slope[3], along = 0;
+              for (int x = 0; x < 3; x++) slope[x] = Y[((x + 1) * LM + lm) * W], along += slope[x] * u[x];
+              for (int x = 0; x < 3; x++)
+                put(&dc[(x * LM + lm) * NP + v * W], (Y[lm * W] * u[x]) * dR + ((slope[x] - along * u[x]) * per) * R);
+            }
+          }
+        I z = w.channel[k];
+        for (int x = 0; x < 3; x++) {
+          S *to = in.slopes + (3 * w.edge[k] + x) * m.dimensions;
+          for (int l = 0; l <= LMAX; l++) {
+            for (I b = 0; b < C; b++) {
+              const S *cb = c + (b / NMAX) * LM * NP + b % NMAX;
+              V sum[NV] = {};
+              for (int lm = l * l; lm < (l + 1) * (l + 1); lm++)
+                for (int v = 0; v < NV; v++) sum[v] += cb[lm * NP] * at(&dc[(x * LM + lm) * NP + v * W]);
+              for (int v = 0; v < NV; v++) put(&one[b * NP + v * W], sum[v]);  // Σ_m ∂c_a c_b, a of this kind
+            }
+            for (I a = 0; a < C; a++)
+              for (I b = 0; b <= a; b++) {
+                S value = (a / NMAX == z ? one[b * NP + a % NMAX] : 0) + (b / NMAX == z ? one[a * NP + b % NMAX] : 0);
+                to[(a * (a + 1) / 2 + b) * L1 + l] = value * once[l] * (a == b ? (S)0.70710678118654752440 : (S)1);
+              }
+          }
+          S along = 0;
+          for (I d = 0; d < m.dimensions; d++) along += to[d] * p[d];
+          for (I d = 0; d < m.dimensions; d++) to[d] -= along * p[d];
+        }
+      }
+    }
+  }
+}

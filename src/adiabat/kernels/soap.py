@@ -171,52 +171,9 @@ def power_spectrum(c: Float[Tensor, "N c lm"]) -> Float[Tensor, "N D"]:
     return (torch.stack(found, -1) * twice[:, None]).flatten(1)
 
 
-def power_spectrum_slopes(
-    dc: Float[Tensor, "e 3 n lm"], c: Float[Tensor, "e c lm"], kind: Int[Tensor, "e"]
-) -> Float[Tensor, "e 3 D"]:
-    """∂p/∂r of edges, from ∂c/∂r of the n channels of the neighbor's kind, which are all that it changes, and c of its center."""
-    E, C, n, L = len(c), c.shape[1], dc.shape[2], math.isqrt(c.shape[2])
-    a, b = torch.tril_indices(C, C)
-    twice = torch.where(a == b, 1.0, dc.new_tensor(2.0).sqrt())
-    found = dc.new_empty(E, 3, len(a), L)
-    for z in range(C // n):
-        e = torch.nonzero(kind == z)[:, 0]
-        # where ∂c_a c_b, and ∂c_b c_a, stand among those of the kind's channels; a zero behind them for other channels
-        one, other = (torch.where(x // n == z, (x - z * n) * C + y, n * C) for x, y in ((a, b), (b, a)))
-        for l in range(L):
-            m = slice(l * l, (l + 1) ** 2)
-            made = torch.bmm(dc[e][..., m].flatten(1, 2), c[e][..., m].transpose(1, 2)).view(len(e), 3, n * C)
-            made = torch.nn.functional.pad(made, (0, 1))
-            found[e, :, :, l] = (made[..., one] + made[..., other]) * (twice / math.sqrt(2 * l + 1))
-    return found.flatten(2)
-
-
-def harmonics_slopes(
-    r: Float[Tensor, "e 3"], l_max: int
-) -> tuple[Float[Tensor, "e"], Float[Tensor, "e lm"], Float[Tensor, "e 3 lm"]]:
-    """Lengths, harmonics of the directions, and ∂Y/∂r: one backward pass for all, each of them on edges of its own."""
-    rows = (l_max + 1) ** 2
-    with torch.enable_grad():
-        each = r.detach().expand(rows, -1, -1).clone().requires_grad_()
-        d, Y = directions(each.flatten(0, 1), l_max)
-        chosen = Y.unflatten(0, (rows, -1)).diagonal(dim1=0, dim2=2)  # e lm
-        (slopes,) = torch.autograd.grad(chosen.sum(), each)
-    return d[: len(r)].detach(), chosen.detach(), slopes.permute(1, 2, 0)
-
-
 def directions(r: Float[Tensor, "e 3"], l_max: int) -> tuple[Float[Tensor, "e"], Float[Tensor, "e lm"]]:
     """`edge_geometry`, also of harmonics that are not compiled."""
     if l_max <= MAX_L:
         return edge_geometry(r, l_max)
     d = distance(r)
     return d, spherical_harmonics(r / torch.where(d == 0, 1.0, d)[..., None], l_max)
-
-
-def spline_slopes(d: Float[Tensor, "e"], table: Float[Tensor, "n3 *F"], reach: float) -> Float[Tensor, "e *F"]:
-    """The slopes of `spline`, at distances within its reach."""
-    n = len(table) - 3
-    k = (d * (n / reach)).clamp(0, n - 1).long()
-    t = d * (n / reach) - k
-    u = 1 - t
-    w = torch.stack([-(u**2), 3 * t**2 - 4 * t, 4 * u - 3 * u**2, t**2], -1) * (n / reach / 2)
-    return torch.einsum("eq,eq...->e...", w, table[k[:, None] + torch.arange(4)])

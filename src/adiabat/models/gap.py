@@ -18,17 +18,8 @@ from adiabat.config import checked
 from adiabat.elements import symbol
 from adiabat.graph import Graph
 from adiabat.kernels import distance, spline
-from adiabat.kernels.gaussian_process import PairProcess, Processes, SoapProcess
-from adiabat.kernels.soap import (
-    density,
-    directions,
-    harmonics_slopes,
-    power_spectrum,
-    power_spectrum_slopes,
-    shoulder,
-    spheres_table,
-    spline_slopes,
-)
+from adiabat.kernels.gaussian_process import PairProcess, Processes, SoapProcess, spectra
+from adiabat.kernels.soap import density, directions, power_spectrum, shoulder, spheres_table
 from adiabat.nn.linear_basis import Centers, LinearBasis
 from adiabat.nn.sparse_points import METHODS, chosen, spread_out
 from adiabat.potential import Model
@@ -110,7 +101,7 @@ class GAP(LinearBasis, Model):
 
     @property
     def _kernels(self) -> list[Kernel]:
-        return list(self.kernels)  # type: ignore[arg-type]
+        return list(self.kernels)
 
     def basis(self, at: Centers) -> Float[Tensor, "n K"]:
         return torch.cat([kernel(at) for kernel in self._kernels], 1)
@@ -150,7 +141,9 @@ class GAP(LinearBasis, Model):
 
     @torch.no_grad()
     def derivatives(self, at: Centers) -> tuple[Float[Tensor, "n K"], Iterator[tuple[slice, Float[Tensor, "e 3 K"]]]]:
-        made = [kernel.slopes(at) for kernel in self._kernels]
+        made = [slopes for kernel in self._kernels if (slopes := kernel.slopes(at)) is not None]
+        if len(made) < len(self._kernels):  # nothing compiled here
+            return super().derivatives(at)
         bounds = torch.cat([at.i.new_zeros(1), torch.bincount(at.i, minlength=at.n).cumsum(0)]).tolist()
 
         def pieces() -> Iterator[tuple[slice, Tensor]]:
@@ -214,7 +207,8 @@ class TwoBody(Kernel):
         super().__init__(cutoff, transition_width, delta_eV, n_sparse)
         self.theta = float(theta_angstrom)
         known = list(elements)
-        self.pair = tuple(sorted(known.index(element) for element in pair))
+        one, other = sorted(known.index(element) for element in pair)
+        self.pair = one, other
         # As if there were data: evenly spaced
         self.register_buffer("points", spread_out(0.4 * self.cutoff, self.cutoff, self.n_sparse)[:, None])
 
@@ -233,7 +227,7 @@ class TwoBody(Kernel):
         s = self.points[:, 0]
         return self.delta**2 * shoulder(s, self.cutoff, self.width) * torch.exp(-0.5 * ((d[:, None] - s) / self.theta).square())
 
-    def slopes(self, at: Centers) -> tuple[Tensor, Any]:
+    def slopes(self, at: Centers) -> tuple[Tensor, Any] | None:
         e, d = self._edges(at)
         f, df = _with_slope(d, self.cutoff, self.width)
         k = self._k(d)
@@ -353,41 +347,21 @@ class Soap(Kernel):
         c = density(self._radial(d), Y, i, kind, len(mine), self.kinds) + self.alone
         return mine, _normalized(power_spectrum(c))
 
-    def slopes(self, at: Centers) -> tuple[Tensor, Any]:
-        mine, e, i, kind = self._edges(at)
-        d, Y, dY = harmonics_slopes(at.r[e], self.l_max)
-        f, df = _with_slope(d, self.cutoff, self.width)
-        S, dS = spline(d, self.table, self.reach, torch.zeros_like(i)), spline_slopes(d, self.table[0], self.reach)
-        R, dR = S * f[:, None, None], dS * f[:, None, None] + S * df[:, None, None]
-        c = density(R, Y, i, kind, len(mine), self.kinds) + self.alone
-        spectrum = power_spectrum(c)
-        length = spectrum.square().sum(1).sqrt()
-        p = spectrum / length[:, None]
-        l = torch.arange(self.l_max + 1).repeat_interleave(2 * torch.arange(self.l_max + 1) + 1)
-        R, dR = (x.transpose(1, 2)[:, None, :, l] for x in (R, dR))  # e 1 n lm
-        u = at.r[e] / d[:, None]
-        dc = (dR * (u[:, :, None, None] * Y[:, None, None]) + R * dY[:, :, None]) / math.sqrt(4 * math.pi)
-        dp = power_spectrum_slopes(dc, c[i], kind) / length[i, None, None]
-        dp -= p[i, None] * torch.einsum("exD,eD->ex", dp, p[i])[..., None]
+    def slopes(self, at: Centers) -> tuple[Tensor, Any] | None:
+        mine = at.species == self.center
+        kind = torch.tensor(self.kind)[at.neighbors]
+        channel = torch.where(mine[at.i] & (distance(at.r) < self.cutoff), kind, -1)
+        first = torch.cat([at.i.new_zeros(1), torch.bincount(at.i, minlength=at.n).cumsum(0)])
+        if (found := spectra(self.process(torch.zeros_like(self.points[:, 0])), first, channel, at.r)) is None:
+            return None
+        p, dp = found
         overlap = p @ self.points.T
-        rate = self.delta**2 * self.zeta * overlap ** (self.zeta - 1)
-        bounds = torch.searchsorted(i, torch.arange(len(mine) + 1)).tolist()
-        place = {int(atom): k for k, atom in enumerate(mine)}
-        counts = torch.zeros(len(at.r), dtype=torch.bool).index_fill_(0, e, True)
+        rate = self.delta**2 * self.zeta * overlap ** (self.zeta - 1) * mine[:, None]
 
         def put(atom: int, edges: slice, J: Tensor) -> None:
-            if (k := place.get(atom)) is None:
-                J.zero_()
-                return
-            a, b = bounds[k : k + 2]
-            made = (dp[a:b].flatten(0, 1) @ self.points.T * rate[k]).view(b - a, 3, -1)
-            if b - a == len(J):
-                J.copy_(made)
-            else:
-                J.zero_()
-                J[counts[edges]] = made
+            torch.mul((dp[edges].flatten(0, 1) @ self.points.T).view_as(J), rate[atom], out=J)
 
-        return at.r.new_zeros(at.n, self.n_sparse).index_add_(0, mine, self._k(p) - self.alone_as(self.center)), put
+        return (self.delta**2 * overlap**self.zeta - self.alone_as(self.center)) * mine[:, None], put
 
     def process(self, alpha: Float[Tensor, "M"]) -> SoapProcess:
         """Its energies with these coefficients, as they are compiled."""

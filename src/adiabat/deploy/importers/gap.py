@@ -80,7 +80,7 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
     ordered = [block for kind in ("distance_2b", "soap") for block, _ in kernels if block.kind == kind]
     with torch.no_grad():
         for kernel, block in zip(model.kernels, ordered, strict=True):
-            kernel.points.copy_(block.points)  # type: ignore[operator, union-attr]
+            kernel.points.copy_(block.points)
         model.coefficients.copy_(torch.cat([block.alpha for block in ordered])[None])
         lone = model.alone() @ model.coefficients[0]
     e0 = {int(node.get("Z", 0)): _number(path, "e0", node.get("value")) for node in gap.iter("e0")}
@@ -184,9 +184,9 @@ class _Block:
         for key, value in self.said.items():
             only = ONLY[self.kind]
             if key in only:
-                if only[key] is not None and not _same(value, only[key]):
+                if (wanted := only[key]) is not None and not _same(value, wanted):
                     raise ForeignModelError(
-                        f"{self.path}: {self.kind} with {key}={value} is not supported; known is {only[key]!r}"
+                        f"{self.path}: {self.kind} with {key}={value} is not supported; known is {wanted!r}"
                     )
             elif key not in READ[self.kind] and key not in FIT_ONLY:
                 raise ForeignModelError(f"{self.path}: {self.kind} with {key!r} is not supported")

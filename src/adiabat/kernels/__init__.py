@@ -12,7 +12,7 @@ Each has a plain PyTorch reference, which is the meaning; fast paths stand behin
 | `triplet`, `symmetry`, `aev` | sums over pairs of neighbors with angles; all symmetry functions, or ANI's, at once, fast |
 | `line_graph` | edges of edges, for messages between bonds |
 | `linear` | dense maps of one irrep |
-| `polarizable_layer` | message and update of scalars and vectors (PaiNN) at once, fast |
+| `polarizable_layer` | messages and updates of scalars and vectors (PaiNN) at once, fast |
 | `local`, `networks`, `pairs` | whole terms of a frozen potential in one compiled call each, on common sums |
 | `rigid` | drift and rotation taken out of velocities, fast |
 | `ir` | path lists, coefficient tables, Horner polynomials: what fast paths are generated from |
@@ -26,7 +26,7 @@ from adiabat.kernels.ir import Contraction, Convolution
 from adiabat.kernels.line_graph import LineGraph, bond_cosine, line_graph
 from adiabat.kernels.linear import linear
 from adiabat.kernels.node_poly import merge, node_poly, polynomial
-from adiabat.kernels.polarizable_layer import polarizable_layer
+from adiabat.kernels.polarizable_layer import polarizable_layers
 from adiabat.kernels.radial import bessel, cosine_cutoff, gaussians, polynomial_cutoff, smooth_cutoff, tanh3_cutoff
 from adiabat.kernels.segment import segment_sum
 from adiabat.kernels.spline import knots, spline, spline_table
@@ -53,7 +53,7 @@ __all__ = [
     "merge",
     "node_poly",
     "pair_channel",
-    "polarizable_layer",
+    "polarizable_layers",
     "polynomial",
     "polynomial_cutoff",
     "radial_symmetry",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from adiabat.kernels.ir import PolarizableStep
 
-FUNCTIONS = tuple(
-    f"{way}_{part}"
-    for way in ("forward", "backward", "double")
-    for part in ("first", "message", "products", "second", "update")
-)
+WAYS = {"forward": ("edges",), "backward": (), "double": ("edges",)}
+PARTS = "first", "message", "products", "second", "update"
+FUNCTIONS = tuple(f"{way}_{part}" for way, before in WAYS.items() for part in (*before, *PARTS))
 
 
 def source(spec: PolarizableStep, header) -> str:
@@ -33,9 +31,9 @@ int trial() {
   Layer a = {};
   const S **in[] = {&a.s, &a.v, &a.r, &a.table, &a.b1, &a.b2, &a.c1, &a.c2, &a.gs, &a.gv, &a.st, &a.vt, &a.rt};
   for (const S **p : in) *p = ones.data();
-  for (S **p = &a.z1; p <= &a.vn; p++) *p = outs.data();
+  for (S **p = &a.z1; p <= &a.edges; p++) *p = outs.data();
   for (S **p = &a.ab; p <= &a.tableb; p++) *p = outs.data();
-  for (S **p = &a.z1t; p <= &a.of_a; p++) *p = outs.data();
+  for (S **p = &a.z1t; p <= &a.of_vn; p++) *p = outs.data();
   a.atoms = 2, a.C = 16, a.paths = a.parts = 3, a.intervals = 3, a.kinds = a.threads = 1, a.cutoff = 2, a.epsilon = 1;
   a.first = first, a.j = j, a.kind = kind, a.edges = near.data(), a.edgest = near.data() + 512;
 CALLS

@@ -9,12 +9,12 @@ struct Layer {
   double cutoff, epsilon;
   const I *first, *j, *kind;
   const S *s, *v, *r, *table, *b1, *b2, *c1, *c2;
-  S *z1, *phi, *w, *uv, *both, *dot, *z2, *a, *h1, *v1, *h2, *edges, *sn, *vn;
+  S *z1, *phi, *w, *uv, *both, *dot, *z2, *a, *vn, *h1, *v1, *h2, *sn, *edges;
   const S *gs, *gv;
   S *ab, *h2b, *z2b, *bothb, *uvb, *s1b, *v1b, *phib, *wb, *h1b, *z1b, *vb, *rb, *tableb;
   const S *st, *vt, *rt;
-  S *z1t, *h1t, *phit, *wt, *botht, *v1t, *uvt, *dott, *z2t, *h2t, *at, *edgest, *snt, *vnt, *vtb;
-  S *of_z1, *of_phi, *of_w, *of_uv, *of_both, *of_dot, *of_z2, *of_a;
+  S *z1t, *h1t, *phit, *wt, *botht, *v1t, *uvt, *dott, *z2t, *h2t, *at, *snt, *vnt, *vtb, *edgest;
+  S *of_z1, *of_phi, *of_w, *of_uv, *of_both, *of_dot, *of_z2, *of_a, *of_vn;
 };
 
 // What compiled code cannot survive, in the order of the messages in polarizable_layer_op.py; 0 if all is well.
@@ -89,6 +89,9 @@ template <class T> static void locate(const Layer &a) {
   }
 }
 
+static void forward_edges(const Layer &a) { locate<Values>(a); }
+static void double_edges(const Layer &a) { locate<Tangents>(a); }
+
 static const S ROOT3 = (S)1.7320508075688772;  // harmonics of l = 1 are √3 r̂
 
 // Features have a tangent, or none (MOVING false): in the first layer nothing but the edges moves.
@@ -138,7 +141,7 @@ template <int P> static __attribute__((noinline)) void sums(const Layer &a) {
   }
 }
 
-// From cotangents s1b [N, C] and v1b [N, 3, C] of the sums: to edge vectors, added to neighbors' features, added to the table. On the
+// From cotangents s1b [N, C] and v1b [N, 3, C] of the sums: added to edge vectors', to neighbors' features', to the table's. On the
 // way, for SUMS, the sums' own tangents: what is read for the one serves the other.
 template <class T, bool MOVING, int P, bool SUMS, bool EDGES, bool NODES, bool TABLE>
 static __attribute__((noinline)) void gradients(const Layer &a, I n0, I n1, I c0, I c1, S *phib, S *wb) {
@@ -147,10 +150,7 @@ static __attribute__((noinline)) void gradients(const Layer &a, I n0, I n1, I c0
     for (I e = a.first[n]; e < a.first[n + 1]; e++) {
       const Edge<T> &edge = edges_of<T>(a)[e];
       S *rb = a.rb + 3 * e;
-      if (edge.row < 0) {
-        if (EDGES) rb[0] = rb[1] = rb[2] = 0;
-        continue;
-      }
+      if (edge.row < 0) continue;
       const I j = a.j[e];
       typename T::s u[3];
       for (int x = 0; x < 3; x++) u[x] = ROOT3 * edge.u[x];
@@ -208,7 +208,7 @@ static __attribute__((noinline)) void gradients(const Layer &a, I n0, I n1, I c0
         sums_of(of, all);
         auto along = ROOT3 * (all[1] * edge.u[0] + all[2] * edge.u[1] + all[3] * edge.u[2]);
         for (int x = 0; x < 3; x++)
-          rb[(x + 1) % 3] = told(all[0] * edge.u[x] + (ROOT3 * all[1 + x] - edge.u[x] * along) * edge.over);
+          rb[(x + 1) % 3] += told(all[0] * edge.u[x] + (ROOT3 * all[1 + x] - edge.u[x] * along) * edge.over);
       }
     }
 }
@@ -261,7 +261,6 @@ static void forward_message(const Layer &a) {
     if (a.paths == 3)
       for (int x = 0; x < 3; x++) store(a.w + (3 * n + x) * C + c, load(phi + 2 * C) * load(a.v + (3 * n + x) * C + c));
   });
-  locate<Values>(a);
   a.paths == 3 ? sums<3>(a) : sums<2>(a);
 }
 
@@ -381,7 +380,6 @@ static void double_message(const Layer &a) {
     if (a.paths == 3)
       for (int x = 0; x < 3; x++) store(a.of_w + (3 * n + x) * C + c, V{});
   });
-  locate<Tangents>(a);
   if (a.phit && a.paths == 3) collect<Tangents, true, 3, true>(a, a.of_phi, a.of_w);
   else if (a.phit) collect<Tangents, true, 2, true>(a, a.of_phi, a.of_w);
   else if (a.paths == 3) collect<Tangents, false, 3, true>(a, a.of_phi, a.of_w);

@@ -10,7 +10,7 @@ from torch import nn
 
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
-from adiabat.kernels import bessel, cosine_cutoff, gaussians, polarizable_layer
+from adiabat.kernels import bessel, cosine_cutoff, gaussians, polarizable_layers
 from adiabat.kernels.polarizable import Dense, PolarizableLayer, PolarizableProgram
 from adiabat.nn import RadialTable, WithLoneAtoms
 from adiabat.potential import Model
@@ -82,8 +82,8 @@ class PaiNN(Model):
         surroundings = graph.once(("lone atoms too", self.elements), lambda: WithLoneAtoms(graph, self.elements))
         s = self.embedding[surroundings.species]  # N F
         v = torch.zeros_like(s)[:, None].expand(-1, 3, -1)  # N 3 F
-        for layer in self.layers():
-            s, v = polarizable_layer(s, v, graph.r, layer, self.cutoff, self.epsilon, surroundings.kind, surroundings)
+        at = surroundings.kind, surroundings
+        s, v = polarizable_layers(s, v, graph.r, self.layers(), self.cutoff, self.epsilon, *at)
         return surroundings, self.readout(s)[:, 0]
 
     def layers(self) -> tuple[PolarizableLayer, ...]:

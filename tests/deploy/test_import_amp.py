@@ -67,6 +67,7 @@ def test_the_text_is_parsed_and_never_run(file, tmp_path):
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
+        ("'elements': ['O', 'Si']", "'elements': ['O', 'Ge']", "a G4 of O names O, Ge; elements are O, Si"),
         ("'G5'", "'G7'", "type 'G7' of O is not supported"),
         ("Cosine", "Step", "cutoff 'Step' is not supported"),
         ("gaussian.Gaussian", "zernike.Zernike", "Zernike' is not supported"),

@@ -120,6 +120,7 @@ def test_units_are_asked_for(made_up, tmp_path):
         ("input.nn", "s p l", "s q l", "activations s q l of O"),
         ("input.nn", "number_of_elements 2", "number_of_elements 3", "it is for 3 elements, 2 came"),
         ("input.nn", "elements Si O", "", "elements is missing"),
+        ("input.nn", "elements Si O", "elements Si Ox", r"input\.nn: elements: .*Ox"),
         ("input.nn", "-4.1 4.1 p2", "-4.1 4.1 q2", "'q2' is not supported"),
         ("scaling.data", "1 1 ", "1 7 ", "wanted that of element 1, function 1"),
         ("weights.008.data", "0.", "o.", "is no number"),

@@ -101,12 +101,42 @@ def several(seed: int = 0) -> Potential:
     return Potential(ReferenceEnergies(E0), learned, family("zbl"), family("morse")).to(torch.float64)
 
 
+# Every kind of function a list may hold, each faded out smoothly; some elements have fewer
+LISTED = [
+    {"kind": "radial", "neighbors": ["O"], "cutoff": 3.5, "eta": 0.9, "shift": 1.1, "fade": "tanh"},
+    {"kind": "radial", "neighbors": [], "cutoff": 3.0, "eta": 0.3, "inner": 0.3},
+    {"kind": "wide", "neighbors": ["H", "O"], "cutoff": 3.2, "eta": 0.1, "zeta": 2.5, "lambd": -1.0, "fade": "poly2"},
+    {"kind": "narrow", "neighbors": ["H", "H"], "cutoff": 3.4, "eta": 0.05, "shift": 0.4, "fade": "exp"},
+    {"kind": "narrow", "neighbors": [], "cutoff": 2.9, "start": -2.9, "angles": [0.9, 2.7], "fade": "poly3"},
+    {
+        "kind": "wide",
+        "neighbors": ["O", "O"],
+        "cutoff": 3.3,
+        "start": 0.6,
+        "asymmetric": True,
+        "angles": [1.6, 4.683185307],
+        "fade": "poly2",
+    },
+]
+
+
+def listed(seed: int = 0) -> Model:
+    """Behler–Parrinello networks on such a list."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        functions = {"O": LISTED, "H": LISTED[:3]}
+        model = MODELS["bpnn"](elements=ELEMENTS, functions=functions, hidden=[5], activations=["softplus"]).to(torch.float64)
+    model.prepare([Graph.of(atoms, model.cutoff) for atoms in (cluster(), crystal())])
+    return model
+
+
 POTENTIALS: dict[str, Callable[[], Potential]] = {
     **{name: lambda name=name: Potential(ReferenceEnergies(E0), family(name)) for name in MODELS},
     **{
         kind: lambda name=name, others=others: Potential(ReferenceEnergies(E0), family(name, **others))
         for kind, (name, others) in KINDS.items()
     },
+    "listed functions": lambda: Potential(ReferenceEnergies(E0), listed()),
     "several terms": several,
     "committee": lambda: Committee.of([several(seed) for seed in (1, 2, 3)]),
 }

@@ -191,9 +191,11 @@ class _Group:
             far = distance(r.index_select(0, a) - r.index_select(0, b))
             kept = torch.nonzero(far.detach() < self.cutoff)[:, 0]
             a, b, far = a[kept], b[kept], far[kept]
-        edges, place = torch.unique(torch.cat([a, b]), return_inverse=True)
+        used = torch.zeros(len(d), dtype=torch.bool, device=d.device)
+        used[a] = used[b] = True
+        edges, place = torch.nonzero(used)[:, 0], used.cumsum(0) - 1
         R, u = self.R(d[edges]), r[edges] / d[edges, None]
-        first, second = place[: len(a)], place[len(a) :]
+        first, second = place[a], place[b]
         found = (
             self.A(u.index_select(0, first), u.index_select(0, second)) * R.index_select(0, first) * R.index_select(0, second)
         )

@@ -54,9 +54,15 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
     if activation not in ACTIVATIONS:
         raise ForeignModelError(f"{path}: activation {activation!r} is not supported; known are {', '.join(ACTIVATIONS)}")
     Gs = _get(path, said, "Gs")
-    names = sorted(agreed(path, list(Gs), elements), key=number)
+    if not isinstance(Gs, Mapping) or not Gs:
+        raise ForeignModelError(f"{path}: Gs of each element came as {type(Gs).__name__}; wanted a dictionary by element")
+    known = agreed(path, list(Gs), elements)
+    try:
+        names = sorted(known, key=number)
+    except ValueError as error:
+        raise ForeignModelError(f"{path}: Gs: {error}") from None
     cutoff = _cutoff(path, _get(path, said, "cutoff"))
-    functions = {s: [_function(path, s, G, cutoff).plain() for G in Gs[s]] for s in names}
+    functions = {s: [_function(path, s, G, cutoff, names).plain() for G in Gs[s]] for s in names}
     widths = {s: [*(int(n) for n in _sequence(_get(path, model, "hiddenlayers", s))), 1] for s in names}
     names_of = {s: [ACTIVATIONS[activation]] * len(widths[s]) + ["linear"] for s in names}
     made = BPNN(elements=names, functions=functions, hidden=widths, activations=names_of).double()
@@ -98,16 +104,21 @@ def _cutoff(path: Path, told: Any) -> dict[str, Any]:
     raise ForeignModelError(f"{path}: cutoff {kind!r} is not supported; known are Cosine, Polynomial")
 
 
-def _function(path: Path, center: str, G: Mapping[str, Any], cutoff: dict[str, Any]) -> SymmetryFunction:
+def _function(path: Path, center: str, G: Mapping[str, Any], cutoff: dict[str, Any], names: Sequence[str]) -> SymmetryFunction:
     kind = _get(path, G, "type")
     if kind not in KINDS:
         raise ForeignModelError(f"{path}: type {kind!r} of {center} is not supported; known are {', '.join(KINDS)}")
     eta = float(_get(path, G, "eta")) / cutoff["cutoff"] ** 2
+    neighbors = _sequence(_get(path, G, "element" if kind == "G2" else "elements"))
+    if not set(neighbors) <= set(names):
+        raise ForeignModelError(
+            f"{path}: a {kind} of {center} names {', '.join(map(str, neighbors))}; elements are {', '.join(names)}"
+        )
     try:
         if kind == "G2":
             shift = float(G.get("offset", 0.0))
-            return SymmetryFunction("radial", (_get(path, G, "element"),), eta=eta, shift=shift, **cutoff)
-        pair = tuple(sorted(_sequence(_get(path, G, "elements")), key=number))
+            return SymmetryFunction("radial", tuple(neighbors), eta=eta, shift=shift, **cutoff)
+        pair = tuple(sorted(neighbors, key=number))
         zeta, lambd = (float(_get(path, G, what)) for what in ("zeta", "gamma"))
         return SymmetryFunction(KINDS[kind], pair, eta=eta, zeta=zeta, lambd=lambd, **cutoff)
     except ValueError as error:

@@ -18,7 +18,6 @@ import torch
 from adiabat.data.labels import factors
 from adiabat.deploy.importers.extracted import ForeignModelError, agreed
 from adiabat.elements import number
-from adiabat.elements import numbers as atomic_numbers
 from adiabat.models import BPNN
 from adiabat.nn.symmetry_list import SymmetryFunction
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
@@ -76,7 +75,11 @@ def recognizes(path: Path) -> bool:
 def load(path: Path, elements: Sequence[str] | None, units: Mapping[str, str] | None = None) -> Potential:
     said, comments = _settings(_found(path, "input.nn"))
     where = path / "input.nn"
-    names = sorted(said.words("elements"), key=lambda s: atomic_numbers([s])[0])
+    told = said.words("elements")
+    try:
+        names = sorted(told, key=number)
+    except ValueError as error:
+        raise ForeignModelError(f"{where}: elements: {error}") from None
     agreed(path, names, None if elements is None else sorted(elements, key=number), said.whole("number_of_elements"))
     scale = factors(_units(where, units, comments), path)
     conv = [said.real(f"conv_{what}") if f"conv_{what}" in said.rows else 1.0 for what in ("energy", "length")]

@@ -13,6 +13,8 @@
 | `amp` | Amp | `.amp` of Gaussian descriptors and neural networks | `BPNN` |
 | `yace` | pacemaker | `.yace` of an atomic cluster expansion, as LAMMPS reads it | `PACE` |
 | `nep` | GPUMD | `nep.txt` of NEP3, NEP4, NEP5, with or without ZBL | `NEP`, `NEPZBL` |
+| `deepmd` | DeePMD-kit 3 | `.yaml`, `.dp`, as `dp convert-backend` writes them | `DeepPot` |
+| `gap` | QUIP | the `.xml` of gap_fit, its `.sparseX` files beside it | `GAP` |
 | (its peer's) | any of them, extracted | `.npz`: numbers only | by its header |
 
 An importer of pickles has two parts: `extract` asks the peer's loaded object for plain arrays and for its answers on a few
@@ -27,10 +29,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from adiabat.deploy.importers.answers import disagreement
+from adiabat.deploy.importers.answers import clusters, disagreement
 from adiabat.deploy.importers.extracted import Extracted, ForeignModelError
 from adiabat.deploy.importers.table import Reader, ReaderInUnits, converter_of, importer_of
 from adiabat.potential import Potential
+from adiabat.training.tables import refined, table_error
 
 __all__ = ["Extracted", "ForeignModelError", "extract", "import_model"]
 
@@ -59,7 +62,8 @@ def import_model(
     the peer's networks: 8192 agree with them to about 1e-9 of the forces, 512 to 1e-5, which is all that single precision uses.
     `elements` are wanted for files that do not name theirs, `units` ({"energy": "hartree", "length": "bohr"}) for those whose numbers
     may be in any. How far the potential is from the peer's own answers, in double and
-    in single precision, stands in `metadata["imported"]`; files of texts and tables hold no answers.
+    in single precision, stands in `metadata["imported"]`; files of texts and tables hold no answers. What the splines themselves
+    cost stands in `metadata["radial_tables"]`; tables too coarse are refined.
     """
     path = Path(path)
     if path.suffix != ".npz" and isinstance(reader := importer_of(path), Reader):
@@ -85,6 +89,12 @@ def import_model(
             f"{found['energy_eV_per_atom']:.2g} eV an atom on test clusters; the energies of its elements or a shift are not what the "
             "importer takes them for in this version of the peer"
         )
+    # What stands for the peer's networks must not be seen in the forces; single precision reads fewer knots of a fine table.
+    places = clusters(potential, extracted)
+    potential, tables = refined(potential, places)
+    if tables is not None:
+        told = table_error(copy.deepcopy(potential).float(), places)
+        potential.metadata["radial_tables"] = {**tables, "in_single_precision": told}
     single = disagreement(copy.deepcopy(potential).float(), extracted)
     found |= {f"{k}_in_single_precision": single[k] for k in ("energy_eV_per_atom", "force_eV_per_A")}
     potential.metadata["imported"] = {"from": extracted.source, "file": path.name, "sha256": _digest(path), **found}

@@ -41,6 +41,8 @@ IMPORTERS = (
     "mtp",
     "snap",
     "eam",
+    "gap",
+    "deepmd",
     "nep",
     "runner",
     "neurochem",

@@ -47,6 +47,12 @@ def disagreement(potential: Potential, extracted: Extracted) -> dict[str, float]
     }
 
 
+def clusters(potential: Potential, extracted: Extracted) -> list[Graph]:
+    """The structures of those answers."""
+    a = extracted.arrays
+    return [Graph.of(Atoms(Z, R), potential.cutoff) for Z, R in zip(a["check.numbers"], a["check.positions"])]
+
+
 def _cluster(rng: np.random.Generator, cutoff: float) -> np.ndarray:
     """Atoms at random in a ball of about the cutoff's size."""
     R: list[np.ndarray] = []

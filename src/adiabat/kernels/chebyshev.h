@@ -5,9 +5,8 @@ enum { ROWS = HARMONICS - 1, TURNED = ANGULAR * ROWS };
 template <class X> static inline void harmonics(const X *u, X *y);            // generated
 template <class X> static inline void slopes(const X *y, const X *g, X *ub);  // generated
 
-// f_k = ½ (T_k(x) + 1) f_c with x = 2 (d/r_c − 1)² − 1, and ∂f_k/∂d; T_k' = k U_{k−1}
-template <int N, class X> static inline void functions(X d, S range, X *f, X *slope) {
-  S per = 1 / range;
+// f_k = ½ (T_k(x) + 1) f_c with x = 2 (d/r_c − 1)² − 1, and ∂f_k/∂d; T_k' = k U_{k−1}. `per` = 1/r_c, of all lanes or each.
+template <int N, class R, class X> static inline void functions(X d, R per, X *f, X *slope) {
   X t = (S)-1 + per * d, x = (S)-1 + (S)2 * (t * t), turn = ((S)4 * per) * t, fade, down;
   cutoff((per * per) * (d * d), fade, down);
   down = ((S)2 * per * per) * (down * d);
@@ -33,15 +32,17 @@ template <class T> struct Center {
   Span all(I s) const { return {start[2 * s], start[2 * s + 2]}; }
   Span near(I s) const { return {start[2 * s], start[2 * s + 1]}; }
 
-  // Edges from…to: vector(e, x) and the neighbor's species(e); both ranges are by species.
+  // Edges from…to: vector(e, x) and the neighbor's species(e); both ranges are by species. `apart`: near ones of all species first.
   template <class Vector, class Species>
-  void gather(I from, I to, I kinds, const S *range, const S *shorter, Vector vector, Species species) {
+  void gather(I from, I to, I kinds, const S *range, const S *shorter, Vector vector, Species species, bool apart = false) {
     start.assign(2 * kinds + 2, 0);
     n = 0;
     auto place = [&](I e) -> I {  // −1: too far
       I s = species(e);
       S x = vector(e, 0), y = vector(e, 1), z = vector(e, 2), square = x * x + y * y + z * z;
-      return square < range[s] * range[s] ? 2 * s + !(square < shorter[s] * shorter[s]) : -1;
+      if (!(square < range[s] * range[s])) return -1;
+      bool far = !(square < shorter[s] * shorter[s]);
+      return apart ? far * kinds + s : 2 * s + far;
     };
     for (I e = from; e < to; e++)
       if (I p = place(e); p >= 0) start[p + 2]++, n++;
@@ -66,12 +67,12 @@ template <class T> struct Center {
     for (I k = run.from; k < run.to; k += W) {
       X d, over, u[3], f[RADIAL], slope[RADIAL];
       direction(k, d, over, u);
-      functions<RADIAL>(d, range, f, slope);
+      functions<RADIAL>(d, 1 / range, f, slope);
       VI mine = lanes_below(run.to - k);
       for (int q = 0; q < RADIAL; q++) alone[q] += where(mine, f[q]);
       if (k >= close.to || !ROWS) continue;
       X g[ANGULAR], gs[ANGULAR], y[HARMONICS];
-      functions<ANGULAR>(d, shorter, g, gs);
+      functions<ANGULAR>(d, 1 / shorter, g, gs);
       harmonics(u, y);
       mine = lanes_below(close.to - k);
       for (int q = 0; q < ANGULAR; q++) {
@@ -87,11 +88,11 @@ template <class T> struct Center {
     for (I k = run.from; k < run.to; k += W) {
       X d, over, u[3], f[RADIAL], slope[RADIAL], along = X{}, ub[3] = {}, rb[3];
       direction(k, d, over, u);
-      functions<RADIAL>(d, range, f, slope);
+      functions<RADIAL>(d, 1 / range, f, slope);
       for (int q = 0; q < RADIAL; q++) along += alone[q] * slope[q];
       if (k < close.to && ROWS) {  // beyond the shorter range functions are zero
         X g[ANGULAR], gs[ANGULAR], y[HARMONICS], yb[HARMONICS] = {};
-        functions<ANGULAR>(d, shorter, g, gs);
+        functions<ANGULAR>(d, 1 / shorter, g, gs);
         harmonics(u, y);
         for (int q = 0; q < ANGULAR; q++) {
           X sum = X{};

@@ -102,6 +102,8 @@ def _contents(evaluator: Any) -> tuple[list[Any], list[Any]]:
     kept = list(getattr(evaluator, "kept", []))
     if isinstance(evaluator, Compiled):
         return [ctypes.c_void_p(evaluator.lone.ctypes.data), *evaluator.arguments], [*kept, evaluator.lone]
+    if not hasattr(evaluator, "facts"):
+        raise NotCompiled(f"{type(evaluator).__name__}: this compiled form cannot be written into a file yet; {INSTEAD}")
     return [ctypes.byref(evaluator.facts)], kept
 
 

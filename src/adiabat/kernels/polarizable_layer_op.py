@@ -20,39 +20,16 @@ These are `torch.autograd.Function`s, not operations of torch.library: three of 
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 
-from adiabat.kernels import dispatch
-from adiabat.kernels.edge_conv import Edges
 from adiabat.kernels.engine import asked
-from adiabat.kernels.ir import PolarizableStep
 from adiabat.kernels.polarizable import Dense, PolarizableLayer
 from adiabat.kernels.polarizable_layer import reference_polarizable_layers
+from adiabat.kernels.polarizable_layer_call import BEFORE, OF_ONE, About, Call, Located, Parts, Sizes
 from adiabat.typing import Tensor
-
-SPEC = str(PolarizableStep())
-BEFORE, OF_ONE = 3, 10  # s v r, and of each layer: table Φ₁ b₁ Φ₂ b₂ (U V) A₁ c₁ A₂ c₂
-FAULTS = (
-    "the row pointers do not span the edges",
-    "the edges are not sorted by their center",
-    "a neighbor is out of range",
-    "a kind of edge is out of range",
-    "an edge vector is not a number: look at the positions and the cell",
-)
-
-
-class About(NamedTuple):
-    """What has no derivative."""
-
-    cutoff: float
-    epsilon: float
-    kind: Tensor
-    edges: Edges
 
 
 def fast_polarizable_layers(s, v, r, layers: Sequence[PolarizableLayer], cutoff, epsilon, kind, edges) -> tuple[Tensor, Tensor]:
@@ -76,11 +53,12 @@ class _Forward(torch.autograd.Function):
         s, v, r, *weights = given
         each = _each(weights)
         located = Located.of(given, about)
-        kept, extra = [], []
+        memory = []
         for of_one in each:
-            s, v, *memory = _forward([s, v, r, *of_one], located)
-            kept.append(memory[0]), extra.append(memory[1])
-        v = v.clone()
+            s, v, *both = _forward([s, v, r, *of_one], located)
+            memory.append(both)
+        kept, extra = zip(*memory, strict=True)
+        s, v = s.clone(), v.clone()  # what stands in `kept` and `extra` is nobody's to change
         ctx.mark_non_differentiable(*extra, located.edges)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*given, *kept, *extra, located.edges)
@@ -104,53 +82,40 @@ class _Backward(torch.autograd.Function):
     def forward(ctx, *inputs):
         *tensors, injected, needs, about = inputs
         L = len(injected)
-        n = BEFORE + OF_ONE * L
-        given, kept, (gs, gv), extra, edges = (
-            tensors[:n],
-            tensors[n : n + L],
-            tensors[n + L : n + L + 2],
-            tensors[n + L + 2 : -1],
-            tensors[-1],
-        )
-        s, v, r, *weights = given
-        located = Located(about, edges)
-        rb = torch.zeros_like(r) if needs[2] else None
-        grads: list[Tensor | None] = []
-        saved = []
-        below = any(needs[:BEFORE])
-        each, asked_of = _each(weights), _each(needs[BEFORE:])
-        lower = [below or any(any(one) for one in asked_of[:t]) for t in range(L)]
+        it = Known.of(tensors, L)
+        s, v, r, *weights = it.given
+        gs, gv = it.g
+        each, wanted = _each(weights), _each(needs[BEFORE:])
         sizes = [Sizes.of([s, v, r, *one]) for one in each]
-        for t in reversed(range(L)):
-            before = _before(s, v, kept, extra, t, sizes)
-            of_inputs = [lower[t], lower[t]] if t else [needs[0], needs[1]]
-            saved = [gs, gv, *saved]
-            sb, vb, found, made = _backward(
-                [*before, r, *each[t]], kept[t], gs, gv, extra[t], injected[t], [*of_inputs, *asked_of[t]], rb, located
+        located, rb = Located(about, it.edges), torch.zeros_like(r) if needs[2] else None
+        grads: list[list[Tensor | None]] = [[None] * OF_ONE for _ in range(L)]
+        saved: list[list[Tensor]] = []
+        # Layers below the first that somebody asks of are left alone.
+        least = 0 if any(needs[:BEFORE]) else next((t for t in range(L) if any(wanted[t])), L)
+        for t in reversed(range(least, L)):
+            of_inputs = [t > least, t > least] if t else needs[:2]
+            before = [*it.before(t, sizes), r, *each[t]]
+            sb, vb, grads[t], made = _backward(
+                before, it.kept[t], gs, gv, it.extra[t], injected[t], [*of_inputs, *wanted[t]], rb, located
             )
-            grads, saved = [*found, *grads], [*saved[:2], made, *saved[2:]]
+            saved.insert(0, [gs, gv, made])
             gs, gv = sb, vb
-            if t and injected[t - 1] is not None and gv is not None:
+            if t > least and injected[t - 1] is not None:
                 gv = gv + Parts(sizes[t - 1].told, injected[t - 1].contiguous())("of_vn", s.shape[1]).view_as(gv)
-            if t and not lower[t]:
-                grads = [None] * OF_ONE * t + grads
-                gs = gv = None
-                break
         ctx.set_materialize_grads(False)
         if any(ctx.needs_input_grad):
-            ctx.save_for_backward(*tensors, *saved)
+            ctx.save_for_backward(*tensors, *(x for layer in saved for x in layer))
             ctx.about, ctx.layers, ctx.again = about, L, any(x is not None for x in injected)
-        return gs if needs[0] else None, gv if needs[1] else None, rb, *grads
+        return gs if needs[0] else None, gv if needs[1] else None, rb, *(x for one in grads for x in one)
 
     @staticmethod
     def backward(ctx, st, vt, rt, *others):
         if ctx.again:
             return _third()
         tensors, L = ctx.saved_tensors, ctx.layers
-        n = BEFORE + OF_ONE * L
-        needs = asked(ctx, n + L + 2)
+        needs = asked(ctx, BEFORE + OF_ONE * L + L + 2)
         if any(x is not None for x in others):
-            found = _by_reference(tensors[:n], *tensors[n + L : n + L + 2], (st, vt, rt, *others), ctx.about, L)
+            found = _by_reference(Known.of(tensors, L), (st, vt, rt, *others), ctx.about)
         else:
             found = _Double.apply(*tensors, L, st, vt, rt, needs, ctx.about)
         return *(x if need else None for x, need in zip(found, needs, strict=True)), *[None] * (L + 4)
@@ -162,30 +127,28 @@ class _Double(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *inputs):
         *tensors, L, st, vt, rt, needs, about = inputs
-        n = BEFORE + OF_ONE * L
-        given, kept, extra, edges = tensors[:n], tensors[n : n + L], tensors[n + L + 2 : n + 2 * L + 2], tensors[n + 2 * L + 2]
-        saved = tensors[n + 2 * L + 3 :]
-        s, v, r, *weights = given
-        each, asked_of = _each(weights), _each(needs[BEFORE:n])
+        it = Known.of(tensors, L)
+        s, v, r, *weights = it.given
+        each, wanted = _each(weights), _each(needs[BEFORE : BEFORE + OF_ONE * L])
+        sizes = [Sizes.of([s, v, r, *one]) for one in each]
         st, vt = (None if x is None else x.contiguous() for x in (st, vt))
         rt = torch.zeros_like(r) if rt is None else rt.contiguous()
-        located = Located(about, edges).moving(given, rt)
-        rb = torch.zeros_like(r) if needs[2] else None
-        told = [torch.empty_like(x) for x in kept]
+        located, rb = Located(about, it.edges).moving(it.given, rt), torch.zeros_like(r) if needs[2] else None
+        told = [torch.empty_like(x) for x in it.kept]
+        of_v = [Parts(at.told, x)("of_vn", at.C) for at, x in zip(sizes, told, strict=True)]  # after each layer
+        vtb = torch.empty_like(v) if needs[1] and sizes[0].paths == 3 and st is not None else None
         grads: list[Tensor | None] = []
-        vtb = torch.empty_like(v) if needs[1] and each[0][0].shape[2] == 3 and st is not None else None
-        sizes = [Sizes.of([s, v, r, *one]) for one in each]
         for t in range(L):
-            before = _before(s, v, kept, extra, t, sizes)
-            into = Parts(sizes[t - 1].told, told[t - 1])("of_vn", s.shape[1]) if t else vtb
+            into = of_v[t - 1] if t else vtb
             if t and sizes[t].paths == 2:
-                into = into.zero_()
-            gs, gv, made = saved[3 * t : 3 * t + 3]
+                of_v[t - 1].zero_()
+            before = [*it.before(t, sizes), r, *each[t]]
+            gs, gv, made = it.saved[3 * t : 3 * t + 3]
             st, vt, found = _double(
-                [*before, r, *each[t]], kept[t], gs, gv, extra[t], made, st, vt, rt, asked_of[t], told[t], into, rb, located
+                before, it.kept[t], gs, gv, it.extra[t], made, st, vt, rt, wanted[t], told[t], into, rb, located
             )
             grads += found
-        Parts(sizes[-1].told, told[-1])("of_vn", s.shape[1]).zero_()
+        of_v[-1].zero_()
         return None, vtb, rb, *grads, *told, st, vt
 
     @staticmethod
@@ -202,12 +165,29 @@ def _each(flat: Sequence) -> list[list]:
     return [list(flat[k : k + OF_ONE]) for k in range(0, len(flat), OF_ONE)]
 
 
-def _before(s, v, kept, extra, t: int, sizes: Sequence[Sizes]) -> tuple[Tensor, Tensor]:
-    """Scalars and vectors that came to layer t."""
-    if t == 0:
-        return s, v
-    at = sizes[t - 1]
-    return Parts(at.extra, extra[t - 1])("sn", at.C), Parts(at.kept, kept[t - 1])("vn", at.C).view_as(v)
+class Known(NamedTuple):
+    """What the way back knows, and, in the end, saved for its own derivative."""
+
+    given: Sequence[Tensor]
+    kept: Sequence[Tensor]
+    g: Sequence[Tensor]  # cotangents of s and v after the last layer
+    extra: Sequence[Tensor]
+    edges: Tensor
+    saved: Sequence[Tensor]
+
+    @classmethod
+    def of(cls, flat: Sequence[Tensor], L: int) -> Known:
+        a = BEFORE + OF_ONE * L
+        b, c, d = a + L, a + L + 2, a + 2 * L + 2
+        return cls(flat[:a], flat[a:b], flat[b:c], flat[c:d], flat[d], flat[d + 1 :])
+
+    def before(self, t: int, sizes: Sequence[Sizes]) -> Sequence[Tensor]:
+        """Scalars and vectors that came to layer t."""
+        if t == 0:
+            return self.given[:2]
+        at = sizes[t - 1]
+        vn = Parts(at.kept, self.kept[t - 1])("vn", at.C)
+        return Parts(at.extra, self.extra[t - 1])("sn", at.C), vn.view_as(self.given[1])
 
 
 # ---------------------------------------------------------------------------------------------------------- one call after the other
@@ -318,160 +298,14 @@ def product(x: Tensor, y: Tensor, like: Tensor) -> Tensor:
     return torch.mm(x.T, y) if like.is_contiguous() else torch.mm(y.T, x).T
 
 
-def _by_reference(given, gs, gv, tangents, about, L):
+def _by_reference(known: Known, tangents, about: About):
     """As `_Double`, with tangents for tables and weights, too."""
     with torch.enable_grad():
-        s, v, r, *weights, gs, gv = x = [x.detach().requires_grad_() for x in (*given, gs, gv)]
-        layers = [PolarizableLayer(w[0], Dense(*w[1:5]), *w[5].chunk(2, 1), Dense(*w[6:])) for w in _each(weights)]
+        s, v, r, *weights, gs, gv = x = [x.detach().requires_grad_() for x in (*known.given, *known.g)]
+        C = s.shape[1]
+        layers = [PolarizableLayer(w[0], Dense(*w[1:5]), w[5][:, :C], w[5][:, C:], Dense(*w[6:])) for w in _each(weights)]
         out = reference_polarizable_layers(s, v, r, layers, *about)
         found = torch.autograd.grad(out, x[:-2], (gs, gv), create_graph=True, allow_unused=True)
         along = sum((f * t).sum() for f, t in zip(found, tangents, strict=True) if t is not None and f is not None)
         *given, gs, gv = torch.autograd.grad(along, x, allow_unused=True)
-    return *given, *[None] * L, gs, gv
-
-
-# ------------------------------------------------------------------------------------------------------------------ memory
-INTEGERS = "atoms C paths parts intervals kinds threads".split()
-LISTS = "first j kind".split()
-ARGUMENTS = "s v r table b1 b2 c1 c2".split()
-KEPT = "z1 phi w uv both dot z2 a vn".split()  # `both` is (s₁, norm)
-EXTRA = "h1 v1 h2 sn".split()
-MADE = "ab h2b z2b bothb uvb s1b v1b phib wb h1b z1b".split()
-TANGENTS = "z1t h1t phit wt botht v1t uvt dott z2t h2t at snt vnt".split()
-TOLD = [f"of_{name}" for name in KEPT]
-# `struct Layer` of layer.h, field by field, each of eight bytes
-FIELDS = [*INTEGERS, "cutoff", "epsilon", *LISTS, *ARGUMENTS, *KEPT, *EXTRA, "edges", "gs", "gv", *MADE]
-FIELDS += ["vb", "rb", "tableb", "st", "vt", "rt", *TANGENTS, "vtb", "edgest", *TOLD]
-PLACE = {name: k for k, name in enumerate(FIELDS)}
-
-
-class Group(NamedTuple):
-    """Tensors that lie in one stretch of memory: where each starts and how many numbers it holds."""
-
-    names: list[str]
-    starts: dict[str, int]
-    lengths: dict[str, int]
-    size: int
-    bytes: list[int]  # where each starts, in bytes
-
-    @classmethod
-    def of(cls, names: list[str], lengths: list[int], itemsize: int) -> Group:
-        starts = [sum(lengths[:k]) for k in range(len(names))]
-        known = dict(zip(names, starts)), dict(zip(names, lengths))
-        return cls(names, *known, sum(lengths), [itemsize * start for start in starts])
-
-
-class Sizes(NamedTuple):
-    """Atoms, channels, paths of the message, blocks of the update, and the groups of tensors."""
-
-    atoms: int
-    C: int
-    paths: int
-    parts: int
-    kept: Group
-    extra: Group
-    made: Group
-    tangents: Group
-    told: Group
-
-    @classmethod
-    def of(cls, given: Sequence[Tensor]) -> Sizes:
-        (n, C), table, asecond = given[0].shape, given[BEFORE], given[BEFORE + 8]
-        return _sizes(n, C, table.shape[2], asecond.shape[1] // C, table.dtype)
-
-
-@lru_cache(maxsize=256)
-def _sizes(n: int, C: int, P: int, parts: int, dtype: torch.dtype) -> Sizes:
-    rows = {
-        "phi": P,
-        "w": 3 * (P == 3),
-        "a": parts,
-        "v1": 3,
-        "vn": 3,
-        "uv": 6,
-        "both": 2,
-    }  # of C channels an atom; others have one
-    numbers = {name + end: n * C * k for name, k in rows.items() for end in ("", "b", "t")}
-    numbers |= {f"of_{name}": numbers.get(name, n * C) for name in KEPT}
-    groups = (Group.of(x, [numbers.get(y, n * C) for y in x], dtype.itemsize) for x in (KEPT, EXTRA, MADE, TANGENTS, TOLD))
-    return Sizes(n, C, P, parts, *groups)
-
-
-class Parts(NamedTuple):
-    """One stretch of memory as matrices."""
-
-    group: Group
-    flat: Tensor
-
-    def __call__(self, name: str, columns: int) -> Tensor:
-        rows = self.group.lengths[name] // columns
-        return self.flat.as_strided((rows, columns), (columns, 1), self.flat.storage_offset() + self.group.starts[name])
-
-    def stretch(self, first: str, last: str) -> Tensor:
-        """From the first's start to the last's end."""
-        return self.flat[self.group.starts[first] : self.group.starts[last] + self.group.lengths[last]]
-
-
-class Located(NamedTuple):
-    """The edges with their splines and directions, once for all layers; with tangents for the second derivative."""
-
-    about: About
-    edges: Tensor
-    edgest: Tensor | None = None
-
-    @classmethod
-    def of(cls, given, about: About) -> Located:
-        """Checked first: what compiled code cannot survive is refused."""
-        at, r = Sizes.of(given), given[2]
-        located = cls(about, r.new_empty(len(r) * dispatch.library(SPEC, r.dtype).edge_size(0)))
-        call = Call(at, located, r=r, table=given[BEFORE])
-        call.check()
-        call.run("forward_edges")
-        return located
-
-    def moving(self, given, rt: Tensor) -> Located:
-        r = given[2]
-        located = self._replace(edgest=r.new_empty(len(r) * dispatch.library(SPEC, r.dtype).edge_size(1)))
-        Call(Sizes.of(given), located, r=r, rt=rt, table=given[BEFORE]).run("double_edges")
-        return located
-
-
-class Call:
-    """Calls of compiled code on one set of tensors, which it holds; all of them lie in memory row after row."""
-
-    def __init__(self, sizes: Sizes, located: Located, **tensors: Tensor | None) -> None:
-        table, (about, *near) = tensors["table"], located
-        edges = about.edges
-        assert table is not None
-        tensors |= {"edges": near[0], "edgest": near[1]}
-        self.held: list[Tensor | None] = [edges.first.contiguous(), edges.j.contiguous(), about.kind, *tensors.values()]
-        self.words = (ctypes.c_int64 * len(FIELDS))()
-        kinds, rows, *_ = table.shape
-        numbers = sizes.atoms, sizes.C, sizes.paths, sizes.parts, rows - 3, kinds, torch.get_num_threads()
-        self.words[: len(numbers)] = numbers
-        for name, number in (("cutoff", about.cutoff), ("epsilon", about.epsilon)):
-            ctypes.c_double.from_buffer(self.words, 8 * PLACE[name]).value = number
-        for name, x in zip((*LISTS, *tensors), self.held):
-            if x is not None:
-                self.words[PLACE[name]] = x.data_ptr()
-        self.library, self.about = dispatch.library(SPEC, table.dtype), about
-
-    def place(self, group: Group, flat: Tensor, until: str | None = None) -> Parts:
-        """A stretch of memory for a group of tensors, those before `until` if not for all."""
-        self.held.append(flat)
-        start, count = PLACE[group.names[0]], len(group.names) if until is None else group.names.index(until)
-        base = flat.data_ptr()
-        self.words[start : start + count] = [base + offset for offset in group.bytes[:count]]
-        return Parts(group, flat)
-
-    def without(self, name: str) -> None:
-        self.words[PLACE[name]] = 0
-
-    def check(self) -> None:
-        i = self.about.edges.i.contiguous()
-        fault = self.library.check_arguments(self.words, ctypes.c_void_p(i.data_ptr()), ctypes.c_int64(len(i)))
-        if fault:
-            raise ValueError(f"polarizable_layers: {FAULTS[fault - 1]}")
-
-    def run(self, name: str) -> None:
-        getattr(self.library, name + "_of")(self.words)
+    return *given, *[None] * len(known.kept), gs, gv

@@ -71,6 +71,7 @@ class Frozen:
         self.seen = seen  # at the end: what failed halfway is begun anew
 
     def _by_tensors(self, graph: Graph) -> Prediction:
+        graph.accept_vectors()  # compiled terms look for themselves
         with torch.enable_grad():
             r = graph.r.detach().to(self.potential.dtype).requires_grad_()
             energies, outputs = self.potential.local(graph.replace(r=r), self.rest)

@@ -222,6 +222,21 @@ class Graph:
             return r
         return r + torch.einsum("ek,ekx->ex", self.shift.to(r.dtype), cell[self.structure[self.i]])
 
+    def accept_vectors(self) -> None:
+        """Refuse edges that are not numbers, and edges of no length: two atoms at one place."""
+        if not self.n_edges:
+            return
+        squares = self.r.detach().square().sum(-1)
+        least, most = squares.aminmax()  # a NaN is both
+        if float(least) >= 1e-12 and float(most) < float("inf"):
+            return
+        finite = bool(squares.isfinite().all())
+        e = int((squares if finite else squares.isfinite().to(squares.dtype)).argmin()) % self.n_edges
+        a, b = int(self.i[e]), int(self.j[e])
+        if finite:
+            raise ValueError(f"atoms {a} and {b} lie at one place; remove one of them or wrap the structure anew")
+        raise ValueError(f"the vector from atom {a} to {b} is not a number: look at the positions and the cell")
+
     def within(self, cutoff: float) -> Graph:
         """The view below a smaller cutoff, by the *current* distances; an edge stays if its counter-edge does."""
         if cutoff > self.cutoff:
@@ -305,14 +320,9 @@ def _graph(numbers: Tensor, positions: np.ndarray, cell: np.ndarray, pbc: np.nda
         i=torch.as_tensor(found.i), j=torch.as_tensor(found.j), shift=torch.as_tensor(found.shift), reverse=torch.as_tensor(found.reverse),
         r=torch.zeros(len(found.i), 3, dtype=torch.float64), cutoff=float(cutoff), skin=float(skin), built=(where, box),
     )  # fmt: skip
-    r = graph.vectors()
-    d2 = (r * r).sum(1)
-    if len(r) and float(d2.min()) < 1e-12:
-        e = int(d2.argmin())
-        raise ValueError(
-            f"atoms {int(graph.i[e])} and {int(graph.j[e])} lie at one place; remove one of them or wrap the structure anew"
-        )
-    return graph.replace(r=r)
+    graph = graph.replace(r=graph.vectors())
+    graph.accept_vectors()
+    return graph
 
 
 def _labels(atoms: Atoms) -> dict[str, Label]:

@@ -251,7 +251,9 @@ class Potential(nn.Module):
         )
 
     def accept(self, graph: Graph) -> None:
-        """Refuse what the terms do not know: other elements, too short a cutoff, global inputs nobody declared."""
+        """Refuse what the terms do not know: other elements, too short a cutoff, global inputs nobody declared; and vectors of no
+        length or that are not numbers, of which some would make silent NaNs."""
+        graph.accept_vectors()
         if self.cutoff > graph.cutoff:
             raise ValueError(
                 f"cutoff {self.cutoff} Å exceeds the graph's {graph.cutoff} Å; build it with Graph.of(..., cutoff={self.cutoff})"

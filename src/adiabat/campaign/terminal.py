@@ -85,6 +85,9 @@ class Teller:
         self.progress = Progress(*columns, console=errors) if errors.is_terminal else None
         self.bars: dict[str, Any] = {}
         self.last: dict[str, float] = {}
+        self.begun: dict[
+            str, tuple[float, float, float]
+        ] = {}  # when a stage was first heard of, how far it was then, how far it is
 
     def __call__(self, stage: str, message: str, data: dict[str, Any]) -> None:
         done, of = data.get("done", data.get("epoch")), data.get("of", data.get("epochs"))
@@ -96,7 +99,18 @@ class Teller:
             self.progress.update(self.bars[stage], completed=done, total=of, description=message)
         elif done == of or time.monotonic() - self.last.get(stage, -QUIET_S) >= QUIET_S:
             self.last[stage] = time.monotonic()
-            self.line(stage, f"{done} of {of}: {message}")
+            self.line(stage, f"{done} of {of}: {message}{self._left(stage, done, of)}")
+
+    def _left(self, stage: str, done: float, of: float) -> str:
+        """About how long it will be, by the pace since the stage was first heard of; nothing before there is a pace."""
+        from adiabat.report.reading import duration
+
+        since, then, latest = self.begun.get(stage, (time.monotonic(), done, done))
+        if done < latest:  # another of the same name, from its beginning
+            since, then = time.monotonic(), done
+        self.begun[stage] = since, then, done
+        spent = time.monotonic() - since
+        return f"; about {duration((of - done) * spent / (done - then))} left" if then < done < of and spent > QUIET_S else ""
 
     def line(self, stage: str, message: str) -> None:
         errors.print(Text(f"{stage:>8}  {message}"), soft_wrap=True)

@@ -34,22 +34,7 @@ AS_TIMED = {"energy": 1e-5, "forces": 1e-4}
 
 
 def frame(case: str) -> Any:
-    if case == "silicon":
-        return structures.silicon(512)
-    from ase import Atoms
-    from ase.build import molecule
-
-    rng, a, box = np.random.default_rng(0), 17.92 / 6, Atoms()  # 192 molecules at 1 g/cm³, on a lattice of 216 places
-    places = rng.permutation([(i, j, k) for i in range(6) for j in range(6) for k in range(6)])[:192]
-    for place in places:
-        water = molecule("H2O")
-        water.euler_rotate(*rng.uniform(0, 360, 3), center="COM")
-        water.positions += (place + np.array([0.5, 0.5, 0.5])) * a
-        box += water
-    box.set_cell([17.92] * 3)
-    box.pbc = True
-    box.rattle(0.05, seed=1)
-    return box
+    return structures.silicon(512) if case == "silicon" else structures.water()
 
 
 def peer(case: str, weights: str, dtype: str = "float32") -> tuple:

@@ -1,4 +1,4 @@
-"""What the peers are compared on: rattled silicon, and small molecules with made-up labels (no time depends on their truth).
+"""What the peers are compared on: rattled silicon, water, and small molecules with made-up labels (no time depends on their truth).
 
 numpy and ASE only: a peer's environment imports this file, too.
 """
@@ -18,6 +18,21 @@ def silicon(n: int = 512) -> Atoms:
         raise ValueError(f"{n} atoms came; wanted 8, 64, 216, 512, 1000, …")
     atoms.rattle(0.05, seed=1)
     return atoms
+
+
+def water() -> Atoms:
+    """192 molecules at 1 g/cm³ on a lattice of 216 places, turned at random and rattled by 0.05 Å."""
+    rng, a, box = np.random.default_rng(0), 17.92 / 6, Atoms()
+    places = rng.permutation([(i, j, k) for i in range(6) for j in range(6) for k in range(6)])[:192]
+    for place in places:
+        one = molecule("H2O")
+        one.euler_rotate(*rng.uniform(0, 360, 3), center="COM")
+        one.positions += (place + np.array([0.5, 0.5, 0.5])) * a
+        box += one
+    box.set_cell([17.92] * 3)
+    box.pbc = True
+    box.rattle(0.05, seed=1)
+    return box
 
 
 def molecules(n: int = 5) -> list[Atoms]:

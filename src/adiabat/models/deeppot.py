@@ -45,6 +45,7 @@ class DeepPot(Model):
     `sel` is only a number in the formulas: there are none in the sums but the neighbors, and Σ sel G at the cutoff beside them, so that
     more neighbors than `sel` are all counted and nothing jumps. Left open, `sel` follows from the training data, as the statistics do.
 
+    In training F takes descriptors shifted and scaled by the data's mean and deviation, which its first layer could take up.
     Embedding networks are those of (center, neighbor), or with `type_one_side` of the neighbor alone. They are kept as splines of the
     distance with at least so many `intervals`. Layers have short cuts (`ResLayer`), with Δt for `embedding_dt` and `fitting_dt`.
     A hybrid descriptor is a list such as [{"descriptor": "se_e2_a"}, {"descriptor": "se_e3", "cutoff": 4.0, "neurons": [4, 8]}]:
@@ -86,6 +87,8 @@ class DeepPot(Model):
         self.parts = nn.ModuleList(KINDS[part.pop("descriptor")](self.elements, **part) for part in wanted)
         sizes = [sum(part.size for part in self.parts), *fitting]
         self.fittings = nn.ModuleList(ResNet(sizes, fitting_activation, fitting_dt, out=1) for _ in self.elements)
+        for name in ("shift", "scale"):
+            self.register_buffer(name, torch.full((len(self.elements), sizes[0]), float(name == "scale")))
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
         at, energies = self.outright(graph)
@@ -97,13 +100,18 @@ class DeepPot(Model):
             raise ValueError(
                 "deeppot: its elements are not known yet; give them, or let `fit` take them from the training data"
             )
+        at, D = self.describe(graph)
+        energies = torch.zeros(len(D), dtype=D.dtype, device=D.device)
+        for z, (atoms, fitting) in enumerate(zip(at.groups, self.fittings, strict=True)):
+            x = (D.index_select(0, atoms) - self.shift[z]) * self.scale[z]
+            energies = energies.index_add(0, atoms, fitting(x)[:, 0])
+        return at, energies
+
+    def describe(self, graph: Graph) -> tuple[WithLoneAtoms, Float[Tensor, "n D"]]:
+        """The edges with a lone atom of each element appended, and all their descriptors."""
         at = graph.once(("lone atoms too", self.elements), lambda: WithLoneAtoms(graph, self.elements or ()))
         d, Y = edge_geometry(graph.r, 1)
-        D = torch.cat([part(graph, at, d, Y) for part in self.parts], 1)
-        energies = torch.zeros(len(D), dtype=D.dtype, device=D.device)
-        for atoms, fitting in zip(at.groups, self.fittings, strict=True):
-            energies = energies.index_add(0, atoms, fitting(D.index_select(0, atoms))[:, 0])
-        return at, energies
+        return at, torch.cat([part(graph, at, d, Y) for part in self.parts], 1)
 
     @torch.no_grad()
     def program(self) -> DeepPotProgram | None:
@@ -111,18 +119,36 @@ class DeepPot(Model):
             return None
         if any(layer.activation != "tanh" for fitting in self.fittings for layer in fitting.layers):
             return None
-        if part.axis and self.fittings[0].layers[0].copies:  # of a descriptor that the compiled one has in another order
+        if self.fittings[0].layers[0].copies:  # of a descriptor that the compiled one has in another order and unscaled
             return None
-        fittings = tuple(
-            Fitting(tuple(FittingLayer(it.weight, it.bias, it.step, it.copies) for it in net.layers), net.last[:, 0])
-            for net in self.fittings
-        )
+        fittings = []
+        for z, net in enumerate(self.fittings):
+            layers = [FittingLayer(it.weight, it.bias, it.step, it.copies) for it in net.layers]
+            weight = self.scale[z][:, None] * layers[0].weight
+            layers[0] = layers[0]._replace(weight=weight, bias=layers[0].bias - self.shift[z] @ weight)
+            fittings.append(Fitting(tuple(layers), net.last[:, 0]))
         table, background = part.table() / part.expected, part.table.background() / part.expected
-        return DeepPotProgram(self.elements, self.cutoff, table, background, part.axis, fittings)
+        return DeepPotProgram(self.elements, self.cutoff, table, background, part.axis, tuple(fittings))
 
+    @torch.no_grad()
     def prepare(self, graphs: Sequence[Graph]) -> None:
-        for part in self.parts if self.elements is not None else ():
+        if self.elements is None:
+            return
+        for part in self.parts:
             part.environment.measure(graphs)
+        sums = torch.zeros(3, *self.scale.shape, dtype=torch.float64)  # atoms, Σ D, Σ D²
+        for graph in graphs:
+            at, D = self.describe(graph.replace(r=graph.r.to(self.scale.dtype)))
+            for z, atoms in enumerate(at.groups):
+                mine = D[atoms[:-1]].to(sums)  # the last one is the lone atom
+                sums[:, z] += torch.stack([torch.ones_like(mine), mine, mine**2]).sum(1)
+        mean, square = sums[1:] / sums[0].clamp_min(1)
+        spread = (square - mean**2).clamp_min(0).sqrt()
+        # Descriptors are small beside the networks' biases, and it takes long to learn that they matter. What no structure excites
+        # stays as it is.
+        known = (spread > 1e-3 * spread.amax(1, keepdim=True)) & (sums[0] > 1)
+        self.shift.copy_(torch.where(known, mean, 0.0))
+        self.scale.copy_(torch.where(known, 1 / spread.clamp_min(1e-30), 1.0))
 
 
 class Environment(nn.Module):

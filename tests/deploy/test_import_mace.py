@@ -72,6 +72,15 @@ def test_single_precision_is_as_near_as_rounding(potentials, name):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_what_its_splines_cost_is_stated(potentials, name):
+    # Against its own networks, and in the precision that reads fewer knots; the peer's answers bound the first one, too.
+    told, found = potentials[name].metadata["radial_tables"], potentials[name].metadata["imported"]
+    assert told["intervals"] > told["in_single_precision"]["intervals"] >= 256
+    assert told["force_error_over_rms"] < told["in_single_precision"]["force_error_over_rms"] <= 1e-5
+    assert found["force_eV_per_A"] <= 1e-8 * found["force_rms_eV_per_A"]
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_a_saved_import_is_the_same_potential(potentials, name, tmp_path):
     potentials[name].save(tmp_path / "m.adiabat")
     again = ad.load(tmp_path / "m.adiabat")

@@ -19,7 +19,7 @@ from adiabat.uncertainty import Committee
 LIMIT = 1e-5  # of the forces' root mean square: what single precision adds by rounding is no less
 MOST_INTERVALS = 4096
 FINER = 8  # an error of a cubic spline's slope falls with the third power: 1/512 is left
-LARGE = 1 << 26  # numbers in a finer table: beyond it, it is twice as fine only
+LARGE = 1 << 14  # rows of a finer table; beyond it this one is held against its half, whose error is 2³ times its own
 FRAMES = 8
 
 
@@ -50,7 +50,7 @@ def refined(potential: Potential, graphs: Iterable[Graph]) -> tuple[Potential, d
 
 @torch.no_grad()
 def table_error(potential: Potential, graphs: Iterable[Graph]) -> dict[str, Any] | None:
-    """The potential beside one whose tables are 8 times as fine, on the first few graphs; None where it keeps no tables.
+    """The potential beside one whose tables are 8 times as fine (huge ones: half as fine), on a few graphs; None without tables.
 
     | key | what |
     |---|---|
@@ -62,9 +62,9 @@ def table_error(potential: Potential, graphs: Iterable[Graph]) -> dict[str, Any]
     """
     if not any(isinstance(module, RadialTable) for module in potential.modules()):
         return None
-    numbers = max(module().numel() for module in potential.modules() if isinstance(module, RadialTable))
-    factor = FINER if FINER * numbers <= LARGE else 2
-    coarse, fine = (_with(potential, k).double() for k in (1, factor))
+    sizes = [module().shape[:2].numel() for module in potential.modules() if isinstance(module, RadialTable)]
+    half = FINER * max(sizes) > LARGE
+    coarse, fine = (_with(potential, k).double() for k in ((0.5, 1) if half else (1, FINER)))
     off = total = 0.0
     frames = list(islice(graphs, FRAMES))
     for graph in frames:
@@ -74,10 +74,10 @@ def table_error(potential: Potential, graphs: Iterable[Graph]) -> dict[str, Any]
     tables, finer = ([module for module in it.modules() if isinstance(module, RadialTable)] for it in (coarse, fine))
     functions = max(_functions(a, b) for a, b in zip(tables, finer, strict=True))
     return {
-        "intervals": max(table().shape[1] - 3 for table in tables),
+        "intervals": max(table().shape[1] - 3 for table in (finer if half else tables)),
         "frames": len(frames),
-        "force_error_over_rms": (off / total) ** 0.5 / (1 - factor**-3.0) if total else None,
-        "function_error_over_largest": functions / (1 - factor**-4.0),
+        "force_error_over_rms": (off / total) ** 0.5 / (7 if half else 1) if total else None,
+        "function_error_over_largest": functions / (15 if half else 1),
     }
 
 
@@ -85,20 +85,20 @@ def _members(potential: Potential) -> Sequence[Potential]:
     return [potential.member(m) for m in range(potential.size)] if isinstance(potential, Committee) else [potential]
 
 
-def _with(potential: Potential, factor: int) -> Potential:
+def _with(potential: Potential, factor: float) -> Potential:
     """The same numbers with tables `factor` times as fine as this precision uses them."""
     terms = [_finer(term, factor) for term in potential.terms]
     made = Potential(*terms, metadata=potential.metadata)
     return made.to(device=next(potential.parameters()).device, dtype=potential.dtype).eval()
 
 
-def _finer(term: Model, factor: int) -> Model:
+def _finer(term: Model, factor: float) -> Model:
     if isinstance(term, Scaled):
         return Scaled(_finer(term.model, factor), term.eV)
     if "intervals" not in term.arguments:
         return copy.deepcopy(term)
     used = {table().shape[1] - 3 for table in term.modules() if isinstance(table, RadialTable)}
-    made = type(term)(**{**term.arguments, "intervals": factor * max(used)})
+    made = type(term)(**{**term.arguments, "intervals": round(factor * max(used))})
     made.to(next(term.parameters()).dtype).load_state_dict(term.state_dict())
     return made
 

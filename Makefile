@@ -47,7 +47,7 @@ test-chaos: .stamps/test
 # The generated kernels under AddressSanitizer and UBSan; libstdc++ is loaded first, too, or torch's exceptions are not found.
 test-sanitize: .stamps/test
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0 \
-	  ADIABAT_SANITIZE=1 $(BIN)/python -m pytest tests/kernels/test_generated.py tests/kernels/test_symmetry.py tests/kernels/test_evaluator.py tests/kernels/test_local.py tests/kernels/test_rigid.py
+	  ADIABAT_SANITIZE=1 $(BIN)/python -m pytest tests/kernels/test_generated.py tests/kernels/test_polarizable_layer.py tests/kernels/test_symmetry.py tests/kernels/test_evaluator.py tests/kernels/test_local.py tests/kernels/test_rigid.py
 
 # docs/parity.md, from what the tests compare with other codes' answers
 parity: .stamps/test compiler

@@ -8,13 +8,16 @@ import torch
 from ase import Atoms
 
 from adiabat.data.structure import labeled
+from adiabat.deploy.load import load
 from adiabat.graph import Graph
 from adiabat.models import ACE, MTP, SNAP
 from adiabat.potential import Potential, ReferenceEnergies
 from adiabat.training import Uncalibrated, fit
 from adiabat.training.loss import Loss
+from adiabat.training.problem import graph_of
 from adiabat.training.solve import rows_of
 from adiabat.training.triangles import RIDGES, Triangle, Triangles, ridge_regression
+from adiabat.training.weighing import USUAL
 from laws.potentials import close, cluster, crystal
 
 LINEAR = {
@@ -180,3 +183,88 @@ def test_weights_left_open_are_those_of_least_squares():
     ]
     assert found[0] == found[1]
     assert found[0] != fit(LINEAR["snap"](), frames(teacher), [], wall=False, loss={"energy": 1.0}).metadata["training"]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("epochs", 20),
+        ("patience", 3),
+        ("schedule", "constant"),
+        ("average", "exponential"),
+        ("batch_edges", 100),
+        ("keep", "best"),
+    ],
+)
+def test_what_means_nothing_to_least_squares_is_refused_with_its_cure(option, value):
+    with pytest.raises(ValueError, match=rf"^fit.{option}: .*least squares.*fit.optimizer: adamw"):
+        fit(LINEAR["snap"](), frames(Potential(LINEAR["snap"]().double()), 4), [], **{option: value})
+
+
+def test_tables_that_were_replaced_are_read_anew():
+    """A model that has worked becomes another one by that one's numbers."""
+    one, other = LINEAR["mtp"]().double(), LINEAR["mtp"]().double()
+    other.times = other.times.clone()
+    other.times[:, 2] *= 2
+    graph = Graph.of(cluster(), 3.0)
+    before = one(graph)["energies"]
+    one.load_state_dict(other.state_dict())
+    assert not torch.equal(one(graph)["energies"], before)
+    assert torch.equal(one(graph)["energies"], other(graph)["energies"])
+    assert torch.equal(Potential(one).frozen()(graph).forces, Potential(other).frozen()(graph).forces)
+
+
+@pytest.mark.parametrize("weights", [None, {"energy": 30.0, "forces": 1.0, "stress": 0.1}], ids=["chosen", "given"])
+def test_the_variance_is_that_of_the_posterior(weights):
+    """Beside it the covariance of coefficients written out: σ² (AᵀA + αD²)⁻¹, from one unfolded table of rows."""
+    truth = Potential(ReferenceEnergies({"H": -3.0, "O": -7.0}), SNAP(cutoff=3.0, twojmax=2, elements=["H", "O"]).double())
+    rng = np.random.default_rng(1)
+    noisy = [
+        labeled(a, energy=a.get_potential_energy(), forces=a.get_forces() + 0.1 * rng.normal(size=(len(a), 3)))
+        for a in frames(truth, 20)
+    ]
+    model = SNAP(cutoff=3.0, twojmax=2, elements=["H", "O"], variance=True)
+    potential = fit(model, noisy, [], wall=False, loss=weights, reference_energies={"H": -3.0, "O": -7.0})
+    said = potential.metadata["training"]
+    learned = potential.terms[1]
+    model, eV = learned.model, learned.eV
+    base = Potential(potential.terms[0])
+    tables: dict[str, list] = {"energy": [], "forces": []}
+    for a in noisy:
+        graph = graph_of(a, model.cutoff, Loss(), base)
+        for kind, (rows, _) in rows_of(model, graph, model.cutoff, eV, shifts=False).items():
+            tables[kind].append(rows)
+    joined = {kind: torch.cat(parts) for kind, parts in tables.items()}
+    A, usual = (
+        torch.cat([rows * (w[kind] / len(rows)) ** 0.5 for kind, rows in joined.items()])
+        for w in (said["loss"], weights or USUAL)
+    )
+    D = usual[:, :-1].square().sum(0).sqrt()
+    A, y, c = A[:, :-1], A[:, -1], model.coefficients.detach().flatten()
+    alpha = said["ridge"] * torch.linalg.svdvals(A / D)[0] ** 2
+    H = A.T @ A + alpha * torch.diag(D.square())
+    sigma2 = ((A @ c - y).square().sum() + alpha * (D * c).square().sum()) / len(A)
+    graph = Graph.of([crystal(seed=4), cluster(seed=5)], model.cutoff)
+    (at,) = model.centers(graph)
+    B = torch.zeros(graph.n_atoms, len(model.elements), model.size, dtype=torch.float64)
+    B[torch.arange(graph.n_atoms), at.species] = eV * model.basis(at).detach()
+    B = B.flatten(1)
+    wanted = sigma2 * (B * torch.linalg.solve(H, B.T).T).sum(1)
+    found = potential(graph).outputs["variance"]
+    # The largest singular value is found by iteration, to some percent of which alpha, and little else, depends.
+    assert torch.allclose(found, wanted, rtol=0.02)
+    assert bool((found > 0).all())
+
+
+def test_a_variance_is_kept_calibrated_and_grows_away_from_the_data(tmp_path):
+    truth = Potential(ReferenceEnergies({"H": -3.0, "O": -7.0}), LINEAR["ace"]().double())
+    model = ACE(cutoff=3.0, channels=2, l_max=1, correlation=2, radial=4, elements=["H", "O"], variance=True)
+    potential = fit(model, frames(truth, 20), frames(truth, 34)[20:], wall=False)
+    assert potential.metadata["calibration"]["variance"]["n"] == 14
+    potential.save(tmp_path / "model.adiabat")
+    near, far = cluster().copy(), cluster().copy()
+    near.rattle(0.05, seed=99)
+    far.positions *= 0.6
+    found = [load(tmp_path / "model.adiabat")(Graph.of(a, 3.0)).outputs["variance"] for a in (near, far)]
+    assert torch.equal(found[0], potential(Graph.of(near, 3.0)).outputs["variance"])
+    assert float(found[1].mean()) > 2 * float(found[0].mean())

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 
 from adiabat.kernels import dispatch
+from adiabat.kernels.cpp_abreast import Abreast
 from adiabat.kernels.ir import LocalTerm
 from adiabat.typing import Float, Int, Tensor
 
@@ -146,7 +147,7 @@ class LocalProgram(Protocol):
 class Evaluator:
     """A compiled term; what it works in is kept for the next call, one workspace a running thread."""
 
-    def __init__(self, spec: LocalTerm, dtype: torch.dtype, facts: ctypes.Structure, kept: list) -> None:
+    def __init__(self, spec: LocalTerm | Abreast, dtype: torch.dtype, facts: ctypes.Structure, kept: list) -> None:
         self.library, self.facts, self.kept = dispatch.library(str(spec), dtype), facts, kept
         self.library.make.restype = ctypes.c_void_p
         self.library.drop.argtypes = [ctypes.c_void_p]

@@ -46,7 +46,8 @@ class Moments:
 
     def evaluator(self) -> Evaluator:
         """What computes it."""
-        dtype, kept = self.coefficients.dtype, []
+        dtype = self.coefficients.dtype
+        kept: list = []
         Z, n = len(self.elements), self.radial.shape[3]
         radial = torch.nn.functional.pad(self.radial, (0, max(0, 2 - n)))  # two polynomials are begun with
         exponents, kind = torch.unique(self.basics[:, 1:], dim=0, return_inverse=True)

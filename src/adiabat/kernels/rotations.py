@@ -45,9 +45,12 @@ class Rotations:
 
     def evaluator(self) -> Evaluator:
         """What computes it."""
-        J, dtype, kept = self.twojmax, self.linear.dtype, []
+        J, dtype = self.twojmax, self.linear.dtype
+        kept: list = []
         place = {tuple(sorted(c)): k for k, c in enumerate(self.components)}
-        pairs, component, times = [], [], []
+        pairs: list[_Pair] = []
+        component: list[int] = []
+        times: list[float] = []
         for p in range(J + 1):
             for q in range(p + 1):
                 largest = min(J, p + q) - (p + q - min(J, p + q)) % 2

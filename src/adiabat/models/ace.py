@@ -1,14 +1,15 @@
 """Atomic cluster expansion, linear: symmetric polynomials of an atom's density, one coefficient each.
 
 Drautz, PRB 99, 014104 (2019); channels that mix radial functions and elements before the products are taken, instead of all
-products of all of them, as in Darby et al., PRL 131, 028001 (2023) (tensor-reduced density representations).
+products of all of them, as in Darby et al., PRL 131, 028001 (2023) (tensor-reduced density representations). A core where nothing is
+learned: Lysogorskiy et al., npj Comput. Mater. 7, 97 (2021).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -39,13 +40,18 @@ class ACE(LinearBasis, Model):
 
     | symbol | here |
     |---|---|
-    | A_{c,lm} = Σ_j R_{cl,z_j}(d_ij) Y_lm(r̂_ij) | `edge_conv` of ones |
-    | R_{cl,z} = Σ_n W^{cl}_{zn} g_n: fixed random mixtures, drawn from `seed`, with less of higher n | `table` |
+    | A_{c,lm} = Σ_j R_{cl,z_i z_j}(d_ij) Y_lm(r̂_ij) | `edge_conv` of ones |
+    | R_{cl,zz'} = f_zz' Σ_n W^{cl}_{z'n} g_n: fixed random mixtures, drawn from `seed`, with less of higher n | `table` |
+    | f_zz'(d): fades out the neighbors nearer than the nearest of the training data, as in Lysogorskiy et al. (2021) | `fading` |
     | g_n(d): Chebyshev polynomials of x(d), which runs from −1 to 1 faster near the atom, times a smooth cutoff | `radial_functions` |
     | B_ηc: all invariant symmetric polynomials of A_c up to order ν, without repetition | `product`; ν = `correlation` |
 
+    Polynomials of what was never seen can be anything: below the nearest distance of a pair of elements in the training data this sum ends
+    within a fraction of an Å, and what is left there is the wall (`ZBL`). A pair of elements that was never seen adds nothing.
+
     Body order is ν + 1. `cutoff` in Å; `elements` may be left to the training data. An element has (number of couplings η) × `channels`
-    coefficients: 36 × `channels` for l ≤ 3 and ν = 4.
+    coefficients: 36 × `channels` for l ≤ 3 and ν = 4. With `variance` a fit keeps their covariance (the square of that many numbers), and
+    the model tells each atom's variance, eV²; it is not compiled then.
     """
 
     name = "ace"
@@ -53,13 +59,14 @@ class ACE(LinearBasis, Model):
     def __init__(
         self,
         cutoff: float = 5.0,
-        channels: int = 48,
+        channels: int = 64,
         l_max: int = 3,
         correlation: int = 4,
         radial: int = 8,
         elements: list[str] | None = None,
         seed: int = 0,
         intervals: int = 512,
+        variance: bool = False,
     ) -> None:
         super().__init__()
         self.cutoff = float(cutoff)
@@ -72,15 +79,42 @@ class ACE(LinearBasis, Model):
         self.product = Product(Contraction(density, Irreps.of("0e"), correlation), Z, channels)
         self.size = len(self.product.contraction.orders) * channels
         # Kept with the model: a library's random numbers may change with its version.
-        self.register_buffer("table", self._table(radial, intervals, np.random.default_rng(seed)))
+        self._drawn = radial, intervals, seed
+        self.register_buffer("nearest", torch.zeros(Z, Z))  # Å, of pairs of elements in the training data; 0: not known yet
+        self.register_buffer("table", self._table())
         self.register_buffer("ones", torch.ones(Z, channels))
+        if variance:
+            self.keep_posterior(Z)
 
-    def _table(self, radial: int, intervals: int, rng: np.random.Generator) -> Float[Tensor, "Z rows L C"]:
+    def _table(self) -> Float[Tensor, "ZZ rows L C"]:
+        """One for each center's and neighbor's element, neighbors running faster."""
+        radial, intervals, seed = self._drawn
+        rng = np.random.default_rng(seed)
         mix = rng.standard_normal((len(self.elements or ()), self.l_max + 1, radial, self.channels))
         mix = torch.from_numpy(mix / np.sqrt(1 + np.arange(radial))[:, None])
         mix = mix / mix.square().sum(2, keepdim=True).sqrt() / 4
-        values = radial_functions(knots(self.cutoff, intervals), self.cutoff, radial)
-        return torch.stack([spline_table(torch.einsum("kn,lnc->klc", values, of_z)) for of_z in mix])
+        d = knots(self.cutoff, intervals)
+        values = radial_functions(d, self.cutoff, radial)
+        own = [
+            torch.einsum("kn,lnc->klc", values * fading(d, float(near))[:, None], of_z)
+            for nearest in self.nearest.tolist()
+            for near, of_z in zip(nearest, mix, strict=True)
+        ]
+        return torch.stack([spline_table(one) for one in own])
+
+    @torch.no_grad()
+    def prepare(self, graphs: Sequence[Graph]) -> None:
+        if self.elements is None:
+            return
+        Z = len(self.elements)
+        nearest = torch.full((Z * Z,), 2 * self.cutoff, dtype=torch.float64)
+        for graph in graphs:
+            species, d = self._species(graph), graph.r.to(torch.float64).norm(dim=1)
+            near = d < self.cutoff
+            pairs = species[graph.i[near]] * Z + species[graph.j[near]]
+            nearest.scatter_reduce_(0, pairs, d[near], "amin")
+        self.nearest.copy_(torch.minimum(nearest.view(Z, Z), nearest.view(Z, Z).T))
+        self.table.copy_(self._table())
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
         if self.elements is None:
@@ -88,9 +122,10 @@ class ACE(LinearBasis, Model):
         species = graph.once(("species of all", self.elements), lambda: self._species(graph))
         d, Y = edge_geometry(graph.r, self.l_max)
         h = self.ones.to(d.dtype)[species][:, None]
-        kind = graph.once(("neighbor kind", self.elements), lambda: species[graph.j])
+        kind = graph.once(("pairs of ace", self.elements), lambda: species[graph.i] * len(self.ones) + species[graph.j])
         A = edge_conv(h, Y, d, self.table.to(d.dtype), self.cutoff, kind, graph, self.conv)
-        return {"energies": self.product(torch.cat([a[:, :, 0] for a in A], 1), species)[0].sum((1, 2))}
+        energies = self.product(torch.cat([a[:, :, 0] for a in A], 1), species)[0].sum((1, 2))
+        return self.told(next(self.centers(graph)), energies) if self.tells_variance else {"energies": energies}
 
     def _species(self, graph: Graph) -> Tensor:
         return torch.searchsorted(torch.tensor(self.elements, device=graph.device), graph.numbers)
@@ -104,7 +139,7 @@ class ACE(LinearBasis, Model):
             conv=self.conv, product=self.product.contraction, table=self.table.to(eye), coefficients=self.product.coefficients(), up=[eye],
             mix=[eye[None]] * (self.l_max + 1), update=[eye], skip=[eye.new_zeros(Z, C, C)], kept=[None], readout=[eye.new_ones(C, 1)],
         )  # fmt: skip
-        kinds = torch.arange(Z).expand(Z, Z)
+        kinds = torch.arange(Z * Z).view(Z, Z)
         return MessagePassingProgram(self.elements, self.cutoff, self.ones.to(eye), kinds, (layer,))
 
     @torch.no_grad()
@@ -113,7 +148,10 @@ class ACE(LinearBasis, Model):
 
     def basis(self, at: Centers) -> Float[Tensor, "n K"]:
         d, Y = edge_geometry(at.r, self.l_max)
-        return self._descriptors(self._density(spline(d, self.table, self.cutoff, at.neighbors), Y, at))[0]
+        return self._descriptors(self._density(spline(d, self.table, self.cutoff, self._kind(at)), Y, at))[0]
+
+    def _kind(self, at: Centers) -> Int[Tensor, "E"]:
+        return at.species[at.i] * len(self.ones) + at.neighbors
 
     def _density(self, R: Float[Tensor, "E L C"], Y: Float[Tensor, "E lm"], at: Centers) -> Float[Tensor, "n lm C"]:
         return segment_sum(R[:, self._l] * Y[..., None], at.i, at.n)
@@ -166,7 +204,7 @@ class ACE(LinearBasis, Model):
         d, Y = d.detach(), Y.detach()
         u = at.r / torch.where(d == 0, 1.0, d)[:, None]
         uY = u[:, :, None] * Y[:, None]
-        radial = self._radial(d, at.neighbors)
+        radial = self._radial(d, self._kind(at))
         B, dB = self._descriptors(self._density(radial[0], Y, at))
         R, dR = (x.movedim(2, 0)[..., self._l].contiguous() for x in radial)  # C E lm
         bounds = torch.cat([at.i.new_zeros(1), torch.bincount(at.i, minlength=at.n).cumsum(0)]).tolist()
@@ -192,6 +230,18 @@ class ACE(LinearBasis, Model):
         rows = self.table[kind[:, None], k[:, None] + torch.arange(4)].flatten(2)  # E 4 LC
         both = torch.bmm(torch.stack([w, dw], 1) * (d < self.cutoff)[:, None, None], rows)
         return both[:, 0].unflatten(1, self.table.shape[2:]), both[:, 1].unflatten(1, self.table.shape[2:])
+
+
+def fading(d: Float[Tensor, "*E"], nearest: float) -> Float[Tensor, "*E"]:
+    """0 below 0.6 of the nearest distance, 1 from 0.95 of it on, twice continuously differentiable; 1 everywhere where it is not known (0).
+
+    >>> fading(torch.tensor([0.5, 0.96]), 1.0)
+    tensor([0., 1.])
+    """
+    if not nearest:
+        return torch.ones_like(d)
+    x = ((d / nearest - 0.6) / 0.35).clamp(0, 1)
+    return x**3 * (10 - x * (15 - 6 * x))
 
 
 def radial_functions(d: Float[Tensor, "*E"], cutoff: float, n: int) -> Float[Tensor, "*E n"]:

@@ -35,6 +35,7 @@ class MTP(LinearBasis, Model):
     The basis of a level holds all contractions of up to four moments with Σ (2 + 4μ + ν) at most the level. It is linear in ξ, and in
     the radial coefficients it is not: least squares leaves them as they are drawn. `sizes`, lengths of the three tables, and `radials`,
     the number of f_μ, are for imported potentials, whose tables come with their numbers. Lengths in Å; `nearest` is R_min, `cutoff` R_max.
+    With `variance` a fit keeps the covariance of ξ, and the model tells each atom's variance, eV²; it is not compiled then.
     """
 
     name = "mtp"
@@ -52,6 +53,7 @@ class MTP(LinearBasis, Model):
         elements: list[str] | None = None,
         radials: int | None = None,
         sizes: list[int] | None = None,
+        variance: bool = False,
     ) -> None:
         super().__init__()
         self.cutoff, self.nearest, self.scaling = float(cutoff), float(nearest), float(scaling)
@@ -66,12 +68,14 @@ class MTP(LinearBasis, Model):
         mus = radials or int(tables[0][:, 0].max()) + 1
         self.radial_coefficients = nn.Parameter(torch.randn(Z, Z, mus, radial) / (1 + torch.arange(radial)))
         self.coefficients = nn.Parameter(torch.randn(1, self.size) / self.size)
+        if variance:
+            self.keep_posterior(1)
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
         if self.elements is None:
             raise ValueError("mtp: its elements are not known yet; give them, or let `fit` take them from the training data")
         (at,) = self.centers(graph)
-        return {"energies": self.basis(at) @ self.coefficients[0]}
+        return self.told(at, self.basis(at) @ self.coefficients[0])
 
     @torch.no_grad()
     def program(self) -> Moments | None:

@@ -31,7 +31,8 @@ class SNAP(LinearBasis, Model):
     | B_{j₁j₂j} = Σ conj(u_j) (u_{j₁} ⊗ u_{j₂})_j, j₂ ≤ j₁ ≤ j | `components` |
 
     `twojmax` is 2J: 55 components for 8. `cutoff` in Å is that of two atoms of radius 0.5; `weights` by element, 1 where not given.
-    The order of components, and of the products behind them, is LAMMPS's.
+    The order of components, and of the products behind them, is LAMMPS's. With `variance` a fit keeps the coefficients' covariance, and
+    the model tells each atom's variance, eV²; it is not compiled then.
     """
 
     name = "snap"
@@ -45,6 +46,7 @@ class SNAP(LinearBasis, Model):
         elements: list[str] | None = None,
         radii: Mapping[str, float] | None = None,
         weights: Mapping[str, float] | None = None,
+        variance: bool = False,
     ) -> None:
         super().__init__()
         self.cutoff = float(cutoff) * 2 * max((radii or {"": 0.5}).values())
@@ -62,12 +64,14 @@ class SNAP(LinearBasis, Model):
         n = len(self.components)
         self.size = n + quadratic * n * (n + 1) // 2
         self.coefficients = nn.Parameter(torch.randn(len(names), self.size) / (10 * self.size))
+        if variance:
+            self.keep_posterior(len(names))
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
         if self.elements is None:
             raise ValueError("snap: its elements are not known yet; give them, or let `fit` take them from the training data")
         (at,) = self.centers(graph)
-        return {"energies": (self.basis(at) * self.coefficients[at.species]).sum(1)}
+        return self.told(at, (self.basis(at) * self.coefficients[at.species]).sum(1))
 
     @torch.no_grad()
     def program(self) -> Rotations | None:

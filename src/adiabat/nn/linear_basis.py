@@ -47,6 +47,8 @@ class LinearBasis:
     size: int
     coefficients: torch.nn.Parameter  # [elements or 1, size], or what `put` makes of that
     shared: bool = False  # one set of coefficients for all elements
+    tells_variance: bool = False
+    posterior: Tensor
     noise: Mapping[str, float] | None = None  # σ of each kind of label, eV and Å: coefficients then have the Gaussian `prior`
 
     def basis(self, at: Centers) -> Float[Tensor, "n K"]:
@@ -68,6 +70,25 @@ class LinearBasis:
     def put(self, c: Float[Tensor, "Z K"]) -> None:
         """Take these coefficients, in eV."""
         self.coefficients.copy_(c)
+
+    def told(self, at: Centers, energies: Float[Tensor, "n"]) -> dict[str, Tensor]:
+        """What `forward` tells: energies, and their variance where a posterior is kept."""
+        found = {"energies": energies}
+        if self.tells_variance:
+            with torch.no_grad():
+                B = self.basis(Centers(at.species, at.neighbors, at.i, at.r.detach(), at.edges, at.atoms))
+                variance = B.new_zeros(at.n)
+                for block, root in enumerate(self.posterior):
+                    mine = slice(None) if self.shared else at.species == block
+                    variance[mine] = (B[mine] @ root.T.to(B)).square().sum(1)
+                found["variance"] = variance.to(torch.float64)
+        return found
+
+    def keep_posterior(self, blocks: int) -> None:
+        """Room for the roots W of the coefficients' covariance WᵀW by element, eV; `variance` [n], eV², is told from now on."""
+        self.tells_variance = True
+        self.outputs = ("energies", "variance")
+        self.register_buffer("posterior", torch.zeros(blocks, self.size, self.size))  # type: ignore[attr-defined]
 
     def centers(self, graph: Edged, most_edges: int | None = None) -> Iterator[Centers]:
         """The graph's atoms, all at once or in parts of at most so many edges (but one atom at least)."""

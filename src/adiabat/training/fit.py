@@ -6,12 +6,14 @@ The loop is a plain one: an epoch, a look at held-out data, a note in the log, n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from adiabat.config import build
+from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Model, Potential
 from adiabat.training.distributed import world
 from adiabat.training.loop import Training
@@ -56,7 +58,7 @@ def fit(
     |---|---|
     | `validation` | held-out frames; without them a tenth of `train`, duplicates and trajectory neighbors kept on one side; ``[]``: none |
     | `members`, `leave_out` | a committee of that many, each without its own share of the frames; its spread is calibrated on `validation` |
-    | `epochs`, `patience` | passes through the data; stop after that many checks without a better validation loss |
+    | `epochs`, `patience` | passes through the data; stop after that many checks without a better validation loss; not for least squares |
     | `optimizer` | ``adamw``, ``sgd``, ``lbfgs``; ``auto``: least squares for linear families, L-BFGS for small sets, else AdamW |
     | `schedule`, `average`, `loss` | by name or ``{name: {option: value}}``; `loss` as options of `Loss` |
     | `keep` | parameters that are returned: ``best`` by validation loss, or ``last``; ``auto``: last with L-BFGS unless `patience` is given |
@@ -89,6 +91,8 @@ def fit(
         "schedule": repr(schedule), "average": repr(average), "keep": keep, "loss": repr(wanted), "batch_edges": batch_edges,
         "reference_energies": repr(reference_energies), "wall": wall, "seed": seed, "dtype": dtype, "check_every": check_every,
     }  # fmt: skip
+    if optimizer == "auto" and isinstance(model, LinearBasis):
+        _refuse_for_least_squares(model, options)
     processes = world(device)
     part = as_part(train)
     common = {
@@ -113,6 +117,21 @@ def fit(
         folder=None if folder is None else Path(folder), progress=progress, world=processes,
     )  # fmt: skip
     return run.to_the_end()
+
+
+# What an optimizer is told and least squares, which takes no steps, is not.
+OF_OPTIMIZERS = ("epochs", "patience", "schedule", "average", "batch_edges", "check_every")
+
+
+def _refuse_for_least_squares(model: Model, options: Mapping[str, Any]) -> None:
+    """An option that would mean nothing is refused, unless it says what it says when it is left out."""
+    for name in (*OF_OPTIMIZERS, "keep"):
+        usual = signature(fit).parameters[name].default
+        if options[name] not in (usual, repr(usual), "last"):
+            raise ValueError(
+                f"fit.{name}: {options[name]} came, and means nothing to least squares, by which {model.name} is fitted: it finds its "
+                "one minimum at once. Leave it out, or ask for an optimizer: fit.optimizer: adamw"
+            )
 
 
 def _made(spec: Any, registry: Mapping[str, Any], where: str) -> Any:

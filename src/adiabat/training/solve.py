@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from adiabat.training.spread import not_calibrated, scales
 from adiabat.training.triangles import Solution, Triangle, Triangles, ridge_regression
 from adiabat.training.weighing import ENOUGH_HELD, folds_of, regression, weighed
 from adiabat.typing import Float, Tensor
-from adiabat.uncertainty import Committee
+from adiabat.uncertainty import Committee, calibrate
 
 EDGES_AT_ONCE = 500  # of which descriptors are worked out together
 MOST_COLUMNS = 20_000
@@ -148,8 +148,12 @@ def solve(
     assert model is not None
     members = problem.learned.size if isinstance(problem.learned, Committee) else 1
     eV = problem.learned.terms[0].eV if isinstance(problem.learned.terms[0], Scaled) else 1.0
+    if model.tells_variance and members > 1:
+        raise ValueError(
+            f"{problem.name}: variance and a committee of {members} came; a committee's spread is its uncertainty. Leave one of them out"
+        )
     # In float64, from the tables as they will be deployed: those of single precision are rounded already.
-    exact: Any = copy.deepcopy(model)
+    exact: Any = copy.deepcopy(model).cpu()
     exact.double().eval()
     shifts = problem.reference.method == "least squares" and members == 1
     Z, coefficients = len(exact.elements), blocks_of(exact) * exact.size
@@ -160,13 +164,13 @@ def solve(
             f"least squares goes up to {MOST_COLUMNS}. Ask for a smaller basis, or for an optimizer: fit.optimizer: adamw"
         )
     held = Triangles(columns)
-    for graph in problem.validation if exact.noise is None else ():
+    for graph in _on_cpu(problem.validation) if exact.noise is None else ():
         held.add(rows_of(exact, graph, exact.cutoff, eV, shifts), float(weight_of(graph).reshape(-1)[0]))
     fold = None
     if loss.open and members == 1 and exact.noise is None and len(problem.validation) < ENOUGH_HELD:
         fold = folds_of(len(problem.train), problem.together)
     parts = [Triangles(columns) for _ in range(members if fold is None else int(fold.max()) + 1)]
-    for k, graph in enumerate(problem.train):
+    for k, graph in enumerate(_on_cpu(problem.train)):
         rows = rows_of(exact, graph, exact.cutoff, eV, shifts)
         if exact.noise is not None:
             rows = {"all": (in_noise(rows, exact.noise, graph.n_atoms, loss), 1.0)}
@@ -186,10 +190,17 @@ def solve(
         loss = weighed(loss)
         found = [ridge_regression(member, held if len(problem.validation) else None, loss, Z * shifts) for member in parts]
     _put(problem, [solution.c[:coefficients].view(-1, exact.size) for solution in found])
+    if exact.tells_variance and exact.noise is None:
+        _keep_posterior(problem, found[0], sum(part.rows for part in parts), eV, held)
     shift = dict(zip(exact.elements, found[0].c[coefficients:].tolist()))
     _shift_references(problem, shift)
     problem.metadata["training"] |= {"loss": loss.weights} if exact.noise is None else {"noise": exact.noise}
     return _told(problem, found, shift, None if folder is None else Path(folder), progress)
+
+
+def _on_cpu(graphs: Iterable[Graph]) -> Iterator[Graph]:
+    """Rows are made, and solved for, where descriptors have their derivatives; what was found goes back to the potential's device."""
+    return (graph.to(device="cpu") for graph in graphs)
 
 
 def _put(problem: Problem, coefficients: Sequence[Tensor]) -> None:
@@ -200,6 +211,23 @@ def _put(problem: Problem, coefficients: Sequence[Tensor]) -> None:
         (term.model if isinstance(term, Scaled) else term).put(c)
     if committee:
         problem.learned = Committee.of(members)
+
+
+def _keep_posterior(problem: Problem, solution: Solution, n: int, eV: float, held: Triangles) -> None:
+    """The model gets the roots of its coefficients' covariance, scaled so that the errors of held-out energies are as large as it says."""
+    M = solution.covariance_root(n)
+    energies = held.of.get("energy")
+    if energies is not None and 2 <= energies.rows == len(energies.R):  # rows of frames, not folded yet
+        error = energies.R[:, :-1] @ solution.c - energies.R[:, -1]
+        told = calibrate(error.numpy(), (energies.R[:, :-1] @ M).square().sum(1).sqrt().numpy())
+        M = told.scale * M
+        problem.metadata["calibration"] = {
+            "variance": {"scale": told.scale, "n": told.n, "coverage": told.coverage,
+                         "rank_correlation": None if math.isnan(told.correlation) else told.correlation},
+        }  # fmt: skip
+    model: Any = linear_model(problem)
+    roots = [eV * torch.linalg.qr(block.T, mode="r").R for block in M[: len(model.posterior) * model.size].split(model.size)]
+    model.posterior.copy_(torch.stack(roots))
 
 
 def _shift_references(problem: Problem, shift: Mapping[int, float]) -> None:
@@ -221,7 +249,7 @@ def _told(problem: Problem, found: Sequence[Solution], shift: Mapping[int, float
         for graph in graphs:
             if shift:
                 label = graph.labels["energy"]
-                value = label.value - segment_sum(table[graph.numbers], graph.structure, graph.n_structures)
+                value = label.value - segment_sum(table.to(graph.device)[graph.numbers], graph.structure, graph.n_structures)
                 graph = graph.replace(labels={**graph.labels, "energy": Label(value, label.mask)})
             if side == "validation":
                 held.append(graph)

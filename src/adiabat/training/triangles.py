@@ -93,17 +93,40 @@ class Triangles:
 
 @dataclass(frozen=True)
 class Solution:
-    """Coefficients, the ridge they were found with (of the largest squared singular value), and by what it was chosen."""
+    """Coefficients, the ridge they were found with (of the largest squared singular value), and by what it was chosen; and of what
+    they are the least squares: rows A with what they should give behind, |A c − y|² + α |D c|²."""
 
     c: Float[Tensor, "k"]
     ridge: float
     chosen_by: str
+    rows: Tensor | None = None
+    scale: Tensor | None = None  # D
+    alpha: float = 0.0
+
+    def covariance_root(self, n: int) -> Float[Tensor, "k k"]:
+        """M of the coefficients' covariance M Mᵀ = σ² (AᵀA + αD²)⁻¹; σ² is the misfit of one of `n` labeled numbers.
+
+        MacKay, Neural Computation 4, 415 (1992): the noise at its most probable value.
+        """
+        assert self.rows is not None
+        assert self.scale is not None
+        A, k = self.rows[:, :-1] / self.scale, len(self.c)
+        known = torch.isfinite(self.scale)
+        ridged = math.sqrt(self.alpha) * torch.eye(k, dtype=A.dtype)
+        R = torch.linalg.qr(torch.cat([A, ridged]), mode="r").R
+        scaled = torch.where(known, self.c * torch.where(known, self.scale, 0.0), 0.0)
+        misfit = (A @ scaled - self.rows[:, -1]).square().sum() + self.alpha * scaled.square().sum()
+        return (
+            (misfit / n).sqrt()
+            * torch.linalg.solve_triangular(R, torch.eye(k, dtype=R.dtype), upper=True)
+            / self.scale[:, None]
+        )
 
 
 def ridge_regression(train: Triangles, held: Triangles | None, loss: Loss, free: int = 0) -> Solution:
     """The coefficients of least loss under a Gaussian prior, whose width is chosen; the last `free` columns have nearly none."""
-    A = train.stacked(loss)
-    A, y = A[:, :-1], A[:, -1]
+    rows = train.stacked(loss)
+    A, y = rows[:, :-1], rows[:, -1]
     scale = A.square().sum(0).sqrt()
     scale = torch.where(
         scale > max(1e-12 * float(scale.max()), 1e-300), scale, torch.inf
@@ -131,4 +154,5 @@ def ridge_regression(train: Triangles, held: Triangles | None, loss: Loss, free:
     else:
         worth = evidence
     best = max(RIDGES, key=worth)
-    return Solution(at(float(best)), float(best), "evidence" if held is None else "held-out loss")
+    by = "evidence" if held is None else "held-out loss"
+    return Solution(at(float(best)), float(best), by, rows, scale, float(best) * float(S[0]) ** 2)

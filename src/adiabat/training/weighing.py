@@ -78,8 +78,12 @@ def regression(
             tried = {v: search.error(*choice[:axis], v, *choice[axis + 1 :], forces=loss.forces) for v in values}
             choice[axis] = min(tried, key=tried.__getitem__)
     found = replace(start, energy=choice[0], stress=choice[1])
-    c = frame.solve(_stacked([parts[k] for k in taught], found), choice[2])
-    return Solution(c, choice[2], "energies and forces of frames left out"), found
+    rows = _stacked([parts[k] for k in taught], found)
+    # The ridge told is of these columns' largest singular value; the one that was chosen, of those at the usual weights.
+    scale, alpha, largest = frame.scale, choice[2] * frame.largest, _largest(rows[:, :-1] / frame.scale)
+    return Solution(
+        frame.solve(rows, alpha), alpha / largest, "energies and forces of frames left out", rows, scale, alpha
+    ), found
 
 
 def _stacked(parts: Sequence[Triangles], loss: Loss) -> Tensor:
@@ -114,19 +118,24 @@ class _Coordinates:
                 "every descriptor is zero in every frame: no atom has a neighbor within the model's cutoff; raise it"
             )
         scaled = A / scale
-        v = torch.ones(A.shape[1], dtype=A.dtype)
-        for _ in range(20):  # to some percent: a ridge is known to a factor
-            v = scaled.T @ (scaled @ (v / v.norm()))
-        largest = float(v.norm())
+        largest = _largest(scaled)
         return cls(scale, _qr(scaled, RIDGES[0] * largest), largest)
 
-    def solve(self, rows: Float[Tensor, "n columns"], ridge: float) -> Float[Tensor, "k"]:
-        """Coefficients of least |A c − y|² with this ridge."""
+    def solve(self, rows: Float[Tensor, "n columns"], alpha: float) -> Float[Tensor, "k"]:
+        """Coefficients of least |A c − y|² + α |scale · c|²."""
         A, y = rows[:, :-1] / self.scale, rows[:, -1:]
         k = A.shape[1]
-        ridged = math.sqrt(ridge * self.largest) * torch.eye(k, k + 1, dtype=A.dtype)
+        ridged = math.sqrt(alpha) * torch.eye(k, k + 1, dtype=A.dtype)
         R = torch.linalg.qr(torch.cat([torch.cat([A, y], 1), ridged]), mode="r").R
         return torch.linalg.solve_triangular(R[:k, :k], R[:k, k:], upper=True)[:, 0] / self.scale
+
+
+def _largest(A: Tensor) -> float:
+    """The largest squared singular value, to some percent: a ridge is known to a factor."""
+    v = torch.ones(A.shape[1], dtype=A.dtype)
+    for _ in range(20):
+        v = A.T @ (A @ (v / v.norm()))
+    return float(v.norm())
 
 
 def _qr(A: Tensor, ridge: float) -> Tensor:

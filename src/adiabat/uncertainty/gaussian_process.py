@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 
 from adiabat.models import GAP
+from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Model, Potential, Scaled
 
 
@@ -15,16 +17,24 @@ def with_variance(potential: Potential) -> Potential:
 
     δ² + 10⁻⁶ eV² − k K_MM⁻¹ kᵀ for an atom's environment, and for every pair, times its cutoff function squared. It tells how far an
     atom is from all sparse points, whatever the labels were; it is not calibrated. A calculator has it among its results. It costs a
-    triangular solve with the sparse points for each atom, so such a potential is not compiled.
+    triangular solve with the sparse points for each atom, so such a potential is not compiled. A linear family tells it where it was
+    fitted with `variance`; it comes back as it is.
     """
+    if any(isinstance(_inner(term), LinearBasis) and "variance" in term.outputs for term in potential.terms):
+        return potential
     if not any(isinstance(_inner(term), GAP) for term in potential.terms):
+        linear = next((_inner(term).name for term in potential.terms if isinstance(_inner(term), LinearBasis)), None)
+        if linear is not None:
+            raise ValueError(
+                f"with_variance: {linear} was fitted without the covariance of its coefficients; fit it again with {linear}.variance: true"
+            )
         raise ValueError("with_variance: no term of this potential is a Gaussian process; those of family gap are")
     made = Potential(*(_telling(term) for term in potential.terms), metadata=copy.deepcopy(potential.metadata))
     made.to(potential.dtype).load_state_dict(potential.state_dict())
     return made.train(potential.training)
 
 
-def _inner(term: torch.nn.Module) -> torch.nn.Module:
+def _inner(term: torch.nn.Module) -> Any:
     return term.model if isinstance(term, Scaled) else term
 
 

@@ -210,6 +210,41 @@ def test_what_would_crash_is_an_error_before_the_kernel():
         polynomial(torch.ones(1, 4, 1), torch.tensor([3]), torch.ones(1, len(poly.terms), 1), poly)
 
 
+@pytest.mark.parametrize("N", [0, 1, 5])
+def test_atoms_without_neighbors_get_zeros_and_no_gradient(N):
+    conv, poly = Convolution.of(CONVOLUTIONS[0]), Contraction.of(CONTRACTIONS[0])
+    none = torch.zeros(0, dtype=torch.int64)
+    edges = edges_of(none, none, N)
+    h = torch.randn(N, conv.irreps.dim, 3, dtype=torch.float64, requires_grad=True)
+    table = torch.randn(1, 8, len(conv.paths), 3, dtype=torch.float64, requires_grad=True)
+    d, Y = edge_geometry(torch.zeros(0, 3, dtype=torch.float64), conv.l_max)
+    out = edge_conv(h, Y, d, table, 2.0, none, edges, conv)
+    assert all(len(x) == N and not x.any() for x in out)
+    for gradient in torch.autograd.grad(sum(x.sum() for x in out), (h, table)):
+        assert not gradient.any()
+    c = torch.randn(1, len(poly.terms), 3, dtype=torch.float64)
+    assert (
+        len(polynomial(torch.randn(N, poly.irreps.dim, 3, dtype=torch.float64), torch.zeros(N, dtype=torch.int64), c, poly))
+        == N
+    )
+
+
+def test_what_an_index_may_not_be():
+    conv, edges = Convolution.of(CONVOLUTIONS[0]), random_edges(4, 9)
+    h, Y, d, table, cutoff, kind, *_ = random_arguments(conv, edges, C=2)
+    for at in (-1, 4):
+        wrong = edges_of(edges.i, edges.j.clone().index_fill_(0, torch.tensor([2]), at), 4)
+        with pytest.raises(ValueError, match="neighbor is out of range"):
+            edge_conv(h, Y, d, table, cutoff, kind, wrong, conv)
+    with pytest.raises(ValueError, match="kind of edge is out of range"):
+        edge_conv(h, Y, d, table, cutoff, kind - 5, edges, conv)
+    with pytest.raises(ValueError, match="negative"):
+        edge_conv(h, Y, -d - 1, table, cutoff, kind, edges, conv)
+    poly = Contraction.of(CONTRACTIONS[1])
+    with pytest.raises(ValueError, match="a species is out of range"):
+        polynomial(torch.ones(1, 4, 1), torch.tensor([-1]), torch.ones(1, len(poly.terms), 1), poly)
+
+
 def test_inside_vmap_the_reference_runs():
     conv, edges = Convolution.of(CONVOLUTIONS[0]), random_edges(4, 9)
     h, *rest = random_arguments(conv, edges, C=2)

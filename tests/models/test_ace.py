@@ -1,0 +1,83 @@
+"""Linear ACE knows how near it has seen neighbors, and nothing of it is left nearer than that."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+import adiabat as ad
+from adiabat.data.formats import read
+from adiabat.graph import Graph
+from adiabat.models import ACE
+from adiabat.potential import Potential
+from adiabat.validation.gate import gate
+from laws.differences import agree, slope
+
+
+@pytest.fixture(scope="module")
+def water(repository) -> list[Atoms]:
+    frames = read(repository / "examples" / "water" / "water.xyz")
+    return [atoms for atoms in frames if len(atoms) == 3][:24]
+
+
+@pytest.fixture(scope="module")
+def fitted(water):
+    return ad.fit(ACE(cutoff=3.0, channels=8, l_max=2), water, seed=1)
+
+
+def test_what_was_seen_is_not_changed(water):
+    """From the nearest distances outward the tables are the ones before, to the last bit; ordered pairs have one nearest distance."""
+    model = ACE(cutoff=3.0, channels=4, elements=["H", "O"]).double()
+    before = Potential(model)
+    graphs = [Graph.of(atoms, 3.0) for atoms in water]
+    energies = [before(g).energy for g in graphs]
+    model.prepare(graphs)
+    assert torch.equal(model.nearest, model.nearest.T)
+    distances = np.concatenate([a.get_all_distances()[0, 1:] for a in water])  # O–H
+    assert float(model.nearest[0, 1]) == pytest.approx(distances.min(), abs=1e-12)
+    # splines of C² functions: between two knots near the kink the coefficients differ, by less than 1e-6 of them
+    for graph, energy in zip(graphs, energies, strict=True):
+        assert float((Potential(model)(graph).energy - energy).abs()) < 1e-6
+
+
+@pytest.mark.parametrize("share", [0.65, 0.8, 0.9])
+def test_forces_where_it_fades(fitted, water, share):
+    potential = fitted.to(torch.float64)
+    near = float(next(term.model.nearest for term in potential.terms if hasattr(term, "model"))[0, 1])
+
+    def moved(x: float) -> Graph:
+        atoms = water[0].copy()
+        line = atoms.get_distance(0, 1, vector=True)
+        atoms.positions[1] = atoms.positions[0] + line / np.linalg.norm(line) * share * near + [x, 0, 0]
+        return Graph.of(atoms, potential.cutoff)
+
+    forces = potential(moved(0.0)).forces
+    agree(-slope(lambda x: float(potential(moved(x)).energy)), forces[1, 0], forces)
+
+
+def test_nothing_of_it_is_left_below(fitted, water):
+    """Two hydrogens on each other meet the wall, not a polynomial's hole: without the fading one of tens of eV."""
+    found = gate(fitted, water, only=["short_range_wall"])
+    assert found.passed, found.checks["short_range_wall"].message
+    model = next(term.model for term in fitted.terms if hasattr(term, "model")).double()
+    far, near = (Atoms("H2", [[0, 0, 0], [0, 0, d]]) for d in (9.0, 0.5 * float(model.nearest[0, 0])))
+    alone = Potential(model)
+    assert float(alone(Graph.of(far, 3.0)).energy) == 0.0
+    assert abs(float(alone(Graph.of(near, 3.0)).energy)) < 1e-15  # the spline's knots decay within a few of them
+
+
+def test_elements_that_never_met_add_nothing():
+    model = ACE(cutoff=3.0, channels=4, elements=["H", "O"]).double()
+    model.prepare([Graph.of(Atoms("H2", [[0, 0, 0], [0, 0, 0.8]]), 3.0)])
+    together = Graph.of(Atoms("OH", [[0, 0, 0], [0, 0, 1.0]]), 3.0)
+    assert float(Potential(model)(together).energy) == 0.0
+
+
+def test_compiled_with_a_table_for_each_ordered_pair(fitted, water):
+    potential = fitted.to(torch.float64)
+    graph = Graph.batch([Graph.of(a, potential.cutoff) for a in water[:3]])
+    wanted, found = potential(graph), potential.frozen()(graph)
+    assert float((found.energy - wanted.energy).abs().max()) < 1e-10  # energies of 2,000 eV, in double
+    assert float((found.forces - wanted.forces).abs().max()) < 1e-11

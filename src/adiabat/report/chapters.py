@@ -273,8 +273,10 @@ def model_gate(data: forms.ModelGate) -> Block:
         text_columns=5,
     )
     count = {verdict: sum(c.verdict == verdict for c in data.checks.values()) for verdict in grades}
-    lead = f"{count['pass'] + count['fail'] + count['undetermined']} laws that a potential must obey were tried: {count['fail'] or 'none'} failed"
-    lead += "".join(f", {count[verdict]} {verdict}" for verdict in ("undetermined", "waived", "not run") if count[verdict]) + "."
+    tried = count["pass"] + count["fail"] + count["undetermined"]
+    lead = f"{tried} laws that a potential must obey were tried: {count['fail'] or 'none'} failed"
+    others = [f", {count[verdict]} {verdict}" for verdict in ("undetermined", "waived", "not run") if count[verdict]]
+    lead += "".join(others) + "."
     return Block(lead, [table] if rows else [])
 
 

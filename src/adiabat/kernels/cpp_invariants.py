@@ -4,6 +4,7 @@ is the rest."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -39,7 +40,9 @@ def body(spec: Invariants) -> list[str]:
 
 def polynomials(spec: Invariants) -> list[dict[tuple[int, ...], float]]:
     """Each invariant's monomials: rows of A, ascending, and a coefficient."""
-    found = [{(m, m): 1.0 for m in range(l * l - 1, l * l + 2 * l)} for l in range(1, spec.sums.l_max + 1)]
+    found: list[dict[tuple[int, ...], float]] = []
+    for l in range(1, spec.sums.l_max + 1):
+        found.append({(m, m): 1.0 for m in range(l * l - 1, l * l + 2 * l)})
     for name in spec.products:
         terms: dict[tuple[int, ...], float] = {}
         if name == "1111":
@@ -54,10 +57,10 @@ def polynomials(spec: Invariants) -> list[dict[tuple[int, ...], float]]:
     return found
 
 
-def _add(terms: dict[tuple[int, ...], float], rows, coefficient: float) -> None:
+def _add(terms: dict[tuple[int, ...], float], rows: Sequence[int], coefficient: float) -> None:
     key = tuple(sorted(rows))
     terms[key] = terms.get(key, 0.0) + coefficient
 
 
-def _product(coefficient: float, rows) -> str:
+def _product(coefficient: float, rows: Sequence[int]) -> str:
     return f"(S){coefficient!r} * ({' * '.join(f'a[{row}]' for row in rows)})"

@@ -64,12 +64,15 @@ class InvariantNetworks:
 
     def evaluator(self) -> Evaluator:
         """What computes it."""
-        lanes, Z = dispatch.library(str(self.spec), self.dtype).lanes(), len(self.elements)
-        mixing = [_mixing(x, lanes) for x in (self.radial, self.angular / math.sqrt(4 * math.pi))]
+        spec = self.spec
+        lanes, Z = dispatch.library(str(spec), self.dtype).lanes(), len(self.elements)
+        assert isinstance(spec.symmetry, Invariants)
+        radial, angular = _mixing(self.radial, lanes), _mixing(self.angular / math.sqrt(4 * math.pi), lanes)
         scale = self.scale.expand(Z, -1)
+        member = Member(torch.zeros_like(scale), scale, self.networks)
         whole = Networks(
-            self.elements, max(self.basis.cutoffs), torch.cat(pair_cutoffs(self.basis)), *mixing, (),
-            (Member(torch.zeros_like(scale), scale, self.networks),), self.dtype, eV=self.eV, environment=self.spec.symmetry,
+            self.elements, max(self.basis.cutoffs), torch.cat(pair_cutoffs(self.basis)), radial, angular, (), (member,), self.dtype,
+            eV=self.eV, environment=spec.symmetry,
         )  # fmt: skip
         return whole.evaluator()
 

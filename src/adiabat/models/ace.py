@@ -59,7 +59,7 @@ class ACE(LinearBasis, Model):
     def __init__(
         self,
         cutoff: float = 5.0,
-        channels: int = 64,
+        channels: int = 48,
         l_max: int = 3,
         correlation: int = 4,
         radial: int = 8,

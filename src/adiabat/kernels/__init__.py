@@ -10,10 +10,11 @@ Each has a plain PyTorch reference, which is the meaning; fast paths stand behin
 | `edge_conv` | sums over neighbors of (radial × harmonic × feature) along a path list |
 | `node_poly` | symmetric polynomials of one atom's features |
 | `triplet`, `symmetry`, `aev` | sums over pairs of neighbors with angles; all symmetry functions, or ANI's, at once, fast |
+| `chebyshev` | sums over neighbors of Chebyshev functions, alone and times harmonics, fast |
 | `line_graph` | edges of edges, for messages between bonds |
 | `linear` | dense maps of one irrep |
 | `polarizable_layer` | messages and updates of scalars and vectors (PaiNN) at once, fast |
-| `local`, `networks`, `pairs` | whole terms of a frozen potential in one compiled call each, on common sums |
+| `local`, `networks`, `invariants`, `pairs` | whole terms of a frozen potential in one compiled call each, on common sums |
 | `rigid` | drift and rotation taken out of velocities, fast |
 | `ir` | path lists, coefficient tables, Horner polynomials: what fast paths are generated from |
 """

@@ -57,6 +57,7 @@ class Merged:
     constant: Float[Tensor, "Z C"]
 
 
+@torch.no_grad()
 def merged(embedding: Float[Tensor, "Z C"], kinds: Int[Tensor, "Z Z"], layers: Sequence[Interaction]) -> Merged:
     """The same layers in double precision with fewer products."""
     chain = [_double(layer) for layer in layers]

@@ -3,10 +3,11 @@
     python benchmarks/deeppot.py --peer /path/to/environment/bin/python                 # print
     python benchmarks/deeppot.py --peer ... --keep --machine "one core of ..."          # and append to results/deeppot.jsonl
 
-The peer's environment holds deepmd-kit 3.2 with TensorFlow and torch. Both sides are the same function of the same numbers: a made-up
-se_e2_a of the usual size (25-50-100 with 16 axes, 240-240-240), written by DeePMD-kit, imported here, frozen there. That is checked in
-float64, with TensorFlow's own graph, to 1e-9 eV/atom and 1e-8 eV/Å; then in float32, as it is timed, to 1e-4. Through ASE: positions move
-by 0.001 Å between calls, and each side finds neighbors as it does by default (DeePMD-kit anew, ours within a skin of 0.5 Å).
+The peer's environment holds deepmd-kit 3.2 with TensorFlow and torch; ours wants h5py, for models are handed over as HDF5. Both sides are
+the same function of the same numbers: a made-up se_e2_a of the usual size (25-50-100 with 16 axes, 240-240-240), written by DeePMD-kit,
+imported here, frozen there. That is checked in float64, with TensorFlow's own graph, to 1e-9 eV/atom and 1e-8 eV/Å; then in float32, as it
+is timed, to 1e-4. Through ASE: positions move by 0.001 Å between calls, and each side finds neighbors as it does by default (DeePMD-kit
+anew, ours within a skin of 0.5 Å).
 """
 
 from __future__ import annotations
@@ -45,24 +46,24 @@ def peer(case: str, folder: str, backend: str = "TensorFlow", precision: str = "
     sys.modules["deepmd.pt.cxx_op"] = stub
     from deepmd.calculator import DP
 
-    text = Path(folder) / f"{case}-{precision}.yaml"
-    data = _made_up(case, precision, text)
+    written = Path(folder) / f"{case}-{precision}.dp"
+    data = _made_up(case, precision, written)
     if backend == "TensorFlow":
         from deepmd.entrypoints.convert_backend import convert_backend
 
-        frozen = text.with_suffix(".pb")
-        convert_backend(INPUT=str(text), OUTPUT=str(frozen))
+        frozen = written.with_suffix(".pb")
+        convert_backend(INPUT=str(written), OUTPUT=str(frozen))
     else:
         import torch
         from deepmd.pt.model.model import EnergyModel
 
         torch.set_num_threads(1)
-        frozen = text.with_suffix(".pth")
+        frozen = written.with_suffix(".pth")
         torch.jit.save(torch.jit.script(EnergyModel.deserialize(data).eval()), str(frozen))
     return _through_ase(DP(model=str(frozen)), frame(case))
 
 
-def _made_up(case: str, precision: str, text: Path) -> dict[str, Any]:
+def _made_up(case: str, precision: str, written: Path) -> dict[str, Any]:
     """A model with statistics near those of the structure, and forces of about 1 eV/Å."""
     import copy
 
@@ -81,7 +82,7 @@ def _made_up(case: str, precision: str, text: Path) -> dict[str, Any]:
         data["descriptor"]["@variables"][name][:] = columns
     for network in data["fitting"]["nets"]["networks"]:
         network["layers"][-1]["@variables"]["w"] *= 50
-    save_dp_model(str(text), {"backend": "DPModel", "model": data, "model_def_script": settings})
+    save_dp_model(str(written), {"backend": "DPModel", "model": data, "model_def_script": settings})
     return data
 
 
@@ -92,7 +93,7 @@ def ours(case: str, folder: str, backend: str = "", precision: str = "float32") 
     import adiabat as ad
 
     torch.set_num_threads(1)
-    potential = ad.import_model(Path(folder) / f"{case}-{precision}.yaml").to(getattr(torch, precision))
+    potential = ad.import_model(Path(folder) / f"{case}-{precision}.dp").to(getattr(torch, precision))
     return _through_ase(potential.calculator(), frame(case))
 
 

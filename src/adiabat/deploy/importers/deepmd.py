@@ -68,7 +68,8 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
         before = "" if path.suffix != ".pt" else " (a checkpoint is frozen first: dp --pt freeze)"
         raise ForeignModelError(
             f"{path}: a program, not data; where deepmd-kit is installed, write it as data and import that: "
-            f"dp convert-backend {path.name} {path.with_suffix('.yaml').name}{before}"
+            f"dp convert-backend {path.name} {path.with_suffix('.yaml').name}{before}; "
+            "a .dp is written and read faster than a .yaml, and wants h5py here"
         )
     file = _dp(path) if path.suffix in HDF5 else _yaml(path)
     if "model" not in file.data:

@@ -6,7 +6,7 @@
 The peer's environment holds deepmd-kit 3.2 with TensorFlow and torch; ours wants h5py, for models are handed over as HDF5. Both sides are
 the same function of the same numbers: a made-up se_e2_a of the usual size (25-50-100 with 16 axes, 240-240-240), written by DeePMD-kit,
 imported here, frozen there. That is checked in float64, with TensorFlow's own graph, to 1e-9 eV/atom and 1e-8 eV/Å; then in float32, as it
-is timed, to 1e-4. Through ASE: positions move by 0.001 Å between calls, and each side finds neighbors as it does by default (DeePMD-kit
+is timed, to 5e-4. Through ASE: positions move by 0.001 Å between calls, and each side finds neighbors as it does by default (DeePMD-kit
 anew, ours within a skin of 0.5 Å).
 """
 
@@ -29,7 +29,7 @@ ROWS = {"Deep Potential, 512 Si": {"case": "silicon"}, "Deep Potential, 192 H2O"
 ATOMS = {"silicon": 512, "water": 576}
 BACKENDS = ("TensorFlow", "PyTorch")
 EXACT = {"energy": 1e-9, "forces": 1e-8, "stress": 1e-9}  # eV/atom, eV/Å, eV/Å³
-AS_TIMED = {"energy": 1e-4, "forces": 1e-4, "stress": 1e-5}
+AS_TIMED = {"energy": 1e-4, "forces": 5e-4, "stress": 1e-5}
 
 
 def frame(case: str) -> Any:

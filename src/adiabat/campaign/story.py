@@ -19,6 +19,7 @@ from adiabat.config import named
 from adiabat.data.structure import labels as labels_of
 from adiabat.graph import Graph
 from adiabat.report import Sections, write
+from adiabat.report.citations import FAMILIES
 from adiabat.uncertainty import Committee, Trust, coverage, rank_correlation, trust
 from adiabat.validation.errors import errors
 
@@ -54,9 +55,8 @@ class Story:
         used = [record["engine"], *(["pbe"] if "pbe" in str(record["settings"].get("functional", "")).lower() else [])]
         used += ["def2"] if "def2" in str(record["settings"].get("basis", "")).lower() else []
         used += ["gfn2-xtb"] if "tblite" in str(self.c.start.engine) else []
-        used += ["bpnn", "symmetry-functions"] if model == "bpnn" else []
-        known = {"pyscf", "gpaw", "libxc", "gfn1-xtb", "gfn2-xtb", "pbe", "def2", "bpnn", "symmetry-functions"}
-        self.sections.put("citations", used=[*(k for k in used if k in known), *WORKS])
+        known = {"pyscf", "gpaw", "libxc", "gfn1-xtb", "gfn2-xtb", "pbe", "def2"}
+        self.sections.put("citations", used=[*(k for k in used if k in known), *FAMILIES.get(model, ()), *WORKS])
 
     def structure(self, atoms: Atoms) -> None:
         """What the campaign starts from, after its relaxation."""

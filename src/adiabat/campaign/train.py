@@ -30,6 +30,7 @@ from adiabat.data.split import split as split_frames
 from adiabat.models import MODELS
 from adiabat.potential import Potential
 from adiabat.report import Sections, write
+from adiabat.report.citations import FAMILIES
 from adiabat.training.distributed import world
 from adiabat.training.optimizers import OPTIMIZERS
 from adiabat.training.packed import as_part
@@ -231,9 +232,7 @@ def tell(
         model={"name": family, "members": fit.get("members", 1), **arguments}, training={**fit, "seed": options["seed"]},
     )  # fmt: skip
     sections.put("versions", software=versions(), machine=machine())
-    works = ["bpnn", "symmetry-functions"] * (family == "bpnn") + ["query-by-committee", "committee"] * (
-        fit.get("members", 1) > 1
-    )
+    works = [*FAMILIES.get(family, ()), *["query-by-committee", "committee"] * (fit.get("members", 1) > 1)]
     sections.put("citations", used=[*works, *(["zbl"] if fit.get("wall", True) else []), "ase", "pytorch"])
     sections.put("parity", sets={side: e.parity() for side, e in found.items() if side != "validation" or "test" not in found})
     judged = next(side for side in ("test", "validation", "train") if side in found)

@@ -233,14 +233,16 @@ class ACE(LinearBasis, Model):
 
 
 def fading(d: Float[Tensor, "*E"], nearest: float) -> Float[Tensor, "*E"]:
-    """0 below 0.6 of the nearest distance, 1 from 0.95 of it on, twice continuously differentiable; 1 everywhere where it is not known (0).
+    """0 below half of the nearest distance, 1 from 0.85 of it on, twice continuously differentiable; 1 everywhere where it is not known (0).
 
-    >>> fading(torch.tensor([0.5, 0.96]), 1.0)
+    Frames that are a little nearer than any training frame are common, and well extrapolated to.
+
+    >>> fading(torch.tensor([0.5, 0.9]), 1.0)
     tensor([0., 1.])
     """
     if not nearest:
         return torch.ones_like(d)
-    x = ((d / nearest - 0.6) / 0.35).clamp(0, 1)
+    x = ((d / nearest - 0.5) / 0.35).clamp(0, 1)
     return x**3 * (10 - x * (15 - 6 * x))
 
 

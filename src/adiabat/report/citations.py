@@ -19,6 +19,19 @@ _WORKS = {
     "def2": ("article", "Weigend, F. and Ahlrichs, R.", "Balanced basis sets of split valence, triple zeta valence and quadruple zeta valence quality for H to Rn", "Phys. Chem. Chem. Phys. 7, 3297", 2005, "10.1039/b508541a"),
     "bpnn": ("article", "Behler, J. and Parrinello, M.", "Generalized neural-network representation of high-dimensional potential-energy surfaces", "Phys. Rev. Lett. 98, 146401", 2007, "10.1103/PhysRevLett.98.146401"),
     "symmetry-functions": ("article", "Behler, J.", "Atom-centered symmetry functions for constructing high-dimensional neural network potentials", "J. Chem. Phys. 134, 074106", 2011, "10.1063/1.3553717"),
+    "ace": ("article", "Drautz, R.", "Atomic cluster expansion for accurate and transferable interatomic potentials", "Phys. Rev. B 99, 014104", 2019, "10.1103/PhysRevB.99.014104"),
+    "tensor-reduced": ("article", "Darby, J. P. and Kovács, D. P. and Batatia, I. and Caro, M. A. and Hart, G. L. W. and Ortner, C. and Csányi, G.", "Tensor-reduced atomic density representations", "Phys. Rev. Lett. 131, 028001", 2023, "10.1103/PhysRevLett.131.028001"),
+    "pace": ("article", "Lysogorskiy, Y. and Oord, C. van der and Bochkarev, A. and others", "Performant implementation of the atomic cluster expansion (PACE) and application to copper and silicon", "npj Comput. Mater. 7, 97", 2021, "10.1038/s41524-021-00559-9"),
+    "ani": ("article", "Smith, J. S. and Isayev, O. and Roitberg, A. E.", "ANI-1: an extensible neural network potential with DFT accuracy at force field computational cost", "Chem. Sci. 8, 3192", 2017, "10.1039/C6SC05720A"),
+    "mace": ("inproceedings", "Batatia, I. and Kovács, D. P. and Simm, G. N. C. and Ortner, C. and Csányi, G.", "MACE: Higher order equivariant message passing neural networks for fast and accurate force fields", "Advances in Neural Information Processing Systems 35", 2022, None),
+    "painn": ("inproceedings", "Schütt, K. T. and Unke, O. T. and Gastegger, M.", "Equivariant message passing for the prediction of tensorial properties and molecular spectra", "Proc. 38th International Conference on Machine Learning", 2021, None),
+    "mtp": ("article", "Shapeev, A. V.", "Moment tensor potentials: A class of systematically improvable interatomic potentials", "Multiscale Model. Simul. 14, 1153", 2016, "10.1137/15M1054183"),
+    "snap": ("article", "Thompson, A. P. and Swiler, L. P. and Trott, C. R. and Foiles, S. M. and Tucker, G. J.", "Spectral neighbor analysis method for automated generation of quantum-accurate interatomic potentials", "J. Comput. Phys. 285, 316", 2015, "10.1016/j.jcp.2014.12.018"),
+    "gap": ("article", "Bartók, A. P. and Payne, M. C. and Kondor, R. and Csányi, G.", "Gaussian approximation potentials: The accuracy of quantum mechanics, without the electrons", "Phys. Rev. Lett. 104, 136403", 2010, "10.1103/PhysRevLett.104.136403"),
+    "soap": ("article", "Bartók, A. P. and Kondor, R. and Csányi, G.", "On representing chemical environments", "Phys. Rev. B 87, 184115", 2013, "10.1103/PhysRevB.87.184115"),
+    "nep": ("article", "Fan, Z. and Zeng, Z. and Zhang, C. and others", "Neuroevolution machine learning potentials: Combining high accuracy and low cost in atomistic simulations and application to heat transport", "Phys. Rev. B 104, 104309", 2021, "10.1103/PhysRevB.104.104309"),
+    "deeppot": ("article", "Zhang, L. and Han, J. and Wang, H. and Car, R. and E, W.", "Deep potential molecular dynamics: A scalable model with the accuracy of quantum mechanics", "Phys. Rev. Lett. 120, 143001", 2018, "10.1103/PhysRevLett.120.143001"),
+    "eam": ("article", "Daw, M. S. and Baskes, M. I.", "Embedded-atom method: Derivation and application to impurities, surfaces, and other defects in metals", "Phys. Rev. B 29, 6443", 1984, "10.1103/PhysRevB.29.6443"),
     "morse": ("article", "Morse, P. M.", "Diatomic molecules according to the wave mechanics. II. Vibrational levels", "Phys. Rev. 34, 57", 1929, "10.1103/PhysRev.34.57"),
     "zbl": ("book", "Ziegler, J. F. and Biersack, J. P. and Littmark, U.", "The stopping and range of ions in solids", "Pergamon, New York", 1985, None),
     "query-by-committee": ("inproceedings", "Seung, H. S. and Opper, M. and Sompolinsky, H.", "Query by committee", "Proc. 5th Annual Workshop on Computational Learning Theory, 287", 1992, "10.1145/130385.130417"),
@@ -49,6 +62,13 @@ def _citation(key: str) -> Citation:
     entry = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items())
     return Citation(key=key, text=f"{first}, {title}, {where} ({year}).", doi=doi, bibtex=f"@{kind}{{{key},\n{entry}\n}}")
 
+
+# What a family of potentials stands on.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "bpnn": ("bpnn", "symmetry-functions"), "ani": ("ani", "bpnn"), "ace": ("ace", "tensor-reduced", "pace"), "pace": ("ace", "pace"),
+    "mace": ("mace", "ace"), "painn": ("painn",), "mtp": ("mtp",), "snap": ("snap",), "gap": ("gap", "soap"), "nep": ("nep",),
+    "deeppot": ("deeppot",), "eam": ("eam",), "morse": ("morse",), "zbl": ("zbl",),
+}  # fmt: skip
 
 WORKS: dict[str, Citation] = {key: _citation(key) for key in _WORKS}
 

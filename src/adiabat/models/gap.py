@@ -82,7 +82,7 @@ class GAP(LinearBasis, Model):
         self.size = sum(kernel.n_sparse for kernel in kernels)
         self.coefficients = nn.Parameter(torch.randn(1, self.size, dtype=torch.float64) / (10 * self.size))
         if variance:
-            self.outputs = ("energies", "variance")
+            self.outputs = ("energies", "variance")  # type: ignore[misc]
 
     def _apply(self, fn: Any, recurse: bool = True) -> GAP:
         def kept(x: Tensor) -> Tensor:  # another place, but never another precision

@@ -125,12 +125,16 @@ class Plan(NamedTuple):
     """Distinct exponents of the basic moments with which of them and which μ each has; behind how many products each moment is; the
     products in rounds, of which none needs a moment of its own round or a later one."""
 
-    directions: tuple[Tensor, ...]
+    directions: tuple[Tensor, Tensor, Tensor]
     depths: list[int]
-    rounds: list[tuple[Tensor, ...]]
+    rounds: list[tuple[Tensor, Tensor, Tensor, Tensor]]
 
     @classmethod
     def of(cls, basics: Int[Tensor, "b 4"], times: Int[Tensor, "t 4"]) -> Plan:
         depths = depths_of(basics, times)
-        rounds = rounds_of(times.cpu(), depths)
-        return cls(directions_of(basics), depths, [tuple(x.to(times.device) for x in each) for each in rounds])
+        rounds, where = rounds_of(times.cpu(), depths), times.device
+        return cls(
+            directions_of(basics),
+            depths,
+            [(a.to(where), b.to(where), factor.to(where), t.to(where)) for a, b, factor, t in rounds],
+        )

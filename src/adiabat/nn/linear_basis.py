@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 
@@ -44,6 +44,7 @@ class LinearBasis:
     """
 
     elements: tuple[int, ...] | None
+    outputs: ClassVar[tuple[str, ...]]
     size: int
     coefficients: torch.nn.Parameter  # [elements or 1, size], or what `put` makes of that
     shared: bool = False  # one set of coefficients for all elements
@@ -87,7 +88,7 @@ class LinearBasis:
     def keep_posterior(self, blocks: int) -> None:
         """Room for the roots W of the coefficients' covariance WᵀW by element, eV; `variance` [n], eV², is told from now on."""
         self.tells_variance = True
-        self.outputs = ("energies", "variance")
+        self.outputs = ("energies", "variance")  # type: ignore[misc]
         self.register_buffer("posterior", torch.zeros(blocks, self.size, self.size))  # type: ignore[attr-defined]
 
     def centers(self, graph: Edged, most_edges: int | None = None) -> Iterator[Centers]:

@@ -153,8 +153,8 @@ def solve(
             f"{problem.name}: variance and a committee of {members} came; a committee's spread is its uncertainty. Leave one of them out"
         )
     # In float64, from the tables as they will be deployed: those of single precision are rounded already.
-    exact: Any = copy.deepcopy(model).cpu()
-    exact.double().eval()
+    exact: Any = copy.deepcopy(model)
+    exact.cpu().double().eval()
     shifts = problem.reference.method == "least squares" and members == 1
     Z, coefficients = len(exact.elements), blocks_of(exact) * exact.size
     columns = coefficients + Z * shifts + 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,8 @@ def weighed(loss: Loss) -> Loss:
     >>> weighed(Loss(energy=5.0)).weights
     {'energy': 5.0, 'forces': 1.0, 'stress': 0.001}
     """
-    return replace(loss, **{name: weight for name, weight in USUAL.items() if getattr(loss, name) is None})
+    missing: dict[str, Any] = {name: weight for name, weight in USUAL.items() if getattr(loss, name) is None}
+    return replace(loss, **missing)
 
 
 def folds_of(frames: int, together: Sequence[int] | None) -> np.ndarray | None:
@@ -75,7 +77,10 @@ def regression(
     while before != choice:  # along one axis after the other, until nothing changes
         before = list(choice)
         for axis, values in enumerate(axes):
-            tried = {v: search.error(*choice[:axis], v, *choice[axis + 1 :], forces=loss.forces) for v in values}
+            tried = {}
+            for v in values:
+                at = [*choice[:axis], v, *choice[axis + 1 :]]
+                tried[v] = search.error(at[0], at[1], at[2], loss.forces)
             choice[axis] = min(tried, key=tried.__getitem__)
     found = replace(start, energy=choice[0], stress=choice[1])
     rows = _stacked([parts[k] for k in taught], found)
@@ -181,7 +186,7 @@ class _Search:
                         sums = square.setdefault(kind, [0.0, 0.0])
                         sums[0] += float((Z @ z - y).square().sum())
                         sums[1] += weight
-            judged = [kind for kind in ("energy", "forces") if kind in square and weights[kind]] or list(square)
+            judged: list[str] = [kind for kind in ("energy", "forces") if kind in square and weights[kind]] or list(square)
             self.known[energy, stress, ridge] = 0.5 * sum(
                 math.log(max(square[kind][0] / square[kind][1], 1e-300)) for kind in judged
             )

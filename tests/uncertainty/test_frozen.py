@@ -8,7 +8,7 @@ from ase.build import molecule
 
 from adiabat.graph import Graph
 from adiabat.kernels import build
-from adiabat.models import BPNN, MACE, ZBL, LennardJones
+from adiabat.models import ACE, BPNN, MACE, ZBL, LennardJones
 from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled
 from adiabat.uncertainty import Committee
 from adiabat.uncertainty.frozen import FrozenCommittee
@@ -111,6 +111,31 @@ def test_it_equals_the_committee(kind, monkeypatch):
     equal(found[0], together(g))
     equal(found[1], together.mean(g))
     assert float(found[0].outputs["forces_spread"].max()) > 0
+
+
+def linear(member: int, data: int) -> Potential:
+    """`member` draws the coefficients, `data` is what the basis is made from."""
+    torch.manual_seed(member)
+    model = ACE(3.0, 4, 2, 3, 4, ["H", "O"]).double()
+    model.prepare([Graph.of(water(data), 3.0)])
+    return Potential(ZBL(elements=["H", "O"]), Scaled(model, eV=2.0)).eval()
+
+
+def test_the_mean_of_linear_potentials_is_one_potential():
+    together, g = Committee.of([linear(member, data=0) for member in range(3)]), graph()
+    mean = together.without_spread.frozen()
+    equal(mean(g), together.mean(g))
+    assert len(mean.one_by_one) == 1
+    spread = together.frozen()
+    equal(spread(g), together(g))
+    assert len(spread.one_by_one) == 3 and float(spread(g).outputs["forces_spread"].max()) > 0
+
+
+def test_members_with_a_basis_of_their_own_are_asked_one_by_one():
+    together, g = Committee.of([linear(0, data) for data in range(2)]), graph()
+    mean = together.without_spread.frozen()
+    equal(mean(g), together.mean(g))
+    assert len(mean.one_by_one) == 2
 
 
 def test_float32_follows_the_committee_in_float32():

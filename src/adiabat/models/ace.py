@@ -55,6 +55,7 @@ class ACE(LinearBasis, Model):
     """
 
     name = "ace"
+    linear_in = ("product.weights",)
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class LinearBasis:
     outputs: ClassVar[tuple[str, ...]]
     size: int
     coefficients: torch.nn.Parameter  # [elements or 1, size], or what `put` makes of that
+    linear_in: tuple[str, ...] = ("coefficients",)  # the numbers that `put` sets
     shared: bool = False  # one set of coefficients for all elements
     tells_variance: bool = False
     posterior: Tensor

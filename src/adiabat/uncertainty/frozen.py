@@ -1,7 +1,7 @@
 """A committee frozen: members that are networks on descriptors run in one compiled call, which works geometry and descriptors out once.
 
-Members of other families are frozen one by one. Where nothing is compiled, on other devices and while it trains, the committee
-itself answers: the same numbers to rounding.
+Members of other families are frozen one by one; the mean of potentials that differ only in what they are linear in is one potential.
+Where nothing is compiled, on other devices and while it trains, the committee itself answers: the same numbers to rounding.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from adiabat.frozen import Facts, Frozen, Snapshot, call_of, compiled, predicted
 from adiabat.graph import Graph
 from adiabat.kernels.local import Adds
 from adiabat.kernels.networks import Networks
+from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Model, Potential
 from adiabat.prediction import Prediction
 
@@ -53,6 +54,8 @@ class FrozenCommittee:
         self.cutoff = self.facts.cutoff
         places = [k for k, term in enumerate(committee.terms) if any(term is it for it in committee.learned.terms)]
         members = [[potential.terms[k] for k in places] for potential in map(committee.member, range(committee.size))]
+        if not self.spread and (mean := _linear_mean(committee)) is not None:
+            members = [[mean.terms[k] for k in places]]
         programs = [_together(terms) for terms in zip(*members, strict=True)]
         self.together: list[Adds] = [it.evaluator() for it in programs if it is not None]
         self.one_by_one: list[Frozen] = []
@@ -99,6 +102,27 @@ class FrozenCommittee:
             learned.energy + shared.energy, learned.forces + shared.forces, learned.atomic_energies + shared.atomic_energies,
             learned.graph, {}, lambda: learned.strain_gradient + shared.strain_gradient,
         )  # fmt: skip
+
+
+def _linear_mean(committee: Committee) -> Potential | None:
+    """The potential of mean coefficients, where members differ in nothing but what their energies are linear in."""
+    linear = [
+        name + "." + own
+        for name, module in committee.member(0).named_modules()
+        if isinstance(module, LinearBasis)
+        for own in module.linear_in
+    ]
+    numbers = {}
+    for name, each in committee.stacked().items():
+        if name in linear:
+            numbers[name] = each.detach().mean(0)
+        elif (each == each[:1]).all():
+            numbers[name] = each[0].detach()
+        else:
+            return None
+    mean = committee.member(0)
+    mean.load_state_dict(numbers)
+    return mean
 
 
 def _together(terms: tuple[Model, ...]) -> Networks | None:

@@ -62,6 +62,9 @@ class Campaign:
                 if workers:
                     kill(rng.choice(workers))
                     self.kills += 1
+                    # Workers that die one after the other before they ever work pause a run, as they should: see one at work first.
+                    begun = len(self.starts())
+                    wait_until(lambda begun=begun, driver=driver: len(self.starts()) > begun or driver.poll() is not None)
                 continue
             if mode == "both":
                 for worker in workers:
@@ -88,7 +91,8 @@ class Campaign:
         self.snapshots.append((time.time(), published))
 
     def starts(self) -> list[tuple[int, float, str]]:
-        lines = (self.folder / "computed.log").read_text().splitlines()
+        log = self.folder / "computed.log"
+        lines = log.read_text().splitlines() if log.exists() else []
         return [(int(n), float(t), nonce) for n, t, nonce in map(str.split, lines)]
 
     def counts(self) -> dict[str, int]:

@@ -135,7 +135,7 @@ class Campaign:
 
     structure: str
     labeler: Spec = "auto"
-    model: Spec = field(default_factory=lambda: {"bpnn": {}})
+    model: Spec = field(default_factory=lambda: {"ace": {}})
     out: str = "run"
     members: int = 4
     fit: dict[str, Any] = field(default_factory=dict)

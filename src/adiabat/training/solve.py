@@ -188,7 +188,8 @@ def solve(
         found = [solution]
     else:
         loss = weighed(loss)
-        found = [ridge_regression(member, held if len(problem.validation) else None, loss, Z * shifts) for member in parts]
+        judges = held if len(problem.validation) >= ENOUGH_HELD else None  # one or two frames would choose by chance
+        found = [ridge_regression(member, judges, loss, Z * shifts) for member in parts]
     _put(problem, [solution.c[:coefficients].view(-1, exact.size) for solution in found])
     if exact.tells_variance and exact.noise is None:
         _keep_posterior(problem, found[0], sum(part.rows for part in parts), eV, held)

@@ -15,6 +15,7 @@ WATER: dict[str, Any] = {
     "labeler": {"pyscf": {"functional": "pbe", "basis": "def2-svp"}},
     "model": {"ace": {"cutoff": 3.0, "channels": 16}},
     "members": 4,
+    "fit": {"leave_out": 0.25},
     "start": {"rattled": 10, "hot": 12, "hot_temperature_K": 500.0},
     "explore": {"temperatures_K": [300.0, 500.0, 700.0], "replicas": 16, "duration_fs": 400.0},
     "select": {"per_round": 12},

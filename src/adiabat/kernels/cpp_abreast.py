@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from adiabat.kernels.cpp_exports import exports
+
 FAMILIES = ("rotations", "moments", "embedding")
 
 
@@ -38,25 +40,9 @@ def source(spec: Abreast, header) -> str:
     # Nothing inside has a name outside of this library: the loader would share it with another potential's.
     parts = [f"// {spec}", header("lanes.h"), "#include <algorithm>", "#include <new>", "namespace {"]
     headers = ("call.h", "near.h", f"{spec.family}.h", "abreast.h")
-    return "\n".join([*parts, *(header(name) for name in headers), "}", _EXPORTS, ""])
+    return "\n".join([*parts, *(header(name) for name in headers), "}", exports(_TRIAL), ""])
 
 
-_EXPORTS = """extern "C" {
-int lanes() { return W; }
-void *make(const Facts *facts) { return new (std::nothrow) Model(*facts); }
-void drop(void *model) { delete (Model *)model; }
-int evaluate(void *model, const Call *in) {
-  Model &m = *(Model *)model;
-  if (int fault = check(*in, m.kind, m.elements)) return fault;
-  try {
-    reserve(m, *in);
-    return run(m, *in);
-  } catch (const std::bad_alloc &) { return 7; }
-}
-// What the processor cannot do shows here, in a process of its own.
-int trial() {
-  std::vector<S> x(2 * W, (S)1);
+_TRIAL = """  std::vector<S> x(2 * W, (S)1);
   V y = *(VU *)(x.data() + 1) * *(VU *)x.data();
-  return total(y) == W ? 0 : 1;
-}
-}"""
+  return total(y) == W ? 0 : 1;"""

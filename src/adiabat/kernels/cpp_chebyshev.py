@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adiabat.kernels.cpp_edge import climb
+from adiabat.kernels.cpp_edge import unrolled
 from adiabat.kernels.ir import Chebyshev
 
 HEADER, STRUCT, FUNCTIONS = "neighbor_sums.h", "Symmetry", ("forward", "backward")
@@ -20,15 +20,11 @@ def sizes(spec: Chebyshev) -> dict[str, int]:
 
 def body(spec: Chebyshev) -> list[str]:
     """Harmonics, each from those of l − 1, and their slopes, which are the same sums; see `cpp_edge`."""
-    table = [term for l in range(1, spec.l_max + 1) for term in climb(l)]
-    values: dict[int, list[str]] = {}
-    for row, axis, lower, value in table:
-        values.setdefault(row, []).append(f"(S){value!r} * (u[{axis}] * y[{lower}])")
-    slopes = [f"  ub[{axis}] += (S){int(row**0.5) * value!r} * (y[{lower}] * g[{row}]);" for row, axis, lower, value in table]
+    values, slopes = unrolled(spec.l_max)
     return [
         "template <class X> static inline void harmonics(const X *u, X *y) {",
         "  y[0] = plain(u[0], 1);",
-        *(f"  y[{row}] = {' + '.join(terms)};" for row, terms in values.items()),
+        *values,
         "}",
         "template <class X> static inline void slopes(const X *y, const X *g, X *ub) {",
         *slopes,

@@ -24,20 +24,26 @@ def sizes(spec: Harmonics) -> dict[str, int]:
 
 
 def body(spec: Harmonics) -> list[str]:
-    table = [term for l in range(1, spec.l_max + 1) for term in climb(l)]
-    values: dict[int, list[str]] = {}
-    for row, axis, lower, value in table:
-        values.setdefault(row, []).append(f"(S){value!r} * (u[{axis}] * y[{lower}])")
-    slopes = [f"  ub[{axis}] += (S){int(row**0.5) * value!r} * (y[{lower}] * g[{row}]);" for row, axis, lower, value in table]
+    values, slopes = unrolled(spec.l_max)
     return [
         "template <class T> static inline void harmonics(const typename T::v *u, typename T::v *y) {",
         "  y[0] = T::one();",
-        *(f"  y[{row}] = {' + '.join(terms)};" for row, terms in values.items()),
+        *values,
         "}",
         "template <class T> static inline void slopes(const typename T::v *y, const V *g, typename T::v *ub) {",
         *slopes,
         "}",
     ]
+
+
+def unrolled(l_max: int) -> tuple[list[str], list[str]]:
+    """Statements: y[row] of l ≥ 1 from those of l − 1, and ub += Σ g ∂y/∂u."""
+    table = [term for l in range(1, l_max + 1) for term in climb(l)]
+    values: dict[int, list[str]] = {}
+    for row, axis, lower, value in table:
+        values.setdefault(row, []).append(f"(S){value!r} * (u[{axis}] * y[{lower}])")
+    slopes = [f"  ub[{axis}] += (S){int(row**0.5) * value!r} * (y[{lower}] * g[{row}]);" for row, axis, lower, value in table]
+    return [f"  y[{row}] = {' + '.join(terms)};" for row, terms in values.items()], slopes
 
 
 def climb(l: int) -> list[tuple[int, int, int, float]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from adiabat.kernels import cpp_aev, cpp_invariants, cpp_symmetry
+from adiabat.kernels.cpp_exports import exports
 from adiabat.kernels.ir import Environment, Invariants, LocalTerm, RigidMotion, Symmetry
 
 DESCRIPTORS: dict[type, tuple[ModuleType, str]] = {
@@ -39,29 +40,7 @@ def source(spec: LocalTerm | RigidMotion, header) -> str:
         sizes = ", ".join(f"{name} = {n}" for name, n in writer.sizes(spec.symmetry).items())
         parts += [f"enum {{ {sizes} }};", header("vectors.h"), *writer.body(spec.symmetry)]
         parts += [header(name) for name in ("call.h", "dense.h", descriptor, "networks.h")]
-    return "\n".join([*parts, "}", *_exports(spec), ""])
-
-
-def _exports(spec: LocalTerm) -> list[str]:
-    return [
-        'extern "C" {',
-        "int lanes() { return W; }",
-        "void *make(const Facts *facts) { return new (std::nothrow) Model(*facts); }",
-        "void drop(void *model) { delete (Model *)model; }",
-        "int evaluate(void *model, const Call *in) {",
-        "  Model &m = *(Model *)model;",
-        "  if (int fault = check(*in, m.kind, m.elements)) return fault;",
-        "  try {",
-        *(["    reserve(m, *in);"] if spec.symmetry else []),
-        "    return run(m, *in);",
-        "  } catch (const std::bad_alloc &) { return 7; }",
-        "}",
-        # What the processor cannot do shows here, in a process of its own.
-        "int trial() {",
-        *(_TRIAL if spec.symmetry else ["  return 0;"]),
-        "}",
-        "}",
-    ]
+    return "\n".join([*parts, "}", exports(_TRIAL, reserves=True) if spec.symmetry else exports(reserves=False), ""])
 
 
 _RIGID = [
@@ -72,9 +51,7 @@ _RIGID = [
     "int trial() { return 0; }",
     "}",
 ]
-_TRIAL = [
-    "  std::vector<S> x(TILE * W, (S)1), w(W * W, (S)1), y(TILE * W), b(W, (S)0);",
-    "  times(x.data(), TILE, W, w.data(), W, b.data(), y.data());",
-    "  V e = activate(TANH, *(VU *)y.data());",
-    "  return e[0] > 0 && y[0] == W ? 0 : 1;",
-]
+_TRIAL = """  std::vector<S> x(TILE * W, (S)1), w(W * W, (S)1), y(TILE * W), b(W, (S)0);
+  times(x.data(), TILE, W, w.data(), W, b.data(), y.data());
+  V e = activate(TANH, *(VU *)y.data());
+  return e[0] > 0 && y[0] == W ? 0 : 1;"""

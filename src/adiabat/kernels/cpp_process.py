@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from adiabat.kernels.cpp_exports import exports
+
 MAX_N, MAX_L = 32, 12
 
 
@@ -44,29 +46,12 @@ def source(spec: Process, header) -> str:
     if spec.n_max:
         parts += [f"enum {{ NMAX = {spec.n_max}, LMAX = {spec.l_max} }};"]
     parts += [header("call.h"), header("soap.h" if spec.n_max else "two_body.h"), "}"]
-    trial = _SOAP if spec.n_max else "  return 0;"
-    exports = _EXPORTS.replace("TRIAL", trial).replace("PADS", "PANEL" if spec.n_max else "1")
-    return "\n".join([*parts, exports, *([_SPECTRA] if spec.n_max else []), ""])
+    panel = f"int panel() {{ return {'PANEL' if spec.n_max else '1'} * W; }}"
+    if not spec.n_max:
+        return "\n".join([*parts, exports(more=[panel]), ""])
+    return "\n".join([*parts, exports(_SOAP, more=[panel]), _SPECTRA, ""])
 
 
-_EXPORTS = """extern "C" {
-int lanes() { return W; }
-int panel() { return PADS * W; }
-void *make(const Facts *facts) { return new (std::nothrow) Model(*facts); }
-void drop(void *model) { delete (Model *)model; }
-int evaluate(void *model, const Call *in) {
-  Model &m = *(Model *)model;
-  if (int fault = check(*in, m.kind, m.elements)) return fault;
-  try {
-    reserve(m, *in);
-    return run(m, *in);
-  } catch (const std::bad_alloc &) { return 7; }
-}
-// What the processor cannot do shows here, in a process of its own.
-int trial() {
-TRIAL
-}
-}"""
 _SOAP = """  std::vector<S> x(TILE * W, (S)1), w(W * PANEL * W, (S)1), y(TILE * PANEL * W), n(LM, (S)1), Y(4 * LM * W);
   times(x.data(), TILE, W, W, w.data(), PANEL * W, y.data());
   harmonics<true>(n.data(), V{}, V{}, V{} + 1, Y.data());

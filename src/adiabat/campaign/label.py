@@ -28,22 +28,26 @@ def label(
     units: dict[str, str] | None = None,
     keys: dict[str, str] | None = None,
     workers: int | None = None,
+    limit_minutes: float | None = None,
     retry: bool = False,
     say: Say | None = None,
 ) -> dict[str, Any]:
     """Label `structures`, or go on with it; returns the summary. What is labeled is kept as soon as it is, and never done again.
 
     The folder then holds `labels.db` (the store), `labels.xyz`, and, where an engine failed, `failures.json` with cures. `workers`
-    is how many structures are labeled side by side (one a core without it); `retry` tries failed ones again.
+    is how many structures are labeled side by side (one a core without it); a label that takes more than `limit_minutes` is stopped
+    and is a failure, and a larger limit tries it again; `retry` tries all failed ones again.
     """
     options = {"structures": structures, "labeler": labeler, "units": units, "keys": keys}
     say = say or (lambda *_: None)
+    if limit_minutes is not None and not limit_minutes > 0:
+        raise ValueError(f"limit_minutes: {limit_minutes:g} came; wanted a positive number, or none for no limit")
     engine: Labeler = build(labeler, LABELERS, where="labeler")
     engine.version()  # a missing engine is told before anything is read or written
     frames = [bare(a) for a in read_all(structures, units=units, keys=keys, where="structures")[0]]
     engine = engine.for_frames(frames)
     record = engine.record()
-    tasks = [task(engine, record, a) for a in frames]
+    tasks = [task(engine, record, a, limit_minutes) for a in frames]
     with RunFolder(out, options, kind="label") as folder, Ledger(folder.folder) as ledger, LocalPool(workers) as pool:
         begun, of, known = time.monotonic(), len({t.key for t in tasks}), dict[str, Outcome]()
         folder.event("start", f"{of} structures, {record['level_of_theory']}", workers=pool.workers)
@@ -99,11 +103,16 @@ def keep(
     return summary
 
 
-def task(engine: Labeler, record: dict[str, Any], atoms: Atoms) -> Task:
+def task(engine: Labeler, record: dict[str, Any], atoms: Atoms, limit_minutes: float | None = None) -> Task:
     """One label; the key is of structure, level of theory, settings and version, so a campaign's labels and these are the same work."""
     identity = {"structure": content_hash(atoms), **{name: record[name] for name in ("level_of_theory", "version", "settings")}}
+    limit_s = None if limit_minutes is None else 60 * limit_minutes
     return Task(
-        "label", "adiabat.labelers:label", {"labeler": {engine.name: engine.settings()}, "atoms": to_json(atoms)}, identity
+        "label",
+        "adiabat.labelers:label",
+        {"labeler": {engine.name: engine.settings()}, "atoms": to_json(atoms)},
+        identity,
+        limit_s,
     )
 
 

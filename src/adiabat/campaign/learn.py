@@ -36,6 +36,9 @@ from adiabat.training import fit
 from adiabat.uncertainty import Committee, Trust, coverage, pooled
 from adiabat.validation.errors import errors
 
+# What may differ when a campaign goes on: it changes no number.
+FREE = ("workers", "threads", "limit_minutes", "budget_s", "budgets_s", "waive")
+
 
 def learn(config: str | Path | Mapping[str, Any], *, out: str | Path | None = None, say: Say | None = None) -> Path:
     """Run a learning campaign, or go on with it; returns the run folder.
@@ -54,8 +57,9 @@ def learn(config: str | Path | Mapping[str, Any], *, out: str | Path | None = No
     labeler.record()  # a missing engine is told before anything is written
     torch.set_num_threads(campaign.threads)
     options = {k: v for k, v in as_mapping(campaign).items() if k != "out"}
-    folder = RunFolder(campaign.out, options, kind="learn", free=("workers", "threads", "budget_s", "budgets_s", "waive"))
-    with folder, Workshop(folder, labeler, campaign.workers, say or (lambda *_: None)) as workshop:
+    folder = RunFolder(campaign.out, options, kind="learn", free=FREE)
+    workshop = Workshop(folder, labeler, campaign.workers, say or (lambda *_: None), limit_minutes=campaign.limit_minutes)
+    with folder, workshop:
         _Learning(campaign, workshop, labeler, matter).tell(atoms)
     return folder.folder
 

@@ -126,7 +126,8 @@ class Campaign:
     `structure` is a file, or the name of a molecule ASE knows (``H2O``); `labeler` the reference engine (by case, if none is named:
     PySCF for molecules, GPAW for crystals); `model` a family with its options; `fit` options of the training in each round, `finish`
     those that differ in the last one; `members` the committee's
-    size. `workers` label side by side (None: one a core); `threads` train and explore: one is fastest for small graphs, whose
+    size. `workers` label side by side (None: one a core), each label in `limit_minutes` at most (None: in its own time): what takes
+    longer is stopped, told, and left out; `threads` train and explore: one is fastest for small graphs, whose
     operations are too short to share. `budget_s` is the wall-clock time aimed at, `budgets_s` the same by stage
     (label, sample, train, explore, md, other): nothing is stopped by them, the report says what was used beside them. `waive` names
     checks of the model gate whose failure is passed over, and stands in the model file. The blocks
@@ -153,6 +154,7 @@ class Campaign:
     budget_s: float | None = None
     budgets_s: dict[str, float] = field(default_factory=dict)
     workers: int | None = None
+    limit_minutes: float | None = None
     threads: int = 1
     seed: int = 0
 
@@ -219,6 +221,8 @@ def parse(given: Mapping[str, Any]) -> Campaign:
     for check in campaign.waive:
         if check not in GATES:
             raise ConfigError(f"waive: there is no check {check!r} in the model gate; {nearest(check, GATES)}")
+    if campaign.limit_minutes is not None and not campaign.limit_minutes > 0:
+        raise ConfigError(f"limit_minutes: {campaign.limit_minutes:g} came; wanted a positive number, or null for no limit")
     if campaign.members < 2:
         raise ConfigError(f"members: {campaign.members} came; active learning judges by a committee, which needs at least 2")
     return campaign

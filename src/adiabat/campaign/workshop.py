@@ -25,6 +25,7 @@ from adiabat.data.structure import content_hash, from_json, to_json
 from adiabat.graph import Graph
 from adiabat.jobs import Ledger, LocalPool, Outcome, Task, run
 from adiabat.labelers import Labeler, LabelError
+from adiabat.labelers.base import KINDS
 from adiabat.prediction import Prediction
 
 Say = Callable[[str, str, dict[str, Any]], None]
@@ -33,8 +34,11 @@ Say = Callable[[str, str, dict[str, Any]], None]
 class Workshop:
     """A run folder, its ledger and its workers; a context manager that gives all of them back."""
 
-    def __init__(self, folder: RunFolder, labeler: Labeler, workers: int | None, say: Say) -> None:
+    def __init__(
+        self, folder: RunFolder, labeler: Labeler, workers: int | None, say: Say, *, limit_minutes: float | None = None
+    ) -> None:
         self.folder, self.labeler, self.workers, self._say = folder, labeler, workers, say
+        self.limit_s = None if limit_minutes is None else 60 * limit_minutes  # wall-clock time of a label
         self.record = labeler.record()  # asks the engine for its version: a missing one is told before any work
         self.failures: list[tuple[str, Outcome]] = []  # kind of configuration, what became of it
         self._counted = time.monotonic()
@@ -132,7 +136,7 @@ class Workshop:
         frames = [_of_kind(a, kind) for a in frames]
         engine = labeler or self.labeler
         record = engine.record() if labeler else self.record
-        tasks = [_task(engine, record, a) for a in frames]
+        tasks = [_task(engine, record, a, self.limit_s) for a in frames]
         done, of = 0, len({t.key for t in tasks})
 
         def count(outcome: Outcome) -> None:
@@ -161,7 +165,7 @@ class Workshop:
             why = last.message if last else "no reason given"
             raise LabelError(
                 f"{self.labeler.name}: none of {len(frames)} {kind} structures could be labeled; the last: {why}",
-                last.kind if last and last.kind in ("not_converged", "bad_input", "engine_missing", "resources") else "crashed",
+                last.kind if last and last.kind in KINDS else "crashed",
                 last.cure if last else "look at the ledger",
             )
         if keep and labeled:
@@ -238,12 +242,16 @@ class EnginePotential:
         )
 
 
-def _task(labeler: Labeler, record: Mapping[str, Any], atoms: Atoms) -> Task:
+def _task(labeler: Labeler, record: Mapping[str, Any], atoms: Atoms, limit_s: float | None) -> Task:
     identity = {"structure": content_hash(atoms), **{name: record[name] for name in ("level_of_theory", "version", "settings")}}
     if atoms.has("initial_magmoms"):  # another start may lead to another magnetic state of the same structure
         identity["initial_magmoms"] = atoms.get_initial_magnetic_moments().tolist()
     return Task(
-        "label", "adiabat.labelers:label", {"labeler": {labeler.name: labeler.settings()}, "atoms": to_json(atoms)}, identity
+        "label",
+        "adiabat.labelers:label",
+        {"labeler": {labeler.name: labeler.settings()}, "atoms": to_json(atoms)},
+        identity,
+        limit_s,
     )
 
 

@@ -30,13 +30,15 @@ def label(
     config: str = CONFIG,
     assign: list[str] = ASSIGN,
     workers: int = typer.Option(None, help="labels side by side; one a core without it"),
+    limit: float = typer.Option(None, "--limit-minutes", help="a label that takes longer is stopped and is a failure"),
     retry: bool = typer.Option(False, "--retry", help="try failed structures again"),
 ) -> int:
     """Label structures with a reference engine; goes on where it was interrupted."""
     from adiabat.campaign.label import label as run
 
     options = configured(run, config, assign, "label")
-    options |= {k: v for k, v in (("workers", workers), ("retry", retry or None)) if v is not None}
+    flags = {"workers": workers, "limit_minutes": limit, "retry": retry or None}
+    options |= {k: v for k, v in flags.items() if v is not None}
     with Teller() as say:
         told = run(**options, say=say)
     out = Path(options["out"])

@@ -10,6 +10,7 @@
 | `engine.py` | the five methods of an engine |
 | `attempt.py` | one attempt at one task, wherever it runs |
 | `in_process.py`, `local.py`, `worker.py` | engines: this process; a pool of processes, and what runs in them |
+| `warden.py` | ends the programs of workers whose driver was killed |
 | `run.py` | `run(tasks, ledger, engine)` |
 
 `docs/jobs.md` states the contract for users.

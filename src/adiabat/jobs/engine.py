@@ -19,13 +19,17 @@ from adiabat.jobs.failure import Failure
 
 @dataclass(frozen=True)
 class Order:
-    """A task on its way to a worker; `results` is the absolute folder where its result is published."""
+    """A task on its way to a worker; `results` is the absolute folder where its result is published.
+
+    `limit_s` is the wall-clock time it may take; an engine whose workers are processes stops it then and reports `out_of_time`.
+    """
 
     key: str
     kind: str
     function: str
     arguments: Any
     results: str
+    limit_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ FAILURES = {
     # the same settings would take the same path; other settings are another key
     "not_converged": Policy(1, "failed", "change the settings of the engine; a task with new settings is a new task"),
     "bad_input": Policy(1, "quarantined", "mend or drop this structure"),
+    # it would take as long again; a larger limit tries it anew
+    "out_of_time": Policy(1, "failed", "raise the limit and run again, or see why the engine hangs; the other tasks went on"),
     # the next task would meet the same wall
     "engine_missing": Policy(1, "paused", "install the engine where the workers run, then run again"),
     "resources": Policy(1, "paused", "free what ran out, then run again; what was published is kept"),

@@ -9,7 +9,7 @@ from adiabat.jobs.engine import Order, Report
 
 
 class InProcess:
-    """What crashes the interpreter crashes the run (the ledger survives it); a second Ctrl-C breaks into the task."""
+    """What crashes the interpreter crashes the run (the ledger survives it); a second Ctrl-C breaks into the task, a time limit does not."""
 
     def __init__(self) -> None:
         self._orders: list[Order] = []

@@ -2,7 +2,7 @@
 
 Processes are spawned, never forked (a forked OpenMP or torch hangs), in a session of their own (the terminal's Ctrl-C does not
 reach them), and spoken to in JSON lines over two pipes (no pickles). A worker starts with the first order that needs it and
-stays warm for the next `run`.
+stays warm for the next `run`. Programs that an engine starts end with their worker, and the worker with this process: `warden`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from adiabat.jobs.engine import Order, Report
 from adiabat.jobs.failure import Failure
+from adiabat.jobs.warden import Warden, end_session
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -51,6 +52,7 @@ class LocalPool:
         self._pool: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
         self._stillborn = 0
+        self._warden = Warden()
 
     def capacity(self) -> int:
         return self.workers - sum(worker.order is not None for worker in self._pool)
@@ -68,6 +70,7 @@ class LocalPool:
             ready = {key.data for key, _ in self._selector.select(min(left, LOOK_S))}
             ready |= {worker for worker in self._pool if worker.process.poll() is not None}
             reports = [report for worker in ready for report in self._hear(worker)]
+            reports += [self._cut_off(worker) for worker in list(self._pool) if worker.overdue]
             if reports or time.monotonic() >= deadline:
                 return reports
 
@@ -85,6 +88,7 @@ class LocalPool:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     worker.process.wait(max(0.0, deadline - time.monotonic()))
             self._drop(worker)
+        self._warden.close()
 
     def __enter__(self) -> LocalPool:
         return self
@@ -94,6 +98,7 @@ class LocalPool:
 
     def _spawn(self) -> _Worker:
         worker = _Worker(self.threads_per_worker)
+        self._warden.watch(worker.process.pid)
         self._selector.register(worker.replies, selectors.EVENT_READ, worker)
         self._pool.append(worker)
         return worker
@@ -102,6 +107,7 @@ class LocalPool:
         self._selector.unregister(worker.replies)
         self._pool.remove(worker)
         worker.kill()
+        self._warden.forget(worker.process.pid)
 
     def _hear(self, worker: _Worker) -> list[Report]:
         """What the worker said since; its death is the last thing it says."""
@@ -110,6 +116,7 @@ class LocalPool:
         for message in messages:
             if "hello" in message:
                 self._stillborn = 0
+                worker.since = time.monotonic()
                 continue
             failure = message.pop("failure")
             reports.append(Report(**message, failure=Failure(**failure) if failure else None))
@@ -125,6 +132,14 @@ class LocalPool:
                 pid, host = worker.process.pid, socket.gethostname()
                 reports.append(Report(order.key, failure, waited_s, 0.0, host, pid, worker.tail))
         return reports
+
+    def _cut_off(self, worker: _Worker) -> Report:
+        """The end of an order that had its time; the next one finds a fresh worker."""
+        order, waited_s = worker.order, time.monotonic() - worker.since
+        assert order is not None and order.limit_s is not None
+        self._drop(worker)
+        failure = Failure("out_of_time", f"no result within the limit of {order.limit_s / 60:g} minutes; it was stopped")
+        return Report(order.key, failure, waited_s, 0.0, socket.gethostname(), worker.process.pid, worker.tail)
 
     def _death(self, worker: _Worker) -> Failure:
         how = _how(worker.process.returncode)
@@ -159,6 +174,11 @@ class _Worker:
         self.tail = ""
         self._unread = b""
 
+    @property
+    def overdue(self) -> bool:
+        limit_s = self.order.limit_s if self.order is not None else None
+        return limit_s is not None and self.greeted and time.monotonic() - self.since > limit_s
+
     def take(self, order: Order) -> None:
         self.order, self.since = order, time.monotonic()
         line = memoryview(json.dumps(dataclasses.asdict(order)).encode() + b"\n")
@@ -184,9 +204,8 @@ class _Worker:
         return not dead, messages
 
     def kill(self) -> None:
-        """End the process and whatever programs its engine started: they share its process group."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """End the process and whatever programs its engine started: they share its session."""
+        end_session(self.process.pid)
         self.process.wait()
         self.log.seek(max(0, self.log.seek(0, os.SEEK_END) - TAIL_BYTES))
         self.tail = self.log.read().decode(errors="replace")

@@ -50,6 +50,9 @@ def run(
     waiting: deque[Task] = deque()
     for task in unique.values():
         known = ledger.outcome(task.key)
+        if known is not None and _has_more_time(task, known):
+            ledger.release([task.key])
+            known = None
         settle(known) if known is not None else waiting.append(task)
 
     with _signals() as caught:
@@ -77,6 +80,13 @@ def run(
     return [outcomes[task.key] for task in tasks]
 
 
+def _has_more_time(task: Task, known: Outcome) -> bool:
+    """Whether it failed for want of time, and may take longer now."""
+    if known.failure is None or known.failure.kind != "out_of_time":
+        return False
+    return task.limit_s is None or known.wall_s is None or task.limit_s > known.wall_s
+
+
 class _Hands:
     """The tasks that are out with the engine; leaving, whatever the reason, calls back those that still are."""
 
@@ -92,7 +102,7 @@ class _Hands:
             self.pause = pause
             return
         self.running[task.key] = task
-        self.engine.submit(Order(task.key, task.kind, task.function, task.arguments, str(self.ledger.results)))
+        self.engine.submit(Order(task.key, task.kind, task.function, task.arguments, str(self.ledger.results), task.limit_s))
 
     def take(self, reports: list[Report]) -> Iterator[tuple[Outcome | None, Task]]:
         """The tasks that came back, with an outcome or to be tried again."""

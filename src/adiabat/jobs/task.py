@@ -54,6 +54,8 @@ def sha256(text: str) -> str:
 class Task:
     """Call `function(arguments)`; whoever has the same kind and identity has the same answer.
 
+    `limit_s` is the wall-clock time an attempt may take (None: as long as it likes); it changes no answer and no key.
+
     >>> Task("square", "mathematics:square", {"x": 3}, {"x": 3}).key[:8]
     'c78a6bce'
     """
@@ -62,6 +64,7 @@ class Task:
     function: str
     arguments: Any
     identity: Any
+    limit_s: float | None = None
 
     def __post_init__(self) -> None:
         module, _, name = self.function.partition(":")
@@ -69,6 +72,10 @@ class Task:
             raise ValueError(
                 f"task function {self.function!r}: wanted 'package.module:name' that a fresh process can import"
                 + ("; move the function from the script into a module" if module == "__main__" else "")
+            )
+        if self.limit_s is not None and not self.limit_s > 0:
+            raise ValueError(
+                f"task of kind {self.kind!r}: limit_s = {self.limit_s} came; wanted a positive time, or None for none"
             )
         # Copies: the caller may go on changing the lists it built the task from, the key may not.
         object.__setattr__(self, "arguments", plain(self.arguments, "arguments"))

@@ -23,7 +23,7 @@ from adiabat import elements
 from adiabat.data.geometry import closest_pair
 from adiabat.data.structure import content_hash, labeled, name_of, plain
 
-KINDS = ("not_converged", "bad_input", "engine_missing", "resources", "crashed")
+KINDS = ("not_converged", "out_of_time", "bad_input", "engine_missing", "resources", "crashed")
 OVERLAP = 0.25  # of the sum of covalent radii: H–H 0.16 Å, O–H 0.24 Å; below, basis sets and pseudopotentials mean nothing
 
 

@@ -100,6 +100,17 @@ def clebsch_gordan(l1: int, l2: int, l3: int) -> np.ndarray:
     return C
 
 
+@cache
+def wigner_3j(l1: int, l2: int, l3: int) -> np.ndarray:
+    """(l₁ l₂ l₃; m₁ m₂ m₃) of real harmonics [2l₁+1, 2l₂+1, 2l₃+1], l₁ + l₂ + l₃ even, with the sign of Wigner's: (−1)^{½Σl} at m = 0.
+
+    >>> float(wigner_3j(1, 1, 2)[1, 1, 2].round(4))
+    0.3651
+    """
+    C = clebsch_gordan(l1, l2, l3)
+    return C * (np.sign(C[l1, l2, l3]) * (-1) ** ((l1 + l2 + l3) // 2))
+
+
 def _racah(l1: int, m1: int, l2: int, m2: int, l3: int) -> float:
     """⟨l₁m₁ l₂m₂|l₃ m₁+m₂⟩ by Racah's formula (Edmonds, Angular Momentum in Quantum Mechanics), Condon–Shortley phases."""
     f, m3 = factorial, m1 + m2

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from adiabat.irreps import wigner_3j
 from adiabat.kernels import cpp_chebyshev
-from adiabat.kernels.invariants import coupling
 from adiabat.kernels.ir import Invariants
 
 
@@ -50,7 +50,8 @@ def polynomials(spec: Invariants) -> list[dict[tuple[int, ...], float]]:
                 for b in range(3):
                     _add(terms, (a, a, b, b), 7 / 15)
         else:
-            C, first = coupling(name).numpy(), [int(l) ** 2 - 1 for l in name]
+            ls = [int(l) for l in name]
+            C, first = wigner_3j(*ls), [l * l - 1 for l in ls]
             for place in np.argwhere(C):
                 _add(terms, [f + m for f, m in zip(first, place.tolist(), strict=True)], float(C[tuple(place)]))
         found.append({rows: c for rows, c in terms.items() if abs(c) > 1e-15})

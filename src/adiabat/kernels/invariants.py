@@ -5,29 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import torch
 
-from adiabat.irreps import clebsch_gordan
 from adiabat.kernels import dispatch
 from adiabat.kernels.chebyshev import NeighborBasis, pair_cutoffs
 from adiabat.kernels.ir import Chebyshev, Invariants, LocalTerm
 from adiabat.kernels.local import Evaluator
 from adiabat.kernels.networks import Member, Networks
 from adiabat.typing import Float, Tensor
-
-
-@cache
-def coupling(name: str) -> Float[Tensor, "m1 m2 m3"]:
-    """The symbol (l₁ l₂ l₃; m₁ m₂ m₃) of real harmonics, l₁ + l₂ + l₃ even, with the sign of Wigner's: (−1)^{½Σl} at m = 0.
-
-    >>> coupling("112")[1, 1, 2].round(decimals=4)
-    tensor(0.3651, dtype=torch.float64)
-    """
-    l1, l2, l3 = map(int, name)
-    C = torch.from_numpy(clebsch_gordan(l1, l2, l3).copy())
-    return C * torch.sign(C[l1, l2, l3]) * (-1) ** ((l1 + l2 + l3) // 2)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from torch import nn
 
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
+from adiabat.irreps import wigner_3j
 from adiabat.kernels.chebyshev import NeighborBasis, neighbor_sums
-from adiabat.kernels.invariants import InvariantNetworks, coupling
+from adiabat.kernels.invariants import InvariantNetworks
 from adiabat.potential import Model
 from adiabat.typing import Float, Int, Tensor
 
@@ -110,7 +111,7 @@ class NEP(Model):
             else:
                 one, two, three = (by_l[int(l) - 1] for l in name)
                 pairs = (one[:, :, None] * two[:, None]).flatten(1, 2)  # a m₁m₂ n
-                C = coupling(name).to(pairs)
+                C = torch.from_numpy(wigner_3j(*map(int, name))).to(pairs)
                 q.append((three * torch.einsum("cp,apn->acn", C.flatten(0, 1).T, pairs)).sum(1))
         return torch.cat(q, 1)
 

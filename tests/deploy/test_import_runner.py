@@ -65,8 +65,6 @@ def made_up(repository):
 def test_every_kind_of_function_cutoff_scaling_and_activation(case, golden, made_up, tmp_path, agrees):
     potential = import_model(made_up["write"](tmp_path, case), units=EV)
     for name, wanted in golden["answers"][case].items():
-        if case == 9 and "skewed" in name:
-            continue  # n2p2 gives an asymmetric bump another value beside longer functions than alone: 3e-9 here
         atoms = Atoms(**golden["structures"][name])
         found = potential(ad.Graph.of(atoms, potential.cutoff))
         n = len(atoms)

@@ -1,23 +1,23 @@
 """Whole local terms in C++: descriptors with a network for each element, and pair potentials, each one function of a `Call`; and what
 a step of dynamics needs beside.
 
-What differs between them stands in `networks.h` (on `descriptor.h`, `environment.h` or `invariants.h`, `dense.h` and `vectors.h`) and
-`pairs.h`;
-nothing is written here but sizes, powers and the frame.
+What differs between them stands in `networks.h` (on `descriptor.h`, `listed.h`, `environment.h` or `invariants.h`, `dense.h` and
+`vectors.h`) and `pairs.h`; nothing is written here but sizes, powers and the frame.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
 
-from adiabat.kernels import cpp_aev, cpp_invariants, cpp_symmetry
+from adiabat.kernels import cpp_aev, cpp_invariants, cpp_listed, cpp_symmetry
 from adiabat.kernels.cpp_exports import exports
-from adiabat.kernels.ir import Environment, Invariants, LocalTerm, RigidMotion, Symmetry
+from adiabat.kernels.ir import Environment, Invariants, Listed, LocalTerm, RigidMotion, Symmetry
 
 DESCRIPTORS: dict[type, tuple[ModuleType, str]] = {
     Symmetry: (cpp_symmetry, "descriptor.h"),
     Environment: (cpp_aev, "environment.h"),
     Invariants: (cpp_invariants, "invariants.h"),
+    Listed: (cpp_listed, "listed.h"),
 }
 
 

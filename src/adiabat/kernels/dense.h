@@ -1,10 +1,24 @@
 // Dense networks of several members on blocks of rows: y = x W + b with an activation between, forth and back.
 // Widths are padded with zeros to whole vectors; a block is worked on TILE rows at a time, so that every row takes the same path.
-enum { TILE = 4, TANH = 0, CELU = 1 };  // CELU(0.1), Barron 2017 (arXiv:1704.07483)
+enum { TILE = 4, TANH = 0, CELU, LOGISTIC, FALLING, SOFTPLUS, RELU, LINEAR };  // CELU(0.1), Barron 2017 (arXiv:1704.07483)
 
-struct Layer { I K, N; const S *w, *wt, *b; };  // [K, N], [N, K], [N]; the last layer: N = 1, w [K]
+struct Layer { I K, N, activation; const S *w, *wt, *b; };  // [K, N], [N, K], [N]; the last layer: N = 1, w [K], linear
 
-static inline V activate(int kind, V x) {
+static inline V activate(I kind, V x) {
+  if (kind == LINEAR) return x;
+  if (kind == RELU) return x > 0 ? x : V{};
+  if (kind == LOGISTIC || kind == FALLING) {
+    V e = exponential(x < 0 ? x : -x), small = e / ((S)1 + e), large = (S)1 / ((S)1 + e);
+    return (kind == LOGISTIC ? x < 0 : x > 0) ? small : large;
+  }
+  if (kind == SOFTPLUS) {  // log (1 + eˣ); log (1 + e) = 2 artanh e/(2 + e)
+    V e = exponential(x < 0 ? x : -x), t = e / ((S)2 + e), s = t * t;
+    const int terms = SINGLE ? 7 : 17;
+    V y = V{} + (S)(1.0 / (2 * terms + 1));
+#pragma GCC unroll 20
+    for (int k = terms - 1; k >= 0; k--) y = (S)(1.0 / (2 * k + 1)) + s * y;
+    return (x > 0 ? x : V{}) + (S)2 * (t * y);
+  }
   if (kind == CELU) {
     V e = (S)0.1 * (exponential((x < 0 ? x : V{}) * (S)10) - (S)1);
     return x > 0 ? x : e;
@@ -13,7 +27,12 @@ static inline V activate(int kind, V x) {
   return x < 0 ? -y : y;
 }
 // The slope, by what the activation gave.
-static inline V slope(int kind, V y) {
+static inline V slope(I kind, V y) {
+  if (kind == LINEAR) return V{} + 1;
+  if (kind == RELU) return y > 0 ? V{} + 1 : V{};
+  if (kind == LOGISTIC) return y - y * y;
+  if (kind == FALLING) return y * y - y;
+  if (kind == SOFTPLUS) return (S)1 - exponential(-y);
   if (kind == CELU) return y > 0 ? V{} + 1 : (S)1 + y * (S)10;
   return (S)1 - y * y;
 }
@@ -44,13 +63,13 @@ static void times(const S *x, I rows, I K, const S *w, I N, const S *b, S *y) {
 }
 
 // Energies e [rows] of x [rows, K], and their gradients xb [rows, K]; h is room for the widths of all layers × rows, twice the widest.
-static void network(const Layer *layers, I depth, int kind, const S *x, I rows, double *e, S *xb, S *h, S *a, S *b) {
+static void network(const Layer *layers, I depth, const S *x, I rows, double *e, S *xb, S *h, S *a, S *b) {
   const S *from = x;
   S *to = h;
   for (I t = 0; t + 1 < depth; t++) {
     const Layer &l = layers[t];
     times(from, rows, l.K, l.w, l.N, l.b, to);
-    for (I k = 0; k < rows * l.N; k += W) *(VU *)(to + k) = activate(kind, *(VU *)(to + k));
+    for (I k = 0; k < rows * l.N; k += W) *(VU *)(to + k) = activate(l.activation, *(VU *)(to + k));
     from = to;
     to += rows * l.N;
   }
@@ -66,7 +85,7 @@ static void network(const Layer *layers, I depth, int kind, const S *x, I rows, 
   for (I t = depth - 2; t >= 0; t--) {
     const Layer &l = layers[t];
     to -= rows * l.N;
-    for (I k = 0; k < rows * l.N; k += W) *(VU *)(now + k) *= slope(kind, *(VU *)(to + k));
+    for (I k = 0; k < rows * l.N; k += W) *(VU *)(now + k) *= slope(l.activation, *(VU *)(to + k));
     S *next = t ? other : xb;
     times(now, rows, l.N, l.wt, l.K, nullptr, next);
     other = now, now = next;

@@ -163,14 +163,27 @@ class Invariants:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """Free lists of symmetry functions: all of their numbers are read at run time; see `listed`.
+
+    >>> str(Listed())
+    'list;'
+    """
+
+    def __str__(self) -> str:
+        return "list;"
+
+
+@dataclass(frozen=True)
 class LocalTerm:
-    """A whole local term, what `local` runs in one call: networks on symmetry functions, environments or invariants, or (None) pairs.
+    """A whole local term, what `local` runs in one call: networks on symmetry functions (even sets, free lists), environments or
+    invariants, or (None) pairs.
 
     >>> str(LocalTerm.of("networks;8;1;1.2.4")), str(LocalTerm.of("pairs;"))
     ('networks;8;1;1.2.4', 'pairs;')
     """
 
-    symmetry: Symmetry | Environment | Invariants | None = None
+    symmetry: Symmetry | Environment | Invariants | Listed | None = None
 
     @classmethod
     def of(cls, text: str) -> LocalTerm:
@@ -181,6 +194,8 @@ class LocalTerm:
             return cls()
         if rest.startswith("nep;"):
             return cls(Invariants.of(rest))
+        if rest == str(Listed()):
+            return cls(Listed())
         return cls(Environment.of(rest) if rest.startswith("aev;") else Symmetry.of(rest))
 
     def __str__(self) -> str:

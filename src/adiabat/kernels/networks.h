@@ -9,7 +9,7 @@ struct Worker {
 
 // What Python fills in; the numbers stay its own.
 struct Facts {
-  I elements, members, depth, columns, widest, widths, activation;  // columns: of a padded row; widths: of all hidden layers together
+  I elements, members, depth, columns, widest, widths;  // columns: of a padded row; widths: of all hidden layers together
   double eV;
   Functions functions;
   const I *kind;       // by atomic number, `elements` of them; −1 where unknown
@@ -72,7 +72,7 @@ static int block(Model &m, Worker &w, const Call &in, I kind, const I *atoms, I 
     for (I t = 0; t < rows; t++)
       for (I k = 0; k < C; k += W) put(x, t * C + k, at(G, t * C + k) - at(shift, k));
     S *to = mean ? xb : sum + member * BLOCK * C;
-    network(m.layers + (member * m.functions.kinds + kind) * m.depth, m.depth, m.activation, x, rows, w.e.data(), to, h, a, b);
+    network(m.layers + (member * m.functions.kinds + kind) * m.depth, m.depth, x, rows, w.e.data(), to, h, a, b);
     double lone = m.lone[member * m.functions.kinds + kind], share = mean ? 1.0 / m.members : 1.0;
     for (I t = 0; t < count; t++) m.own[(mean ? 0 : member) * in.atoms + atoms[t]] += share * (w.e[t] * m.eV - lone);
     S unit = (S)(m.eV * share);

@@ -1,7 +1,7 @@
 """Networks on descriptors frozen into one C call: a committee's members share geometry and descriptors.
 
-The descriptors are symmetry functions or ANI's environment vectors; `networks.h` walks the atoms, and `descriptor.h` or
-`environment.h` tells it of one.
+The descriptors are symmetry functions (even sets, or free lists), ANI's environment vectors or NEP's invariants; `networks.h` walks the
+atoms, and `descriptor.h`, `listed.h`, `environment.h` or `invariants.h` tells it of one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from types import SimpleNamespace
 import torch
 
 from adiabat.kernels import dispatch
-from adiabat.kernels.ir import Environment, Invariants, LocalTerm
+from adiabat.kernels.ir import Environment, Invariants, Listed, LocalTerm
+from adiabat.kernels.listed import Function, pack
 from adiabat.kernels.local import LISTS, Call, Edges, Evaluator, hold, kind_table
 from adiabat.typing import Float, Tensor
 
-TANH, CELU = 0, 1
+ACTIVATIONS = ("tanh", "celu", "logistic", "falling", "softplus", "relu", "linear")  # in the order of dense.h
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Member:
 @dataclass(frozen=True)
 class Networks:
     """E_i = eV (NN_{Z_i}(G_i) − NN_{Z_i}(0)), with the symmetry functions of `symmetry_functions`, or, where `environment` is
-    given, those of `environments` or NEP's (parameters as in aev.h, invariants.h); one or several members."""
+    given, those of `environments` or NEP's (parameters as in aev.h, invariants.h), or those that `lists` names for each element; one
+    or several members. `activations` of the hidden layers, by element or the same for all."""
 
     elements: tuple[int, ...]
     cutoff: float
@@ -44,9 +46,10 @@ class Networks:
     zetas: tuple[float, ...]
     members: tuple[Member, ...]
     dtype: torch.dtype
-    activation: int = TANH
+    activations: Sequence[Sequence[str]] | str = "tanh"
     eV: float = 1.0
     environment: Environment | Invariants | None = None
+    lists: Sequence[Sequence[Function]] | None = None
 
     def times(self, eV: float) -> Networks:
         """The same in other units."""
@@ -60,6 +63,8 @@ class Networks:
     def spec(self) -> LocalTerm | None:
         from adiabat.kernels.symmetry import spec_of
 
+        if self.lists is not None:
+            return LocalTerm(Listed())
         symmetry = self.environment or spec_of(len(self.eta), len(self.angular_eta), self.zetas)
         return None if symmetry is None else LocalTerm(symmetry)
 
@@ -77,11 +82,13 @@ class Networks:
 class _Layer(ctypes.Structure):
     """`struct Layer` of dense.h, field by field."""
 
-    _fields_ = [("K", ctypes.c_int64), ("N", ctypes.c_int64), *((name, ctypes.c_void_p) for name in ("w", "wt", "b"))]
+    _fields_ = [(name, ctypes.c_int64) for name in ("K", "N", "activation")] + [
+        (name, ctypes.c_void_p) for name in ("w", "wt", "b")
+    ]
 
 
 class _Functions(ctypes.Structure):
-    """`struct Functions` of descriptor.h, field by field."""
+    """`struct Functions` of descriptor.h and its kin, field by field; what it points to is theirs."""
 
     _fields_ = [
         ("kinds", ctypes.c_int64), ("columns", ctypes.c_int64), ("cutoff", ctypes.c_double),
@@ -93,7 +100,7 @@ class _NetworkFacts(ctypes.Structure):
     """`struct Facts` of networks.h, field by field."""
 
     _fields_ = (
-        [(name, ctypes.c_int64) for name in "elements members depth columns widest widths activation".split()]
+        [(name, ctypes.c_int64) for name in "elements members depth columns widest widths".split()]
         + [("eV", ctypes.c_double), ("functions", _Functions)]
         + [(name, ctypes.c_void_p) for name in "kind mean layers lone".split()]
     )
@@ -119,12 +126,14 @@ class _Packing:
         hidden = [layers[z * depth + t].N for z in range(Z) for t in range(depth - 1)]
         widths = max(sum(layers[z * depth + t].N for t in range(depth - 1)) for z in range(Z))
         kind, elements = kind_table(self.kept, {number: z for z, number in enumerate(it.elements)})
-        functions = _Functions(
-            Z, D, it.cutoff, self.hold(self.wide(it.eta, 0)), self.hold(self.wide(it.R_s, 0)), self.hold(it.angular_eta)
-        )
+        if it.lists is None:
+            numbers = [self.hold(self.wide(it.eta, 0)), self.hold(self.wide(it.R_s, 0)), self.hold(it.angular_eta)]
+        else:
+            numbers = [pack(self.kept, it.elements, it.lists)]
+        functions = _Functions(Z, D, it.cutoff, *numbers)
         mean = self.hold(torch.stack([self.wide(member.mean, 1) for member in it.members]))
         facts = _NetworkFacts(
-            elements, len(it.members), depth, wide, max([wide, *hidden]), widths, it.activation, it.eV, functions, kind, mean,
+            elements, len(it.members), depth, wide, max([wide, *hidden]), widths, it.eV, functions, kind, mean,
             ctypes.addressof(block), lone.data_ptr(),
         )  # fmt: skip
         assert it.spec is not None
@@ -152,7 +161,8 @@ class _Packing:
         last = t == len(member.networks[z]) - 1
         w = self.wide(weight.T, 0) if last else self.wide(self.wide(weight.T, 0), 1)
         b = bias if last else self.wide(bias, 0)
-        return _Layer(w.shape[0], w.shape[1], self.hold(w), self.hold(w.T), self.hold(b))
+        name = "linear" if last else it if isinstance(it := self.it.activations, str) else it[z][t]
+        return _Layer(w.shape[0], w.shape[1], ACTIVATIONS.index(name), self.hold(w), self.hold(w.T), self.hold(b))
 
     def wide(self, x: Tensor, axis: int) -> Tensor:
         """Zeros up to whole vectors."""

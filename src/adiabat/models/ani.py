@@ -14,7 +14,7 @@ from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import AEV, environments
 from adiabat.kernels.aev import parameters_of, spec_of
-from adiabat.kernels.networks import CELU, Member, Networks
+from adiabat.kernels.networks import Member, Networks
 from adiabat.nn import neighbor_species
 from adiabat.potential import Model
 from adiabat.typing import Float, Tensor
@@ -100,7 +100,7 @@ class ANI(Model):
         plain = Member(torch.zeros(len(dense), D), torch.ones(len(dense), D), dense)
         return Networks(
             self.elements or (), self.cutoff, eta, shifts, angular, (), (plain,), dense[0][0][0].dtype,
-            activation=CELU, environment=spec_of(self.functions),
+            activations="celu", environment=spec_of(self.functions),
         )  # fmt: skip
 
 

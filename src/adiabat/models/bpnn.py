@@ -15,6 +15,7 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import segment_sum, symmetry_functions
+from adiabat.kernels.networks import ACTIVATIONS as COMPILED
 from adiabat.kernels.networks import Member, Networks
 from adiabat.nn.symmetry_list import SymmetryFunction, SymmetryList
 from adiabat.potential import Model
@@ -100,17 +101,28 @@ class BPNN(Model):
         return G + segment_sum(torch.einsum("edk,ek->ed", J, step), graph.i, graph.n_atoms)
 
     def program(self) -> Networks | None:
-        if self.elements is None or not isinstance(self.descriptor, SymmetryFunctions):
+        if self.elements is None or len({len(network.layers) for network in self.networks}) != 1:
             return None
-        if any(network.names != ["tanh"] * (len(network.layers) - 1) + ["linear"] for network in self.networks):
+        names = [network.names for network in self.networks]
+        if any(last != "linear" or not set(hidden) <= set(COMPILED) for *hidden, last in names):
             return None
-        if len({len(network.layers) for network in self.networks}) != 1:
-            return None
-        descriptor, dense = self.descriptor, [[(x.weight, x.bias) for x in network.layers] for network in self.networks]
+        dense = [[(x.weight, x.bias) for x in network.layers] for network in self.networks]
+        if isinstance(it := self.descriptor, SymmetryFunctions):
+            member = Member(self.mean, self.scale, dense)
+            eta, R_s, angular_eta, zetas, lists = it.eta, it.R_s, it.angular_eta, it.zetas, None
+        else:
+            wide = [
+                [(nn.functional.pad(weight, (0, it.size - size)), bias), *rest]
+                for ((weight, bias), *rest), size in zip(dense, it.sizes, strict=True)
+            ]
+            member = Member(self.mean, self.scale, wide)
+            eta = R_s = angular_eta = torch.zeros(0)
+            zetas, lists = (), [[f.compiled(self.elements) for f in one] for one in it.lists]
+            if any(f.radial.eta < 0 for one in lists for f in one):
+                return None  # exponentials are those of negative numbers
         return Networks(
-            self.elements, self.cutoff, descriptor.eta, descriptor.R_s, descriptor.angular_eta, descriptor.zetas,
-            (Member(self.mean, self.scale, dense),), self.mean.dtype,
-        )  # fmt: skip
+            self.elements, self.cutoff, eta, R_s, angular_eta, zetas, (member,), self.mean.dtype, activations=names, lists=lists
+        )
 
     @torch.no_grad()
     def prepare(self, graphs: Sequence[Graph]) -> None:

@@ -18,6 +18,7 @@ from torch import nn
 
 from adiabat import elements as periodic_table
 from adiabat.kernels import distance, pair_channel, segment_sum
+from adiabat.kernels.listed import Fade, Function, Power, Radial
 from adiabat.typing import Float, Int, Tensor
 
 KINDS = ("radial", "wide", "narrow")
@@ -77,6 +78,23 @@ class SymmetryFunction:
         told, defaults = asdict(self), {field.name: field.default for field in fields(self)}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in told.items() if v != defaults[k]}
 
+    def compiled(self, elements: Sequence[int]) -> Function:
+        """As compiled code has it."""
+        if self.start is None:
+            begin = self.inner * self.cutoff
+            radial = Radial(Fade(self.fade, False, False, begin, 1 / (self.cutoff - begin), self.gamma), self.eta, self.shift)
+        else:
+            middle, per = (self.start + self.cutoff) / 2, 2 / (self.cutoff - self.start)
+            radial = Radial(Fade(self.fade, True, self.asymmetric, middle, per, self.gamma), 0.0, 0.0)
+        angular: Power | Fade | None = None
+        if self.kind != "radial":
+            angular = Power(self.zeta, self.lambd)
+            if self.angles is not None:
+                left, right = self.angles
+                angular = Fade(self.fade, True, False, left + right, 1 / (right - left), self.gamma)
+        neighbors = tuple(sorted(elements.index(periodic_table.number(s)) for s in self.neighbors))
+        return Function(neighbors, radial, self.cutoff, angular, self.kind == "narrow")
+
 
 class SymmetryList(nn.Module):
     """The functions [N, D] of all atoms, those of an atom's element in the order of their list; zeros behind a shorter list.
@@ -92,6 +110,7 @@ class SymmetryList(nn.Module):
         self.size = max(self.sizes)
         self.cutoff = max((function.cutoff for one in lists for function in one), default=0.0)
         self.groups = [_Group.all_of(one, self.elements) for one in lists]
+        self.lists = lists
         told = repr([[function.plain() for function in one] for one in lists])
         self.key = f"symmetry functions {hashlib.sha256(told.encode()).hexdigest()}"
 
@@ -163,7 +182,7 @@ class _Group:
         d = d[:, None]
         if self.bump:
             x = (2 * d - (start + cutoff)).abs() / (cutoff - start)
-            found = self.fade((2 - x) * x if self.asymmetric else x, gamma)
+            found = self.fade((2 - x) * x if self.asymmetric else x, gamma) * (x < 1)  # (2 − x) x falls again behind 1
         else:
             x = ((d - inner * cutoff) / (cutoff - inner * cutoff)).clamp(min=0)
             found = torch.exp(-eta * (d - shift).square()) * self.fade(x, gamma)
@@ -219,9 +238,9 @@ FADES = {
     "tanh_bare": _inside(lambda x, _: torch.tanh(1 - x) ** 3),
     "tanh": _inside(lambda x, _: (torch.tanh(1 - x) / tanh(1.0)) ** 3),
     "exp": _inside(lambda x, _: torch.exp(1 - 1 / (1 - x.square()))),
-    "poly1": _inside(lambda x, _: 1 + x**2 * (-3 + 2 * x)),
-    "poly2": _inside(lambda x, _: 1 + x**3 * (-10 + x * (15 - 6 * x))),
-    "poly3": _inside(lambda x, _: 1 + x**4 * (-35 + x * (84 + x * (-70 + 20 * x)))),
-    "poly4": _inside(lambda x, _: 1 + x**5 * (-126 + x * (420 + x * (-540 + x * (315 - 70 * x))))),
+    "poly1": _inside(lambda x, _: (1 - x) ** 2 * (1 + 2 * x)),
+    "poly2": _inside(lambda x, _: (1 - x) ** 3 * (1 + x * (3 + 6 * x))),
+    "poly3": _inside(lambda x, _: (1 - x) ** 4 * (1 + x * (4 + x * (10 + 20 * x)))),
+    "poly4": _inside(lambda x, _: (1 - x) ** 5 * (1 + x * (5 + x * (15 + x * (35 + 70 * x))))),
     "power": _inside(lambda x, gamma: 1 + x**gamma * (gamma * x - (gamma + 1))),
 }

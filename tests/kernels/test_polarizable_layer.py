@@ -87,6 +87,31 @@ def test_layers_are_the_reference(stack, N, E, C, seed):
 
 
 @pytest.mark.parametrize("stack", STACKS[:4])
+@pytest.mark.parametrize("symmetric", ["both", "vectors", "none"])
+def test_edges_there_and_back_share_splines_where_vectors_and_tangents_allow_it(stack, symmetric):
+    """As in a structure: every edge has its way back, an atom may be its own neighbor, two atoms may be neighbors more than once."""
+    (x, (*rest, _, edges)), g = arguments(7, 60, 48, stack), torch.Generator().manual_seed(1)
+    i, j = torch.cat([edges.i, edges.j]), torch.cat([edges.j, edges.i])
+    order = i.argsort(stable=True)
+    r = torch.cat([x[2], -x[2]])[order]
+    x[2] = r if symmetric != "none" else r + 1e-3 * torch.rand(r.shape, dtype=r.dtype, generator=g)
+    back = order.argsort()
+    kind = torch.randint(0, 2, (60,), generator=g).repeat(2)[order]
+    rest = (*rest, kind, edges_of(i[order], j[order], 7))
+    tangent = torch.randn(120, 3, dtype=r.dtype, generator=g)
+    if symmetric == "both":
+        tangent = tangent - tangent[torch.cat([back[60:], back[:60]])[order]]
+
+    def found(f):
+        y = [t.clone().requires_grad_() for t in x]
+        out = run(f, y, rest)
+        first = torch.autograd.grad(sum((a * a).sum() for a in out), y, create_graph=True)
+        return *out, *first, *torch.autograd.grad((first[2] * tangent).sum(), y)
+
+    close(found(polarizable_layers), found(reference_polarizable_layers), 1e-12)
+
+
+@pytest.mark.parametrize("stack", STACKS[:4])
 def test_single_precision_follows_double(stack):
     """Five matrix products a layer, and as many back: rounding adds up to some 1e-6 of the derivatives."""
     x, rest = arguments(20, 200, 48, stack, dtype=torch.float32)

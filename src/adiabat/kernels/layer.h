@@ -42,9 +42,11 @@ template <class F> static inline void each(const Layer &a, F todo) {
 }
 
 // ------------------------------------------------------------------------------------------------------------------ edges
+enum { ALONE = -1, DONE = -2 };
 template <class T> struct Edge {  // one below the cutoff: its splines, their slopes, its direction (rows y, z, x) and 1/d
   typename T::s w[4], slope[4], u[3], over;
-  I row;  // of the table; −1 beyond the cutoff
+  I row;      // of the table; −1 beyond the cutoff
+  I partner;  // the edge back, which shares its splines and is done with it; DONE for that one; ALONE if there is none
 };
 
 static inline S inverse(S x) { return x == 0 ? 0 : 1 / x; }  // an edge of no length has no direction
@@ -76,7 +78,7 @@ template <class T> static void locate(const Layer &a) {
     typename T::s r[3];
     for (int x = 0; x < 3; x++) r[x] = T::get({a.r, a.rt}, 3 * e + (x + 1) % 3);
     typename T::s d = length(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
-    edge.row = -1;
+    edge.row = -1, edge.partner = ALONE;
     if (!(T::value(d) < (S)a.cutoff)) continue;
     I k = std::min((I)(T::value(d) * per), a.intervals - 1);
     edge.row = a.kind[e] * (a.intervals + 3) + k, edge.over = inverse(d);
@@ -89,8 +91,37 @@ template <class T> static void locate(const Layer &a) {
   }
 }
 
-static void forward_edges(const Layer &a) { locate<Values>(a); }
-static void double_edges(const Layer &a) { locate<Tangents>(a); }
+static inline bool opposite(const S *r, I e, I back) {
+  return r[3 * e] == -r[3 * back] && r[3 * e + 1] == -r[3 * back + 1] && r[3 * e + 2] == -r[3 * back + 2];
+}
+
+// Edges there and back are found by their vectors, which must be the same to the last bit: whose are not go alone.
+static void forward_edges(const Layer &a) {
+  locate<Values>(a);
+  Edge<Values> *edges = edges_of<Values>(a);
+#pragma omp parallel for num_threads(a.threads) schedule(static)
+  for (I n = 0; n < a.atoms; n++)
+    for (I e = a.first[n]; e < a.first[n + 1]; e++) {
+      const I j = a.j[e];
+      if (j <= n || edges[e].row < 0) continue;
+      for (I back = a.first[j]; back < a.first[j + 1]; back++)
+        if (a.j[back] == n && edges[back].row == edges[e].row && edges[back].partner == ALONE && opposite(a.r, e, back)) {
+          edges[e].partner = back, edges[back].partner = DONE;
+          break;
+        }
+    }
+}
+
+static void double_edges(const Layer &a) {
+  locate<Tangents>(a);
+  const Edge<Values> *edges = edges_of<Values>(a);
+  Edge<Tangents> *moving = edges_of<Tangents>(a);
+#pragma omp parallel for num_threads(a.threads) schedule(static)
+  for (I e = 0; e < a.first[a.atoms]; e++) {
+    const I back = edges[e].partner;
+    if (back >= 0 && opposite(a.rt, e, back)) moving[e].partner = back, moving[back].partner = DONE;
+  }
+}
 
 static const S ROOT3 = (S)1.7320508075688772;  // harmonics of l = 1 are √3 r̂
 
@@ -98,19 +129,22 @@ static const S ROOT3 = (S)1.7320508075688772;  // harmonics of l = 1 are √3 r�
 template <class T, bool MOVING> struct Read { static inline auto at(In x, I k) { return T::load(x, k); } };
 template <class T> struct Read<T, false> { static inline V at(In x, I k) { return load(x.v + k); } };
 
-// Sums over an atom's neighbors, NV vectors of channels from c on, into the first half of rows 2C and into v1.
+// Sums over an atom's neighbors, and what it gives those of them whose edges back share its splines: NV vectors of channels from c
+// on, added to the first half of rows 2C and to v1.
 template <int P, int NV> static inline void sum(const Layer &a, I n, I c) {
   V s[NV], v[3][NV];
   for (int b = 0; b < NV; b++) {
-    s[b] = load(a.s + n * a.C + c + b * W);
-    for (int x = 0; x < 3; x++) v[x][b] = load(a.v + (3 * n + x) * a.C + c + b * W);
+    s[b] = load(a.both + 2 * n * a.C + c + b * W);
+    for (int x = 0; x < 3; x++) v[x][b] = load(a.v1 + (3 * n + x) * a.C + c + b * W);
   }
   for (I e = a.first[n]; e < a.first[n + 1]; e++) {
     const Edge<Values> &edge = edges_of<Values>(a)[e];
-    if (edge.row < 0) continue;
-    const S *R = a.table + edge.row * P * a.C + c, *phi = a.phi + a.j[e] * P * a.C + c, *w = a.w + 3 * a.j[e] * a.C + c;
+    if (edge.row < 0 || edge.partner == DONE) continue;
+    const I j = a.j[e];
+    const S *R = a.table + edge.row * P * a.C + c, *phi = a.phi + j * P * a.C + c, *w = a.w + 3 * j * a.C + c;
+    const S *own = a.phi + n * P * a.C + c, *ours = a.w + 3 * n * a.C + c;
 #pragma GCC unroll 2
-    for (int b = 0; b < NV; b++, R += W, phi += W, w += W) {
+    for (int b = 0; b < NV; b++, R += W, phi += W, w += W, own += W, ours += W) {
       V f[P];
 #pragma GCC unroll 3
       for (int p = 0; p < P; p++) {
@@ -118,11 +152,20 @@ template <int P, int NV> static inline void sum(const Layer &a, I n, I c) {
         f[p] = edge.w[0] * load(at) + edge.w[1] * load(at + P * a.C) + edge.w[2] * load(at + 2 * P * a.C) + edge.w[3] * load(at + 3 * P * a.C);
       }
       s[b] += f[0] * load(phi);
-      V q = ROOT3 * (f[1] * load(phi + a.C));
+      V along = ROOT3 * f[1], q = along * load(phi + a.C);
 #pragma GCC unroll 3
       for (int x = 0; x < 3; x++) {
         v[x][b] += edge.u[x] * q;
         if (P == 3) v[x][b] += f[P - 1] * load(w + x * a.C);
+      }
+      if (edge.partner < 0) continue;
+      *(VU *)(a.both + 2 * j * a.C + c + b * W) += f[0] * load(own);
+      q = along * load(own + a.C);
+#pragma GCC unroll 3
+      for (int x = 0; x < 3; x++) {
+        V back = -edge.u[x] * q;
+        if (P == 3) back += f[P - 1] * load(ours + x * a.C);
+        *(VU *)(a.v1 + (3 * j + x) * a.C + c + b * W) += back;
       }
     }
   }
@@ -132,83 +175,118 @@ template <int P, int NV> static inline void sum(const Layer &a, I n, I c) {
   }
 }
 
+// Atoms add to one another's rows, so that threads share channels, not atoms.
 template <int P> static __attribute__((noinline)) void sums(const Layer &a) {
-#pragma omp parallel for num_threads(a.threads) schedule(static)
-  for (I n = 0; n < a.atoms; n++) {
-    I c = 0;
-    for (; c + 2 * W <= a.C; c += 2 * W) sum<P, 2>(a, n, c);
-    for (; c < a.C; c += W) sum<P, 1>(a, n, c);
+#pragma omp parallel num_threads(a.threads)
+  {
+    I b0, b1;
+    share(a.C / W, b0, b1);
+    for (I n = 0; n < a.atoms; n++) {
+      I b = b0;
+      for (; b + 2 <= b1; b += 2) sum<P, 2>(a, n, b * W);
+      for (; b < b1; b++) sum<P, 1>(a, n, b * W);
+    }
   }
+}
+
+// What cotangents of a center's sums and features of its neighbor make, W channels from c on; √3 u is the direction.
+template <class T, bool MOVING, int P> struct Side {
+  typedef decltype(Read<T, MOVING>::at(In(), 0)) X;
+  const S *g;
+  V s;
+  X x0, x1, F0, F2;  // F are the cotangents of the splines
+  typename T::v along, F1;
+  I at, wat;
+
+  inline __attribute__((always_inline)) Side(const Layer &a, I center, I neighbor, I c, const typename T::s *u)
+      : g(a.v1b + 3 * center * a.C + c), s(load(a.s1b + center * a.C + c)), at(neighbor * P * a.C + c), wat(3 * neighbor * a.C + c) {
+    x0 = Read<T, MOVING>::at({a.phi, a.phit}, at), x1 = Read<T, MOVING>::at({a.phi, a.phit}, at + a.C);
+    along = u[0] * load(g) + u[1] * load(g + a.C) + u[2] * load(g + 2 * a.C);
+    F0 = x0 * s, F1 = x1 * along;
+    if (P == 3) F2 = w(a, 0) * load(g) + w(a, 1) * load(g + a.C) + w(a, 2) * load(g + 2 * a.C);
+  }
+  inline __attribute__((always_inline)) X w(const Layer &a, int x) const { return Read<T, MOVING>::at({a.w, a.wt}, wat + x * a.C); }
+
+  // To `of` (d, and the three of √3 u), to the center's sums of tangents, to the neighbor's features.
+  template <bool SUMS, bool EDGES, bool NODES>
+  inline __attribute__((always_inline)) void tell(
+      const Layer &a, I center, I c, const typename T::v *f, const typename T::v *slope, const typename T::s *u, typename T::v *of, S *phib, S *wb) {
+    if (EDGES) {
+      of[0] += slope[0] * F0, of[0] += slope[1] * F1;
+      if (P == 3) of[0] += slope[P - 1] * F2;
+    }
+    if (EDGES || SUMS) {
+      auto q = f[1] * x1;
+      if (EDGES)
+        for (int x = 0; x < 3; x++) of[1 + x] += q * load(g + x * a.C);
+      if (SUMS) {
+        *(VU *)(a.botht + 2 * center * a.C + c) += told(f[0] * x0);
+        for (int x = 0; x < 3; x++) {
+          V all = told(u[x] * q);
+          if (P == 3) all += told(f[P - 1] * w(a, x));
+          *(VU *)(a.v1t + (3 * center + x) * a.C + c) += all;
+        }
+      }
+    }
+    if (NODES) {
+      *(VU *)(phib + at) += told(f[0] * s), *(VU *)(phib + at + a.C) += told(f[1] * along);
+      if (P == 3)
+        for (int x = 0; x < 3; x++) *(VU *)(wb + wat + x * a.C) += told(f[P - 1] * load(g + x * a.C));
+    }
+  }
+};
+
+// What an edge's vector gets of that; u = r/d: what is along u changes d alone.
+template <class T> static inline void turned(const Edge<T> &edge, const typename T::v *of, S *rb) {
+  typename T::s all[4];
+  sums_of(of, all);
+  auto along = ROOT3 * (all[1] * edge.u[0] + all[2] * edge.u[1] + all[3] * edge.u[2]);
+  for (int x = 0; x < 3; x++) rb[(x + 1) % 3] += told(all[0] * edge.u[x] + (ROOT3 * all[1 + x] - edge.u[x] * along) * edge.over);
 }
 
 // From cotangents s1b [N, C] and v1b [N, 3, C] of the sums: added to edge vectors', to neighbors' features', to the table's. On the
 // way, for SUMS, the sums' own tangents: what is read for the one serves the other.
 template <class T, bool MOVING, int P, bool SUMS, bool EDGES, bool NODES, bool TABLE>
 static __attribute__((noinline)) void gradients(const Layer &a, I n0, I n1, I c0, I c1, S *phib, S *wb) {
-  const In phi = {a.phi, a.phit}, w = {a.w, a.wt};
+  typedef Side<T, MOVING, P> Side;
   for (I n = n0; n < n1; n++)
     for (I e = a.first[n]; e < a.first[n + 1]; e++) {
       const Edge<T> &edge = edges_of<T>(a)[e];
-      S *rb = a.rb + 3 * e;
-      if (edge.row < 0) continue;
+      if (edge.row < 0 || edge.partner == DONE) continue;
       const I j = a.j[e];
-      typename T::s u[3];
-      for (int x = 0; x < 3; x++) u[x] = ROOT3 * edge.u[x];
-      typename T::v of[4] = {};  // d, and the three of √3 u
+      const bool back = edge.partner >= 0;
+      typename T::s u[3], from[3];
+      for (int x = 0; x < 3; x++) u[x] = ROOT3 * edge.u[x], from[x] = -ROOT3 * edge.u[x];
+      typename T::v of[4] = {}, ofback[4] = {};
       for (I c = c0; c < c1; c += W) {
-        const S *R = a.table + edge.row * P * a.C + c, *g = a.v1b + 3 * n * a.C + c;
-        const I at = j * P * a.C + c, wat = 3 * j * a.C + c;
-        V s = load(a.s1b + n * a.C + c), g0 = load(g), g1 = load(g + a.C), g2 = load(g + 2 * a.C);
-        auto x0 = Read<T, MOVING>::at(phi, at), x1 = Read<T, MOVING>::at(phi, at + a.C);
-        auto along = u[0] * g0 + u[1] * g1 + u[2] * g2;
-        auto F0 = x0 * s;
-        auto F1 = x1 * along;
-        auto F2 = F0;
-        if (P == 3) F2 = Read<T, MOVING>::at(w, wat) * g0 + Read<T, MOVING>::at(w, wat + a.C) * g1 + Read<T, MOVING>::at(w, wat + 2 * a.C) * g2;
-        typename T::v f[P];
+        const S *R = a.table + edge.row * P * a.C + c;
+        typename T::v f[P], slope[P];
 #pragma GCC unroll 3
         for (int p = 0; p < P; p++, R += a.C) {
           V r0 = load(R), r1 = load(R + P * a.C), r2 = load(R + 2 * P * a.C), r3 = load(R + 3 * P * a.C);
-          f[p] = edge.w[0] * r0 + edge.w[1] * r1 + edge.w[2] * r2 + edge.w[3] * r3;
-          if (EDGES) {
-            auto slope = edge.slope[0] * r0 + edge.slope[1] * r1 + edge.slope[2] * r2 + edge.slope[3] * r3;
-            if (p == 0) of[0] += slope * F0;
-            else if (p == 1) of[0] += slope * F1;
-            else of[0] += slope * F2;
-          }
-          if (TABLE)
+          if (EDGES || SUMS || NODES) f[p] = edge.w[0] * r0 + edge.w[1] * r1 + edge.w[2] * r2 + edge.w[3] * r3;
+          if (EDGES) slope[p] = edge.slope[0] * r0 + edge.slope[1] * r1 + edge.slope[2] * r2 + edge.slope[3] * r3;
+        }
+        Side here(a, n, j, c, u);
+        here.template tell<SUMS, EDGES, NODES>(a, n, c, f, slope, u, of, phib, wb);
+        if (back) {
+          Side there(a, j, n, c, from);
+          there.template tell<SUMS, EDGES, NODES>(a, j, c, f, slope, from, ofback, phib, wb);
+          here.F0 += there.F0, here.F1 += there.F1;
+          if (P == 3) here.F2 += there.F2;
+        }
+        if (TABLE) {
+          S *to = a.tableb + edge.row * P * a.C + c;
 #pragma GCC unroll 4
-            for (int q = 0; q < 4; q++) {
-              VU *to = (VU *)(a.tableb + ((edge.row + q) * P + p) * a.C + c);
-              *to += p == 0 ? told(edge.w[q] * F0) : p == 1 ? told(edge.w[q] * F1) : told(edge.w[q] * F2);
-            }
-        }
-        if (EDGES || SUMS) {
-          auto q = f[1] * x1;
-          if (EDGES) of[1] += q * g0, of[2] += q * g1, of[3] += q * g2;
-          if (SUMS) {
-            *(VU *)(a.botht + 2 * n * a.C + c) += told(f[0] * x0);
-            for (int x = 0; x < 3; x++) {
-              V all = told(u[x] * q);
-              if (P == 3) all += told(f[P - 1] * Read<T, MOVING>::at(w, wat + x * a.C));
-              *(VU *)(a.v1t + (3 * n + x) * a.C + c) += all;
-            }
-          }
-        }
-        if (NODES) {
-          *(VU *)(phib + at) += told(f[0] * s), *(VU *)(phib + at + a.C) += told(f[1] * along);
-          if (P == 3) {
-            S *to = wb + wat;
-            *(VU *)to += told(f[P - 1] * g0), *(VU *)(to + a.C) += told(f[P - 1] * g1), *(VU *)(to + 2 * a.C) += told(f[P - 1] * g2);
+          for (int q = 0; q < 4; q++, to += P * a.C) {
+            *(VU *)to += told(edge.w[q] * here.F0), *(VU *)(to + a.C) += told(edge.w[q] * here.F1);
+            if (P == 3) *(VU *)(to + 2 * a.C) += told(edge.w[q] * here.F2);
           }
         }
       }
-      if (EDGES) {  // u = r/d: what is along u changes d alone
-        typename T::s all[4];
-        sums_of(of, all);
-        auto along = ROOT3 * (all[1] * edge.u[0] + all[2] * edge.u[1] + all[3] * edge.u[2]);
-        for (int x = 0; x < 3; x++)
-          rb[(x + 1) % 3] += told(all[0] * edge.u[x] + (ROOT3 * all[1 + x] - edge.u[x] * along) * edge.over);
+      if (EDGES) {
+        turned(edge, of, a.rb + 3 * e);
+        if (back) turned(edges_of<T>(a)[edge.partner], ofback, a.rb + 3 * edge.partner);
       }
     }
 }
@@ -258,8 +336,13 @@ static void forward_message(const Layer &a) {
   each(a, [&](I n, I c) {
     S *phi = a.phi + n * a.paths * C + c;
     for (I p = 0; p < a.paths; p++) *(VU *)(phi + p * C) += load(a.b2 + p * C + c);
-    if (a.paths == 3)
-      for (int x = 0; x < 3; x++) store(a.w + (3 * n + x) * C + c, load(phi + 2 * C) * load(a.v + (3 * n + x) * C + c));
+    store(a.both + 2 * n * C + c, load(a.s + n * C + c));  // the sums over edges are added to these
+    for (int x = 0; x < 3; x++) {
+      const I k = (3 * n + x) * C + c;
+      V v = load(a.v + k);
+      store(a.v1 + k, v);
+      if (a.paths == 3) store(a.w + k, load(phi + 2 * C) * v);
+    }
   });
   a.paths == 3 ? sums<3>(a) : sums<2>(a);
 }

@@ -38,16 +38,23 @@ def model() -> GAP:
     return made
 
 
-def test_slopes_are_those_of_the_kernels(model):
-    graph = Graph.of(frames(1)[0], model.cutoff)
-    for at in model.centers(graph, 60):
-        B, pieces = model.derivatives(at)
-        wanted, whole = LinearBasis.derivatives(model, at)  # by one backward pass a kernel
-        torch.testing.assert_close(B, wanted, rtol=0, atol=1e-13)
-        (_, J), at_all = next(whole), torch.zeros(len(at.r), 3, model.size, dtype=torch.float64)
-        for edges, part in pieces:
-            at_all[edges] = part
-        torch.testing.assert_close(at_all, J, rtol=0, atol=1e-12)
+@pytest.mark.parametrize("more", [{}, {"two_body": [], "soap": {**SOAP, "zeta": 1.0, "center_in_all": True}}])
+def test_columns_of_a_fit_are_those_of_the_kernels(more):
+    made = GAP(**{"soap": SOAP, "two_body": PAIR, **more}, elements=["Cu", "Au"]).double()
+    made.prepare([Graph.of(atoms, made.cutoff) for atoms in frames(4)])
+    small = bulk("CuAu", "zincblende", 4.6)  # atoms that see their own images
+    small.rattle(0.1, seed=1)
+    for atoms in (frames(1)[0], small, Atoms("CuAuCu", [[0, 0, 0], [0, 0, 2.5], [2.2, 0.3, 0.1]]), Atoms("Au")):
+        near = Graph.of(atoms, made.cutoff)
+        for found, wanted in zip(made.columns(near), LinearBasis.columns(made, near), strict=True):  # by backward passes
+            torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+
+
+def test_points_that_change_change_the_columns(model):
+    made, near = GAP(**model.arguments).double(), Graph.of(frames(1)[0], model.cutoff)
+    for part in (frames(1), frames(2)[1:]):
+        made.prepare([Graph.of(atoms, made.cutoff) for atoms in part])
+        torch.testing.assert_close(made.columns(near).forces, LinearBasis.columns(made, near).forces, rtol=0, atol=1e-12)
 
 
 def test_the_fit_is_the_mean_of_the_process():

@@ -45,18 +45,17 @@ def source(spec: Process, header) -> str:
     parts = [f"// {spec}", header("lanes.h"), "#include <algorithm>", "#include <new>", "namespace {", header("vectors.h")]
     if spec.n_max:
         parts += [f"enum {{ NMAX = {spec.n_max}, LMAX = {spec.l_max} }};"]
-    parts += [header("call.h"), header("soap.h" if spec.n_max else "two_body.h"), "}"]
-    panel = f"int panel() {{ return {'PANEL' if spec.n_max else '1'} * W; }}"
-    if not spec.n_max:
-        return "\n".join([*parts, exports(more=[panel]), ""])
-    return "\n".join([*parts, exports(_SOAP, more=[panel]), _SPECTRA, ""])
+    parts += [header("call.h"), header("columns.h"), header("soap.h" if spec.n_max else "two_body.h"), "}"]
+    more = [f"int panel() {{ return {'PANEL' if spec.n_max else '1'} * W; }}", _COLUMNS]
+    return "\n".join([*parts, exports(_SOAP if spec.n_max else "  return 0;", more=more), ""])
 
 
 _SOAP = """  std::vector<S> x(TILE * W, (S)1), w(W * PANEL * W, (S)1), y(TILE * PANEL * W), n(LM, (S)1), Y(4 * LM * W);
   times(x.data(), TILE, W, W, w.data(), PANEL * W, y.data());
   harmonics<true>(n.data(), V{}, V{}, V{} + 1, Y.data());
   return y[0] == W && Y[0] == 1 ? 0 : 1;"""
-_SPECTRA = """extern "C" int describe(void *model, const Part *in) {
-  try { spectra(*(Model *)model, *in); } catch (const std::bad_alloc &) { return 7; }
-  return 0;
+_COLUMNS = """int add_columns(void *model, const Call *in, const Columns *out) {
+  Model &m = *(Model *)model;
+  if (int fault = check(*in, m.kind, m.elements)) return fault;
+  try { return columns(m, *in, *out); } catch (const std::bad_alloc &) { return 7; }
 }"""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,10 +12,11 @@ import torch
 
 from adiabat.kernels import dispatch
 from adiabat.kernels.cpp_process import MAX_L, MAX_N, Process
-from adiabat.kernels.local import Adds, Call, Evaluator, hold, kind_table
-from adiabat.typing import Float, Int, Tensor
+from adiabat.kernels.local import FAULTS, NO_MEMORY, Adds, Call, Edges, Evaluator, hold, kind_table
+from adiabat.typing import Float, Tensor
 
 DTYPE = torch.float64
+_PADDED = 96  # columns: whole panels of any processor
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ class Several:
             term.add(call)
 
 
-class _Part(ctypes.Structure):
-    """`struct Part` of soap.h, field by field."""
+class _Columns(ctypes.Structure):
+    """`struct Columns` of columns.h, field by field."""
 
-    _fields_ = [("atoms", ctypes.c_int64), *((name, ctypes.c_void_p) for name in "first channel r p slopes".split())]
+    _fields_ = [("columns", ctypes.c_int64), *((name, ctypes.c_void_p) for name in "energy forces strain".split())]
 
 
 class _SoapFacts(ctypes.Structure):
@@ -151,40 +151,39 @@ def _soap(it: Processes, one: SoapProcess) -> Evaluator:
     return Evaluator(spec, DTYPE, facts, kept)  # type: ignore[arg-type]
 
 
-_ONE_AT_A_TIME = threading.Lock()
-_DESCRIBING: dict[tuple, tuple[Evaluator, int]] = {}  # what `spectra` works with, by all that it depends on
+class Columns:
+    """One process for a fit, compiled: its sparse points' columns of a structure's rows. Coefficients multiply them."""
 
+    def __init__(self, evaluator: Evaluator, sparse: int) -> None:
+        self.evaluator, self.sparse = evaluator, sparse
+        evaluator.library.add_columns.argtypes = [ctypes.c_void_p] * 3
 
-def spectra(
-    one: SoapProcess, first: Int[Tensor, "n1"], channel: Int[Tensor, "e"], r: Float[Tensor, "e 3"]
-) -> tuple[Float[Tensor, "n D"], Float[Tensor, "e 3 D"]] | None:
-    """Normalized power spectra of atoms with their edges, and their derivatives along the edges, compiled; None where nothing is.
+    @classmethod
+    def of(cls, elements: tuple[int, ...], one: SoapProcess | PairProcess) -> Columns | None:
+        """None where nothing is compiled."""
+        if isinstance(one, SoapProcess):
+            whole = Processes(elements, (one,), ())
+            return cls(_soap(whole, one), len(one.a)) if whole.fast else None
+        whole = Processes(elements, (), (one,))
+        return cls(_pairs(whole), len(one.a)) if whole.fast else None
 
-    `channel`: which kind of neighbor an edge leads to, −1 where it does not count. For fits: an energy's gradient needs less.
-    """
-    whole = Processes(tuple(range(1, 1 + len(one.channels))), (one,), ())
-    if not whole.fast:
-        return None
-    key = (one.shape, one.cutoff, one.width, one.reach, len(one.table), tuple(one.alone[:, 0].tolist()))
-    if key not in _DESCRIBING:
-        evaluator = _soap(whole, replace(one, points=one.points[:1], a=one.a[:1]))
-        evaluator.library.describe.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-        _DESCRIBING[key] = evaluator, evaluator.library.make(ctypes.byref(evaluator.facts))
-    evaluator, model = _DESCRIBING[key]
-    if not model:
-        raise MemoryError("spectra: no memory is left")
-    lists = [x.to(torch.int64).contiguous() for x in (first, channel)]
-    r = r.to(DTYPE).contiguous()
-    found = (
-        torch.zeros(len(first) - 1, one.points.shape[1], dtype=DTYPE),
-        torch.zeros(len(r), 3, one.points.shape[1], dtype=DTYPE),
-    )
-    part = _Part(len(first) - 1, *(x.data_ptr() for x in (*lists, r, *found)))
-    with _ONE_AT_A_TIME:
-        fault = evaluator.library.describe(model, ctypes.byref(part))
-    if fault:
-        raise MemoryError("spectra: no memory is left; evaluate fewer atoms at once")
-    return found
+    def __call__(
+        self, edges: Edges, r: Float[Tensor, "E 3"]
+    ) -> tuple[Float[Tensor, " M"], Float[Tensor, "N 3 M"], Float[Tensor, "3 3 M"]]:
+        """Σ_i k(i, s) of one structure's atoms, what they give for its forces, and for its strain gradient."""
+        call = Call(edges, r.detach().to(DTYPE).contiguous(), 1)
+        library, padded = self.evaluator.library, -(-self.sparse // _PADDED) * _PADDED
+        energy, forces, strain = (torch.zeros(*shape, padded, dtype=DTYPE) for shape in ((), (edges.atoms, 3), (6,)))
+        out = _Columns(padded, *(x.data_ptr() for x in (energy, forces, strain)))
+        workspace = library.make(ctypes.byref(self.evaluator.facts))
+        if not workspace:
+            raise MemoryError(f"columns: {FAULTS[NO_MEMORY - 1]}")
+        fault = library.add_columns(workspace, ctypes.byref(call.struct), ctypes.byref(out))
+        library.drop(workspace)
+        if fault:
+            raise (MemoryError if fault == NO_MEMORY else ValueError)(f"columns: {FAULTS[fault - 1]}")
+        upper = torch.tensor([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
+        return energy[: self.sparse], forces[..., : self.sparse], strain[upper][..., : self.sparse]
 
 
 def _pairs(it: Processes) -> Evaluator:

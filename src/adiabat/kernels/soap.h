@@ -13,7 +13,7 @@ struct Facts {
 };
 
 struct Worker {
-  std::vector<S> c, cb, x, xb, o, full, r, Y;
+  std::vector<S> c, cb, x, xb, o, full, r, Y, dp;
   std::vector<I> edge, channel, from;
   std::vector<double> length, e;
 };
@@ -26,9 +26,6 @@ struct Model : Facts {
   std::vector<S> g;
   std::vector<double> own, pairs;
 };
-
-static inline V at(const S *p) { return *(const VU *)p; }
-static inline void put(S *p, V x) { *(VU *)p = x; }
 
 static void reserve(Model &m, const Call &in) {
   if ((I)m.workers.size() < in.threads) m.workers.resize(in.threads);
@@ -310,76 +307,110 @@ static int run(Model &m, const Call &in) {
   return 0;
 }
 
-// Atoms with their counted edges, for a fit: normalized spectra [atoms, dimensions] and their derivatives [edges, 3, dimensions].
-struct Part {
-  I atoms;
-  const I *first, *channel;  // −1: an edge that does not count; its derivatives keep what they have
-  const double *r;
-  S *p, *slopes;
-};
+// ∂p/∂r of one atom's edges, [edges, 3, dimensions], of its normalized spectrum p; `over` is one by the length of what it was.
+static void slopes(const Model &m, Worker &w, I t, const S *c, const S *p, S over, S *dp) {
+  I C = m.kinds * NMAX, size = (I)w.edge.size() + W;
+  S once[L1], *one = w.full.data(), *dc = w.cb.data();  // [C, NP]; [3, LM, NP]
+  for (int l = 0; l <= LMAX; l++) once[l] = over * (S)(1.4142135623730950488 / std::sqrt(2.0 * l + 1));
+  for (I k0 = w.from[t]; k0 < w.from[t + 1]; k0 += W) {
+    harmonics<true>(m.norm, at(&w.r[k0]), at(&w.r[size + k0]), at(&w.r[2 * size + k0]), w.Y.data());
+    for (I k = k0; k < k0 + W && k < w.from[t + 1]; k++) {
+      S f, df, q[4], dq[4], u[3] = {w.r[k], w.r[size + k], w.r[2 * size + k]}, per = (S)(1 / w.length[k]);
+      const S *row = radial(m, w.length[k], f, df, q, dq), *Y = w.Y.data() + (k - k0);
+      for (int x = 0; x < 4; x++) dq[x] = dq[x] * f + q[x] * df, q[x] *= f;
+      for (int l = 0; l <= LMAX; l++)
+        for (int v = 0; v < NV; v++) {
+          V T[4], R = {}, dR = {};
+          for (int x = 0; x < 4; x++) T[x] = at(row + (x * L1 + l) * NP + v * W), R += q[x] * T[x], dR += dq[x] * T[x];
+          for (int lm = l * l; lm < (l + 1) * (l + 1); lm++) {
+            S slope[3], along = 0;
+            for (int x = 0; x < 3; x++) slope[x] = Y[((x + 1) * LM + lm) * W], along += slope[x] * u[x];
+            for (int x = 0; x < 3; x++)
+              put(&dc[(x * LM + lm) * NP + v * W], (Y[lm * W] * u[x]) * dR + ((slope[x] - along * u[x]) * per) * R);
+          }
+        }
+      I z = w.channel[k];
+      for (int x = 0; x < 3; x++, dp += m.dimensions) {
+        for (int l = 0; l <= LMAX; l++) {
+          for (I b = 0; b < C; b++) {
+            const S *cb = c + (b / NMAX) * LM * NP + b % NMAX;
+            V sum[NV] = {};
+            for (int lm = l * l; lm < (l + 1) * (l + 1); lm++)
+              for (int v = 0; v < NV; v++) sum[v] += cb[lm * NP] * at(&dc[(x * LM + lm) * NP + v * W]);
+            for (int v = 0; v < NV; v++) put(&one[b * NP + v * W], sum[v]);  // Σ_m ∂c_a c_b, a of this kind
+          }
+          for (I a = 0; a < C; a++)
+            for (I b = 0; b <= a; b++) {
+              S value = (a / NMAX == z ? one[b * NP + a % NMAX] : 0) + (b / NMAX == z ? one[a * NP + b % NMAX] : 0);
+              dp[(a * (a + 1) / 2 + b) * L1 + l] = value * once[l] * (a == b ? (S)0.70710678118654752440 : (S)1);
+            }
+        }
+        S along = 0;
+        for (I d = 0; d < m.dimensions; d++) along += dp[d] * p[d];
+        for (I d = 0; d < m.dimensions; d++) dp[d] -= along * p[d];
+      }
+    }
+  }
+}
 
-static void spectra(Model &m, const Part &in) {
-  I C = m.kinds * NMAX;
+// a (p·x_s)^ζ of W PANEL sparse points from `s` on, and its slope along p·x_s.
+static inline void covariances(const Model &m, const S *p, I s, V *value, V *rate) {
+  const S *w = m.across + s * m.dimensions;
+  V o[PANEL] = {};
+  for (I k = 0; k < m.dimensions; k++)
+    for (int v = 0; v < PANEL; v++) o[v] += p[k] * at(w + (k * PANEL + v) * W);
+  for (int v = 0; v < PANEL; v++) {
+    V power = at(m.a + s + v * W);
+    for (I k = 1; k < m.zeta; k++) power *= o[v];
+    value[v] = power * o[v], rate[v] = (S)m.zeta * power;
+  }
+}
+
+static int columns(Model &m, const Call &in, const Columns &out) {
   if (m.workers.empty()) m.workers.resize(1);
   Worker &w = m.workers[0];
-  w.Y.resize(4 * LM * W), w.c.resize(m.kinds * LM * NP), w.from.resize(2);
-  std::vector<S> one(C * NP), dc(3 * LM * NP);
+  I each = m.kinds * LM * NP, C = m.kinds * NMAX;
+  w.Y.resize(4 * LM * W), w.from.resize(2), w.c.resize(each), w.cb.resize(3 * LM * NP), w.full.resize(C * NP), w.x.resize(m.columns);
+  std::vector<S> lone(m.points);
+  V value[PANEL], rate[PANEL];
+  w.edge.clear(), w.channel.clear(), w.from[0] = w.from[1] = 0, w.r.assign(3 * W, 0);
+  density(m, w, 0, w.c.data());
+  spectrum(m, w.c.data(), w.x.data());
+  for (I s = 0; s < m.points; s += PANEL * W) {
+    covariances(m, w.x.data(), s, value, rate);
+    for (int v = 0; v < PANEL; v++) put(&lone[s + v * W], value[v]);
+  }
   for (I n = 0; n < in.atoms; n++) {
-    w.edge.clear(), w.channel.clear();
-    for (I e = in.first[n]; e < in.first[n + 1]; e++)
-      if (in.channel[e] >= 0) w.edge.push_back(e), w.channel.push_back(in.channel[e]);
-    I E = (I)w.edge.size(), size = E + W;
-    w.from[0] = 0, w.from[1] = E;
-    w.r.assign(3 * size, 0), w.length.resize(E);
-    for (I k = 0; k < E; k++) {
-      const double *r = in.r + 3 * w.edge[k];
-      w.length[k] = std::sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
-      for (int x = 0; x < 3; x++) w.r[x * size + k] = (S)(r[x] / w.length[k]);
-    }
-    const S *c = w.c.data();
-    S *p = in.p + n * m.dimensions;
+    if (!m.center[in.numbers[n]]) continue;
+    if (int fault = gather(m, w, in, &n, 1)) return fault;
+    I E = (I)w.edge.size(), row = 3 * m.dimensions;
+    if ((I)w.dp.size() < E * row) w.dp.resize(E * row);
     density(m, w, 0, w.c.data());
-    S over = spectrum(m, c, p), once[L1];
-    for (int l = 0; l <= LMAX; l++) once[l] = over * (S)(1.4142135623730950488 / std::sqrt(2.0 * l + 1));
-    for (I k0 = 0; k0 < E; k0 += W) {
-      harmonics<true>(m.norm, at(&w.r[k0]), at(&w.r[size + k0]), at(&w.r[2 * size + k0]), w.Y.data());
-      for (I k = k0; k < k0 + W && k < E; k++) {
-        S f, df, q[4], dq[4], u[3] = {w.r[k], w.r[size + k], w.r[2 * size + k]}, per = (S)(1 / w.length[k]);
-        const S *row = radial(m, w.length[k], f, df, q, dq), *Y = w.Y.data() + (k - k0);
-        for (int x = 0; x < 4; x++) dq[x] = dq[x] * f + q[x] * df, q[x] *= f;
-        for (int l = 0; l <= LMAX; l++)
-          for (int v = 0; v < NV; v++) {
-            V T[4], R = {}, dR = {};
-            for (int x = 0; x < 4; x++) T[x] = at(row + (x * L1 + l) * NP + v * W), R += q[x] * T[x], dR += dq[x] * T[x];
-            for (int lm = l * l; lm < (l + 1) * (l + 1); lm++) {
-              S slope[3], along = 0;
-              for (int x = 0; x < 3; x++) slope[x] = Y[((x + 1) * LM + lm) * W], along += slope[x] * u[x];
-              for (int x = 0; x < 3; x++)
-                put(&dc[(x * LM + lm) * NP + v * W], (Y[lm * W] * u[x]) * dR + ((slope[x] - along * u[x]) * per) * R);
-            }
-          }
-        I z = w.channel[k];
-        for (int x = 0; x < 3; x++) {
-          S *to = in.slopes + (3 * w.edge[k] + x) * m.dimensions;
-          for (int l = 0; l <= LMAX; l++) {
-            for (I b = 0; b < C; b++) {
-              const S *cb = c + (b / NMAX) * LM * NP + b % NMAX;
-              V sum[NV] = {};
-              for (int lm = l * l; lm < (l + 1) * (l + 1); lm++)
-                for (int v = 0; v < NV; v++) sum[v] += cb[lm * NP] * at(&dc[(x * LM + lm) * NP + v * W]);
-              for (int v = 0; v < NV; v++) put(&one[b * NP + v * W], sum[v]);  // Σ_m ∂c_a c_b, a of this kind
-            }
-            for (I a = 0; a < C; a++)
-              for (I b = 0; b <= a; b++) {
-                S value = (a / NMAX == z ? one[b * NP + a % NMAX] : 0) + (b / NMAX == z ? one[a * NP + b % NMAX] : 0);
-                to[(a * (a + 1) / 2 + b) * L1 + l] = value * once[l] * (a == b ? (S)0.70710678118654752440 : (S)1);
-              }
-          }
-          S along = 0;
-          for (I d = 0; d < m.dimensions; d++) along += to[d] * p[d];
-          for (I d = 0; d < m.dimensions; d++) to[d] -= along * p[d];
+    S over = spectrum(m, w.c.data(), w.x.data());
+    slopes(m, w, 0, w.c.data(), w.x.data(), over, w.dp.data());
+    for (I s = 0; s < m.points; s += PANEL * W) {
+      const S *panel = m.across + s * m.dimensions;
+      covariances(m, w.x.data(), s, value, rate);
+      for (int v = 0; v < PANEL; v++) {
+        S *to = out.energy + s + v * W;
+        put(to, at(to) + (value[v] - at(&lone[s + v * W])));
+      }
+      for (I e = 0; e < E; e++) {
+        const S *dp = &w.dp[e * row];
+        V sum[3][PANEL] = {};
+        for (I k = 0; k < m.dimensions; k++) {
+          V x[PANEL];
+          for (int v = 0; v < PANEL; v++) x[v] = at(panel + (k * PANEL + v) * W);
+#pragma GCC unroll 3
+          for (int y = 0; y < 3; y++)
+            for (int v = 0; v < PANEL; v++) sum[y][v] += dp[y * m.dimensions + k] * x[v];
+        }
+        for (int v = 0; v < PANEL; v++) {
+          V J[3] = {sum[0][v] * rate[v], sum[1][v] * rate[v], sum[2][v] * rate[v]};
+          push(in, out, n, w.edge[e], s + v * W, J);
         }
       }
     }
   }
+  return 0;
 }

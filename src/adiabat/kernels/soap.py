@@ -171,6 +171,32 @@ def power_spectrum(c: Float[Tensor, "N c lm"]) -> Float[Tensor, "N D"]:
     return (torch.stack(found, -1) * twice[:, None]).flatten(1)
 
 
+def compressed(c: Float[Tensor, "N z n lm"], nu_r: int, nu_s: int) -> Float[Tensor, "N D"]:
+    """The power spectrum of densities of which ν of two keep their radial functions (ν_R) or species (ν_S); the others are summed over these.
+
+    Darby, Kermode and Csányi, npj Comput. Mater. 8, 166 (2022): (2, 2) is the whole spectrum. Where one of two alone keeps something, all
+    their products stand there, the first one's channels running slower.
+
+    >>> c = torch.tensor([[[[1.0], [2.0]], [[0.0], [4.0]]]])  # two species of two radial functions
+    >>> [len(compressed(c, r, s)[0]) for r, s in [(2, 2), (1, 2), (2, 1), (1, 1), (0, 2), (0, 0)]]
+    [10, 8, 8, 4, 3, 1]
+    """
+
+    def kept(of_two: int) -> Tensor:
+        summed = [axis for axis, nu in ((1, nu_s), (2, nu_r)) if nu < of_two]
+        return (c.sum(summed, keepdim=True) if summed else c).flatten(1, 2)
+
+    if 1 not in (nu_r, nu_s):
+        return power_spectrum(kept(1))
+    one, other = kept(1), kept(2)
+    parts = [
+        (a @ b.transpose(1, 2)).flatten(1) / math.sqrt(2 * l + 1)
+        for l in range(math.isqrt(c.shape[3]))
+        for a, b in [(one[..., l * l : (l + 1) ** 2], other[..., l * l : (l + 1) ** 2])]
+    ]
+    return torch.stack(parts, -1).flatten(1)
+
+
 def directions(r: Float[Tensor, "e 3"], l_max: int) -> tuple[Float[Tensor, "e"], Float[Tensor, "e lm"]]:
     """`edge_geometry`, also of harmonics that are not compiled."""
     if l_max <= MAX_L:

@@ -23,6 +23,13 @@ static void reserve(Model &m, const Call &in) {
   m.pairs.resize(9 * in.atoms);
 }
 
+// The cutoff function and its slope.
+static inline double shoulder(const Process &it, double d, double &df) {
+  double begin = it.cutoff - it.width, x = 3.14159265358979323846 * (d - begin) / it.width;
+  df = d > begin ? -0.5 * 3.14159265358979323846 / it.width * std::sin(x) : 0;
+  return d > begin ? 0.5 * (1 + std::cos(x)) : 1;
+}
+
 static int run(Model &m, const Call &in) {
   int fault = 0;
 #pragma omp parallel for num_threads(in.threads) schedule(static) if (in.threads > 1)
@@ -37,11 +44,7 @@ static int run(Model &m, const Call &in) {
       }
       const Process &it = m.of[m.kind[in.numbers[n]] * m.kinds + m.kind[in.numbers[in.j[e]]]];
       if (!it.points || !(square < it.cutoff * it.cutoff)) continue;
-      double d = std::sqrt(square), begin = it.cutoff - it.width, f = 1, df = 0;
-      if (d > begin) {
-        double x = 3.14159265358979323846 * (d - begin) / it.width;
-        f = 0.5 * (1 + std::cos(x)), df = -0.5 * 3.14159265358979323846 / it.width * std::sin(x);
-      }
+      double d = std::sqrt(square), df, f = shoulder(it, d, df);
       V value = {}, slope = {}, per = V{} + (S)it.per, here = V{} + (S)d;
       for (I s = 0; s < it.points; s += W) {
         V x = here - *(const VU *)(it.at + s), k = *(const VU *)(it.a + s) * exponential(-(per * (x * x)));
@@ -54,5 +57,28 @@ static int run(Model &m, const Call &in) {
     }
   if (fault) return fault;
   for (I copy = 0; copy < in.copies; copy++) collect(in, copy, m.own.data(), m.g.data(), m.pairs.data());
+  return 0;
+}
+
+// Of one process alone; its slopes are along the edges.
+static int columns(Model &m, const Call &in, const Columns &out) {
+  for (I n = 0; n < in.atoms; n++)
+    for (I e = in.first[n]; e < in.first[n + 1]; e++) {
+      const double *r = in.r + 3 * e;
+      double square = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
+      if (!(square - square == 0)) return 5;
+      if (!(square > 0)) return 6;
+      const Process &it = m.of[m.kind[in.numbers[n]] * m.kinds + m.kind[in.numbers[in.j[e]]]];
+      if (!it.points || !(square < it.cutoff * it.cutoff)) continue;
+      double d = std::sqrt(square), df;
+      S f = (S)shoulder(it, d, df);
+      V per = V{} + (S)it.per, here = V{} + (S)d;
+      for (I s = 0; s < it.points; s += W) {
+        V x = here - at(it.at + s), k = at(it.a + s) * exponential(-(per * (x * x))), slope = k * ((S)df - 2 * f * per * x), J[3];
+        for (int y = 0; y < 3; y++) J[y] = (S)(r[y] / d) * slope;
+        put(out.energy + s, at(out.energy + s) + f * k);
+        push(in, out, n, e, s, J);
+      }
+    }
   return 0;
 }

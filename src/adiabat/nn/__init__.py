@@ -12,6 +12,10 @@
 | `product` | symmetric contractions with weights per species |
 | `bispectrum` | the bispectrum of an atom's neighbors |
 | `moments` | moment tensors of an atom's neighbors and their contractions |
+| `linear_basis` | what linear families are: descriptors, their derivatives, the columns of a fit |
+| `sparse_kernel` | kernels of Gaussian processes on distances, and what every sparse kernel is |
+| `soap_kernel` | the kernel of the neighbor density |
+| `sparse_points` | which environments stand for all |
 | `symmetry_list` | symmetry functions of every kind, a list an element |
 """
 

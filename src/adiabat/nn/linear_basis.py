@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 
 from adiabat.nn.surroundings import Topology
 from adiabat.typing import Float, Int, Tensor
+
+EDGES_AT_ONCE = 500  # of which descriptors are worked out together
 
 
 class Edged(Topology, Protocol):
@@ -17,6 +19,10 @@ class Edged(Topology, Protocol):
 
     @property
     def r(self) -> Tensor: ...
+    @property
+    def reverse(self) -> Tensor: ...
+    @property
+    def structure(self) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,14 @@ class Centers:
     @property
     def n(self) -> int:
         return len(self.species)
+
+
+class Columns(NamedTuple):
+    """What a structure's energy, forces and strain gradient are for each descriptor with a coefficient of 1, of every set of these."""
+
+    energy: Float[Tensor, "b K"]
+    forces: Float[Tensor, "N b 3 K"]
+    strain: Float[Tensor, "b 3 3 K"]
 
 
 class LinearBasis:
@@ -63,6 +77,35 @@ class LinearBasis:
         columns = [torch.autograd.grad(column.sum(), r, retain_graph=True, allow_unused=True)[0] for column in B.unbind(1)]
         J = torch.stack([torch.zeros_like(r) if c is None else c for c in columns], -1)
         return B.detach(), iter([(slice(0, len(r)), J)])
+
+    def columns(self, near: Edged) -> Columns:
+        """The descriptors of one structure's atoms, summed by set of coefficients, with what they give for forces and strain."""
+        blocks, N, K = self.blocks, len(near.numbers), self.size
+        energy = torch.zeros(blocks, K, dtype=torch.float64)
+        forces = torch.zeros(N * blocks, 3, K, dtype=torch.float64)
+        strain = torch.zeros(blocks, 3, 3, K, dtype=torch.float64)
+        for at in self.centers(near, EDGES_AT_ONCE):
+            B, pieces = self.derivatives(at)
+            of_center = torch.zeros_like(at.species) if self.shared else at.species
+            energy.index_add_(0, of_center, B)
+            ends = near.j[at.edges] * blocks + of_center[at.i]
+            for edges, J in pieces:
+                forces.index_add_(0, ends[edges], J, alpha=-1)
+                i = at.i[edges]
+                for k in torch.unique_consecutive(i).tolist():
+                    mine = i == k if int(i[0]) != int(i[-1]) else slice(None)
+                    # One product sums the pushes on the center and the strain gradient r ⊗ g.
+                    one_r = torch.cat([at.r.new_ones(len(at.r[edges][mine]), 1), at.r[edges][mine]], 1)
+                    summed = (one_r.T @ J[mine].flatten(1)).view(4, 3, K)
+                    block = int(of_center[k])
+                    forces[(k + at.atoms.start) * blocks + block] += summed[0]
+                    strain[block] += summed[1:]
+        return Columns(energy, forces.view(N, blocks, 3, K), strain)
+
+    @property
+    def blocks(self) -> int:
+        """How many sets of coefficients there are."""
+        return 1 if self.shared else len(self.elements or ())
 
     def prior(self) -> Float[Tensor, "K K"]:
         """R of coefficients whose probability is exp(−|R c|²/2), c in eV."""

@@ -33,7 +33,6 @@ from adiabat.training.weighing import ENOUGH_HELD, folds_of, regression, weighed
 from adiabat.typing import Float, Tensor
 from adiabat.uncertainty import Committee, calibrate
 
-EDGES_AT_ONCE = 500  # of which descriptors are worked out together
 MOST_COLUMNS = 20_000
 
 
@@ -63,30 +62,10 @@ def rows_of(model: LinearBasis, graph: Graph, cutoff: float, eV: float, shifts: 
     counted twice. Columns are sets of coefficients × descriptors, then, with `shifts`, one an element for its reference energy; the last one
     is the label.
     """
-    near, Z, K, N = graph.within(cutoff), len(model.elements or ()), model.size, graph.n_atoms
-    blocks = blocks_of(model)
+    near, Z, N = graph.within(cutoff), len(model.elements or ()), graph.n_atoms
     labeled = graph.labeled
-    energy = torch.zeros(blocks, K, dtype=torch.float64)
-    forces = torch.zeros(N * blocks, 3, K, dtype=torch.float64)
-    strain = torch.zeros(blocks, 3, 3, K, dtype=torch.float64)
-    species = torch.zeros(N, dtype=torch.int64)
-    for at in model.centers(near, EDGES_AT_ONCE):
-        B, pieces = model.derivatives(at)
-        of_center = torch.zeros_like(at.species) if model.shared else at.species
-        energy.index_add_(0, of_center, B)
-        species[at.atoms] = at.species
-        ends = near.j[at.edges] * blocks + of_center[at.i]
-        for edges, J in pieces:
-            forces.index_add_(0, ends[edges], J, alpha=-1)
-            i = at.i[edges]
-            for k in torch.unique_consecutive(i).tolist():
-                mine = i == k if int(i[0]) != int(i[-1]) else slice(None)
-                # One product sums the pushes on the center and the strain gradient r ⊗ g.
-                one_r = torch.cat([at.r.new_ones(len(at.r[edges][mine]), 1), at.r[edges][mine]], 1)
-                summed = (one_r.T @ J[mine].flatten(1)).view(4, 3, K)
-                block = int(of_center[k])
-                forces[(k + at.atoms.start) * blocks + block] += summed[0]
-                strain[block] += summed[1:]
+    energy, forces, strain = model.columns(near)
+    species = torch.searchsorted(torch.tensor(model.elements), near.numbers)
 
     def row(x: Tensor, label: Tensor, shift: Tensor | None = None) -> Tensor:
         """x [n, blocks K] with its columns of shifts and of labels."""
@@ -99,7 +78,7 @@ def rows_of(model: LinearBasis, graph: Graph, cutoff: float, eV: float, shifts: 
         rows["energy"] = row(energy.view(1, -1) / N, graph.labels["energy"].value / N, counts / N), 1.0
     if "forces" in labeled:
         known = graph.labels["forces"].mask
-        by_atom = forces.view(N, blocks, 3, K).transpose(1, 2)[known].reshape(-1, blocks * K)
+        by_atom = forces.transpose(1, 2)[known].reshape(-1, model.blocks * model.size)
         rows["forces"] = row(by_atom, graph.labels["forces"].value[known]), 3.0 * float(known.sum())
     if "stress" in labeled and not bool(graph.volume.isnan()[0]):
         x, y = torch.triu_indices(3, 3)
@@ -108,11 +87,6 @@ def rows_of(model: LinearBasis, graph: Graph, cutoff: float, eV: float, shifts: 
         label = (graph.volume[0] * graph.labels["stress"].value[0])[x, y] / N
         rows["stress"] = row(symmetric, label) * twice, 9.0
     return rows
-
-
-def blocks_of(model: LinearBasis) -> int:
-    """How many sets of coefficients there are."""
-    return 1 if model.shared else len(model.elements or ())
 
 
 def linear_model(problem: Problem) -> LinearBasis | None:
@@ -128,6 +102,7 @@ def solve(
     *,
     folder: str | Path | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
+    tick: Callable[[int, int], None] | None = None,
 ) -> Potential:
     """The potential of least loss. Reference energies found by least squares are found again together with the coefficients.
 
@@ -156,7 +131,7 @@ def solve(
     exact: Any = copy.deepcopy(model)
     exact.cpu().double().eval()
     shifts = problem.reference.method == "least squares" and members == 1
-    Z, coefficients = len(exact.elements), blocks_of(exact) * exact.size
+    Z, coefficients = len(exact.elements), exact.blocks * exact.size
     columns = coefficients + Z * shifts + 1
     if columns > MOST_COLUMNS:
         raise ValueError(
@@ -177,6 +152,8 @@ def solve(
         weights = weight_of(graph)[0].expand(members).tolist()
         for member, weight in zip(parts if fold is None else parts[fold[k] : fold[k] + 1], weights, strict=True):
             member.add(rows, weight)
+        if tick is not None:
+            tick(k + 1, len(problem.train))
     if exact.noise is not None:
         found = [posterior_mean(member.of["all"], eV * exact.prior()) for member in parts]
     elif fold is not None:
@@ -243,6 +220,11 @@ def _told(problem: Problem, found: Sequence[Solution], shift: Mapping[int, float
     for z, e in shift.items():
         table[z] = e
     problem.learned.eval()
+    # Where rows are compiled, their library is there: nothing is compiled for these errors alone.
+    process = (
+        (model := linear_model(problem)) is not None and model.noise is not None and not isinstance(problem.learned, Committee)
+    )
+    predict = problem.learned.frozen() if process else problem.learned.predictions
     errors: dict[str, Any] = {}
     held: list[Graph] = []
     for side, graphs in (("train", problem.train), ("validation", problem.validation)):
@@ -254,7 +236,7 @@ def _told(problem: Problem, found: Sequence[Solution], shift: Mapping[int, float
                 graph = graph.replace(labels={**graph.labels, "energy": Label(value, label.mask)})
             if side == "validation":
                 held.append(graph)
-            for name, part in squared_errors(problem.learned.predictions(graph), graph).items():
+            for name, part in squared_errors(predict(graph), graph).items():
                 sums[name] = sums[name] + part.detach() if name in sums else part.detach()
         if sums:
             errors[side] = readable(sums)

@@ -22,6 +22,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is first imported
 sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 import rows
+from ase import Atoms
 from structures import silicon
 
 SHORT, LONG = 5, 45
@@ -38,13 +39,13 @@ def write_snap(folder: Path) -> Path:
     return folder / "x.snapparam"
 
 
-def cpu(style: str, steps: int) -> float:
+def cpu(style: str, steps: int, atoms: Atoms) -> float:
     """CPU seconds of a run of LAMMPS."""
     from adiabat.deploy.lammps.run import run, setup
 
     with tempfile.TemporaryDirectory() as place:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        run(setup(silicon(), Path(place)) + style + NVE + f"run {steps}\n", Path(place))
+        run(setup(atoms, Path(place)) + style + NVE + f"run {steps}\n", Path(place))
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -95,7 +96,7 @@ def main() -> None:
         least = dict.fromkeys(styles, float("inf"))
         for _ in range(asked.rounds):
             for name, text in styles.items():
-                seconds = (cpu(text, LONG) - cpu(text, SHORT)) / (LONG - SHORT)
+                seconds = (cpu(text, LONG, silicon()) - cpu(text, SHORT, silicon())) / (LONG - SHORT)
                 least[name] = min(least[name], 1e6 * seconds / len(silicon()))
     found = [
         {"what": name, "value": round(value, 2), "unit": "µs/atom/step, CPU", "differences": told.get(name)}

@@ -60,3 +60,10 @@ def alloy() -> Atoms:
     atoms.symbols = np.random.default_rng(3).permutation(["Mo", "Nb", "Ta", "W"] * (len(atoms) // 4))
     atoms.rattle(0.05, seed=1)
     return atoms
+
+
+def copper() -> Atoms:
+    """500 atoms of fcc copper rattled by 0.05 Å; 78 neighbors within 6 Å."""
+    atoms = bulk("Cu", "fcc", a=3.615, cubic=True).repeat(5)
+    atoms.rattle(0.05, seed=1)
+    return atoms

@@ -1,8 +1,10 @@
 """Equation of state and elastic constants against lattice sums, published numbers, and laws that any crystal keeps."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from ase.build import bulk, make_supercell
+from ase.build import bulk, make_supercell, molecule
 from ase.calculators.emt import EMT
 
 from adiabat.models import LennardJones
@@ -145,6 +147,48 @@ def test_what_cannot_be_done_is_said():
         elastic_constants(broken, by_potential(SILICON), steps=(1.0, 0.5, 0.25))
     with pytest.raises(ValueError, match="wanted a crystal"):
         rotations(_slab())
+
+
+@pytest.mark.parametrize("where", ["energy", "forces", "stress"])
+def test_an_answer_that_is_no_number_is_refused(where):
+    """A NaN force is below every limit: without a word the atoms would count as at rest."""
+    emt = by_calculator(EMT())
+
+    def broken(frames):
+        return [dataclasses.replace(a, **{where: getattr(a, where) * np.nan}) for a in emt(frames)]
+
+    copper = bulk("Cu", a=3.6)
+    for prop in (elastic_constants, stress_check, *([] if where == "stress" else [equation_of_state])):
+        with pytest.raises(ValueError, match=f"the {where} of structure 1 of .* is not finite"):
+            prop(copper, broken)
+
+
+def test_an_answer_too_few_is_refused():
+    with pytest.raises(ValueError, match="6 answers came to 7 structures"):
+        equation_of_state(bulk("Cu", a=3.6), lambda frames: by_calculator(EMT())(frames)[1:])
+
+
+def test_what_has_no_volume_has_no_elastic_constants_and_no_stress():
+    with pytest.raises(ValueError, match="vacuum"):
+        elastic_constants(_slab(), by_calculator(EMT()), symmetric=False)
+    with pytest.raises(ValueError, match="0 independent vectors"):
+        stress_check(molecule("N2"), by_calculator(EMT()))
+    with pytest.raises(ValueError, match="strain = 0"):
+        stress_check(bulk("Cu"), by_calculator(EMT()), strain=0.0)
+
+
+def test_the_error_of_the_bulk_modulus_of_a_cubic_crystal_is_that_of_its_two_constants():
+    """B = (C11 + 2 C12)/3: nine entries of the matrix, but two numbers, whose errors do not average out."""
+    found = elastic_constants(bulk("Cu", a=3.59), by_calculator(EMT())).quantities()
+    assert found["bulk_modulus"].error == pytest.approx((found["C11"].error + 2 * found["C12"].error) / 3)
+
+
+def test_a_cell_given_askew_has_all_its_rotations():
+    atoms = bulk("Cu", a=3.6, cubic=True)
+    cell = atoms.cell.array.copy()
+    cell[2] += 10 * cell[0] + 7 * cell[1]
+    atoms.set_cell(cell)
+    assert len(rotations(atoms)) == 48
 
 
 def _slab():

@@ -28,6 +28,30 @@ Ask = Callable[[Sequence["Atoms"]], list[Answer]]
 AT_ONCE = 64  # structures in one batch
 
 
+def asked(ask: Ask, frames: Sequence[Atoms], *, stress: bool = True) -> list[Answer]:
+    """The answers, one a frame; refused where one is missing or not a number: a NaN force is below every limit.
+
+    Pass ``stress=False`` where the stress is not used: engines without one may leave it NaN.
+
+    >>> from ase.build import bulk
+    >>> asked(lambda frames: [Answer(float("nan"), np.zeros((1, 3)), np.zeros((3, 3)))], [bulk("Cu")])
+    Traceback (most recent call last):
+    ValueError: the energy of structure 1 of 1 is not finite: nan; wanted a number. See what the engine or potential says of it
+    """
+    found = list(ask(frames))
+    if len(found) != len(frames):
+        raise ValueError(f"{len(found)} answers came to {len(frames)} structures; wanted one each, in order")
+    for number, answer in enumerate(found, 1):
+        for name in ("energy", "forces", "stress") if stress else ("energy", "forces"):
+            value = np.asarray(getattr(answer, name))
+            if not np.isfinite(value).all():
+                raise ValueError(
+                    f"the {name} of structure {number} of {len(frames)} is not finite: {value[~np.isfinite(value)][0]}; wanted a number. "
+                    "See what the engine or potential says of it"
+                )
+    return found
+
+
 def by_potential(potential: Potential | Any) -> Ask:
     """Answers of a potential (or a committee's mean), many structures at once, in float64.
 

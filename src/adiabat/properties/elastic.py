@@ -46,8 +46,11 @@ class Elastic:
 
     @property
     def bulk_modulus(self) -> Quantity:
-        """Voigt's average Σ C_ij/9 over the first three rows and columns; exact for cubic crystals."""
-        return Quantity(float(self.C[:3, :3].mean()), float(np.linalg.norm(self.error[:3, :3]) / 9), "GPa")
+        """Voigt's average Σ C_ij/9 over the first three rows and columns; exact for cubic crystals.
+
+        Errors of components that symmetry ties together are one and the same, so they add and do not average out.
+        """
+        return Quantity(float(self.C[:3, :3].mean()), float(self.error[:3, :3].mean()), "GPa")
 
     @property
     def shear_modulus(self) -> Quantity:
@@ -97,6 +100,10 @@ def elastic_constants(
         raise ValueError(f"largest = {largest}; wanted a small strain, 0.005 is a usual one")
     if len(steps) not in (1, 2) or min(steps) <= 0 or len(set(steps)) < len(steps):
         raise ValueError(f"steps = {list(steps)}; wanted one positive number or two different ones, as [1.0, 0.5]")
+    if not atoms.pbc.all():
+        raise ValueError(
+            f"the structure is periodic along {atoms.pbc.tolist()}; wanted a crystal: with vacuum in it the volume, and so C, has no meaning"
+        )
     turns = rotations(atoms) if symmetric else [np.eye(3)]
     plan = _plan(turns)
     wanted = [tensor(sign * largest * step * e) for e, signs in plan for step in steps for sign in signs]

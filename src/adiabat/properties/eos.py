@@ -10,13 +10,12 @@ import numpy as np
 from jaxtyping import Float
 
 from adiabat.analysis.quantity import Quantity
-from adiabat.properties.answers import Ask
+from adiabat.properties.answers import Ask, asked
 from adiabat.properties.strain import strained
 from adiabat.units import GPa
 
 if TYPE_CHECKING:
     from ase import Atoms
-from ase.cell import Cell
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def equation_of_state(atoms: Atoms, ask: Ask, *, largest: float = 0.02, points: 
         raise ValueError(f"points = {points}, largest = {largest}; wanted at least five points and a strain below 0.2")
     frames = [strained(atoms, s * np.eye(3)) for s in np.linspace(-largest, largest, points)]
     volumes = np.array([a.get_volume() for a in frames])
-    energies = np.array([answer.energy for answer in ask(frames)])
+    energies = np.array([answer.energy for answer in asked(ask, frames, stress=False)])
     reference = atoms.get_volume()
     x = (volumes / reference) ** (-2 / 3) - 1  # of order one hundredth: a well-conditioned polynomial
     design = np.vander(x, 4, increasing=True)
@@ -138,6 +137,8 @@ def _conventional(atoms: Atoms) -> float | None:
     >>> round(_conventional(bulk("Si", a=5.43, cubic=True) * (2, 2, 2)), 2), round(_conventional(bulk("Fe", a=2.87) * 3), 2)
     (5.43, 2.87)
     """
+    from ase.cell import Cell
+
     try:
         lattice = Cell(_primitive(atoms)).get_bravais_lattice(eps=1e-4)
     except Exception:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from adiabat.properties.answers import Answer, Ask
+from adiabat.properties.answers import Answer, Ask, asked
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -61,21 +61,21 @@ def at_rest(
     symmetry keeps the forces at zero nothing moves, and one question is all.
     """
     moving = [_Descent(a) for a in frames]
-    asked = 0
+    count = 0
     for _ in range(max_steps + 1):
         open_ = [m for m in moving if m.answer is None or m.force > fmax]
         if not open_:
             break
-        for m, answer in zip(open_, ask([m.proposed() for m in open_]), strict=True):
+        for m, answer in zip(open_, asked(ask, [m.proposed() for m in open_]), strict=True):
             m.accept(answer)
-        asked += len(open_)
+        count += len(open_)
     worst = max(m.force for m in moving)
     if worst > fmax:
         raise ValueError(
             f"after {max_steps} steps of relaxation the largest force is still {worst:.2g} eV/Å, wanted {fmax:g}; "
             "relax the structure first, or ask for less"
         )
-    return [m.atoms for m in moving], [m.answer for m in moving if m.answer is not None], asked
+    return [m.atoms for m in moving], [m.answer for m in moving if m.answer is not None], count
 
 
 class _Descent:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from adiabat.properties.answers import Ask
+from adiabat.properties.answers import Ask, asked
 from adiabat.properties.strain import VOIGT, strained, tensor
 from adiabat.units import GPa
 
@@ -50,8 +50,12 @@ def stress_check(
     >>> stress_check(bulk("Cu", a=3.5), by_calculator(EMT())).largest_difference_GPa < 1e-3
     True
     """
+    if atoms.cell.rank < 3:
+        raise ValueError(f"the cell has {atoms.cell.rank} independent vectors; a stress needs three, for a volume")
+    if not 0 < strain <= 0.05:
+        raise ValueError(f"strain = {strain}; wanted a small positive one, 0.001 is a usual one")
     frames = [strained(atoms, tensor(sign * strain * np.eye(6)[k])) for k in components for sign in (1, -1)]
-    here, *others = ask([strained(atoms, np.zeros((3, 3))), *frames])
+    here, *others = asked(ask, [strained(atoms, np.zeros((3, 3))), *frames])
     energies = np.array([a.energy for a in others]).reshape(-1, 2)
     slopes = (energies[:, 0] - energies[:, 1]) / (2 * strain * atoms.get_volume())
     told = np.array([here.stress[VOIGT[k]] for k in components])

@@ -40,7 +40,10 @@ def rotations(atoms: Atoms, tolerance_angstrom: float = 1e-3) -> list[Float[np.n
 
 def _shortest(cell: np.ndarray) -> np.ndarray:
     """Three shortest lattice vectors that are independent; in three dimensions they are a basis."""
-    grid = np.array(list(product(range(-3, 4), repeat=3))) @ cell
+    from ase.geometry import minkowski_reduce
+
+    cell = minkowski_reduce(cell)[0]  # of a cell given askew, the shortest may be many of its vectors away
+    grid = np.array(list(product(range(-1, 2), repeat=3))) @ cell
     chosen: list[np.ndarray] = []
     for vector in grid[np.argsort(np.linalg.norm(grid, axis=1).round(9), kind="stable")][1:]:
         trial = np.array([*chosen, vector])

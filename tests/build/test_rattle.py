@@ -66,6 +66,19 @@ def test_a_slab_is_not_strained_across_its_vacuum(rng):
     assert np.array_equal(stretched.cell[2], slab.cell[2]) and np.array_equal(stretched.positions[:, 2], slab.positions[:, 2])
 
 
+@pytest.mark.parametrize("pbc", [(True, False, False), (True, True, False)])
+def test_what_repeats_is_strained_however_its_vectors_lie(rng, pbc):
+    """A wire whose first vector points along z grows along z; the box around it stays."""
+    cell = np.array([[0.0, 1.0, 2.5], [0.0, 2.5, -1.0], [10.0, 0.0, 0.0]])
+    parent = Atoms("Cu2", [[5.0, 0, 0], [5.0, 1.5, 1.0]], cell=cell, pbc=pbc)
+    for a in strain(parent, 5, largest=0.05, rng=rng):
+        away = np.eye(3) - np.linalg.pinv(cell[list(pbc)]) @ cell[list(pbc)]
+        assert (
+            np.abs((a.cell.array - cell) @ away).max() < 1e-12 and np.abs((a.positions - parent.positions) @ away).max() < 1e-12
+        )
+        assert np.abs(a.cell.array[:1] - cell[:1]).max() > 1e-4
+
+
 @pytest.mark.parametrize("name,options", [("rattle", {"sigma_angstrom": 0.05}), ("strain", {"largest": 0.02})])
 def test_the_same_seed_builds_the_same_structures(name, options):
     a, b = (BUILDERS[name](bulk("Cu"), 3, rng=np.random.default_rng(7), **options) for _ in range(2))

@@ -54,6 +54,8 @@ def rattle(
 def strain(atoms: Atoms, count: int, *, largest: float, rng: np.random.Generator, closest: float = 0.7) -> list[Atoms]:
     """Copies in cells h (1 + ε), ε symmetric with every component uniform in ±`largest`; atoms follow the cell.
 
+    Of a slab or a wire ε is projected onto the plane or line in which it repeats.
+
     >>> from ase.build import bulk
     >>> cells = strain(bulk("Cu"), 2, largest=0.02, rng=np.random.default_rng(0))
     >>> cells[0].info["config_type"], bool(0.9 < cells[0].get_volume() / bulk("Cu").get_volume() < 1.1)
@@ -63,11 +65,15 @@ def strain(atoms: Atoms, count: int, *, largest: float, rng: np.random.Generator
         raise ValueError("the structure is not periodic, so there is no cell to strain; use rattle for molecules")
     if not 0 < largest < 0.5:
         raise ValueError(f"largest = {largest}; wanted a strain between 0 and 0.5, 0.05 is a large one for a solid")
+    repeats = atoms.cell.array[atoms.pbc]
+    along = (
+        np.eye(3) if atoms.pbc.all() else np.linalg.pinv(repeats) @ repeats
+    )  # onto what the periodic vectors span, however they lie
 
     def draw() -> Atoms:
         upper = np.triu(rng.uniform(-largest, largest, size=(3, 3)))
         epsilon = upper + np.triu(upper, 1).T
-        epsilon[~atoms.pbc], epsilon[:, ~atoms.pbc] = 0.0, 0.0  # a direction without repeat has no strain
+        epsilon = along @ epsilon @ along  # a direction without repeat has no strain
         new = varied(atoms, "strain")
         new.set_cell(atoms.cell.array @ (np.eye(3) + epsilon), scale_atoms=False)
         new.positions = atoms.positions @ (np.eye(3) + epsilon)

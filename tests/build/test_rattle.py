@@ -69,8 +69,8 @@ def test_a_slab_is_not_strained_across_its_vacuum(rng):
 @pytest.mark.parametrize("pbc", [(True, False, False), (True, True, False)])
 def test_what_repeats_is_strained_however_its_vectors_lie(rng, pbc):
     """A wire whose first vector points along z grows along z; the box around it stays."""
-    cell = np.array([[0.0, 1.0, 2.5], [0.0, 2.5, -1.0], [10.0, 0.0, 0.0]])
-    parent = Atoms("Cu2", [[5.0, 0, 0], [5.0, 1.5, 1.0]], cell=cell, pbc=pbc)
+    cell = np.array([[0.0, 2.0, 5.0], [0.0, 5.0, -2.0], [10.0, 0.0, 0.0]])
+    parent = Atoms("Cu2", [[5.0, 0, 0], [5.0, 2.5, 2.0]], cell=cell, pbc=pbc)
     for a in strain(parent, 5, largest=0.05, rng=rng):
         away = np.eye(3) - np.linalg.pinv(cell[list(pbc)]) @ cell[list(pbc)]
         assert (

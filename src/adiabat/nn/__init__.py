@@ -6,6 +6,7 @@
 | `mlp` | dense layers that keep the variance and map zero to zero |
 | `resnet` | dense layers with short cuts |
 | `radial` | radial functions of a convolution: a network evaluated at the knots of a spline |
+| `environment_matrix` | s(r) of Deep Potentials, its statistics, embedding networks as splines of the distance |
 | `transform` | distances of a pair of elements on a common scale |
 | `linear` | equivariant dense maps: by irrep, and by species |
 | `surroundings` | edges, species, and a lone atom of each kind |

@@ -18,7 +18,7 @@ from adiabat.labelers import LABELERS
 from adiabat.models import MODELS
 
 # Options that the templates show as a comment, since without them something else is meant, and those a command line has.
-ASIDE = {"units", "keys", "validation", "test", "say", "retry"}
+ASIDE = {"units", "keys", "validation", "test", "say", "retry", "finish"}
 
 
 def text(kind: str) -> str:
@@ -44,7 +44,7 @@ def test_the_training_template_names_every_option_of_a_fit():
 
     content = yaml.safe_load(text("train"))["fit"]
     check_fit(content)
-    untold = {"model", "train", "validation", "seed", "folder", "progress", "remember_MB", "check_every"}
+    untold = {"model", "train", "validation", "seed", "folder", "progress", "remember_MB", "check_every", "finish", "tick"}
     assert set(inspect.signature(fit).parameters) - set(content) == untold
 
 

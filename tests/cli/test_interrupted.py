@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 
 import numpy as np
@@ -20,9 +21,16 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(trained):
     code, heard = interrupted(trained, *more, "out=twice", when=log.exists)
     assert code == 130 and "run the same command again to go on" in heard and "Traceback" not in heard
     assert not (trained / "twice/models").exists()
+    assert re.search(r"stopped after \d+ of 400; .* --finish", heard)
+    says(process(trained, *more, "out=twice", "--finish"), 0, "force_mae_meV_per_A")  # a model of what is learned so far
+    early = (trained / "twice/models/model.adiabat").read_bytes()
+    assert b"unfinished" in early[:20000]
     says(process(trained, *more, "out=twice"), 0)
     says(process(trained, *more, "out=once"), 0)
     assert (trained / "twice" / "models/model.adiabat").read_bytes() == (trained / "once" / "models/model.adiabat").read_bytes()
+    assert (trained / "once" / "models/model.adiabat").read_bytes() != early
+    says(process(trained, *more, "out=never", "--finish"), 2, "no checkpoint of an interrupted training")
+    assert not (trained / "never").exists()
 
 
 def test_interrupted_labels_are_kept_and_not_computed_again(place):

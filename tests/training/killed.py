@@ -14,11 +14,11 @@ from training.sets import water
 OPTIONS = {"adamw": {"adamw": {"lr": 3e-3}}, "sgd": {"sgd": {"lr": 1e-3}}, "lbfgs": "lbfgs"}
 
 
-def train(folder: Path | None, optimizer: str, members: int, progress=None, epochs: int = 12):
+def train(folder: Path | None, optimizer: str, members: int, progress=None, epochs: int = 12, **more):
     model = BPNN(cutoff=3.0, radial=4, angular=1, zetas=[1.0], hidden=[5])
     return fit(
         model, water(14), water(4, seed=9), members=members, epochs=epochs, optimizer=OPTIONS[optimizer],
-        average={"exponential": {"decay": 0.7}}, batch_edges=20, check_every=2, folder=folder, progress=progress, seed=3,
+        average={"exponential": {"decay": 0.7}}, batch_edges=20, check_every=2, folder=folder, progress=progress, seed=3, **more,
     )  # fmt: skip
 
 

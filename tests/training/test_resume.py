@@ -109,6 +109,32 @@ def test_a_finished_training_is_not_repeated(untouched, tmp_path):
     same(train(tmp_path, "adamw", 1, progress), untouched("adamw", 1)[0])
 
 
+@pytest.mark.parametrize("optimizer, members", [("adamw", 1), ("lbfgs", 3)])
+def test_an_interrupted_training_gives_a_potential_and_still_goes_on(untouched, tmp_path, optimizer, members):
+    """One that says how far it came; with AdamW the best by the checks so far. The checkpoint and the log stay as they are."""
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, optimizer, members, interrupt_at(6))
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    early = train(tmp_path, optimizer, members, finish=True)
+    assert early.metadata["training"]["unfinished"] == "5 of 12 epochs"  # the sixth was interrupted in its check
+    assert early.metadata["metrics"]["validation"]["force_rmse_meV_per_A"] > 0
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+    whole, log = untouched(optimizer, members)
+    same(train(tmp_path, optimizer, members), whole)
+    assert "unfinished" not in whole.metadata["training"] and (tmp_path / "metrics.jsonl").read_text() == log
+
+
+def test_nothing_trained_is_nothing_to_finish(tmp_path):
+    with pytest.raises(ValueError, match="no epoch of this training is done"):
+        train(tmp_path, "adamw", 1, finish=True)
+
+
+def test_each_epoch_is_counted(tmp_path):
+    heard = []
+    train(tmp_path, "lbfgs", 1, tick=lambda done, of: heard.append((done, of)))
+    assert heard == [(k, 12) for k in range(1, 13)]
+
+
 def test_a_note_cut_off_in_the_midst_of_writing_is_dropped(untouched, tmp_path):
     wanted, log = untouched("lbfgs", 1)
     train(tmp_path, "lbfgs", 1)

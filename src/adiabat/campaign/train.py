@@ -22,12 +22,13 @@ from ase import Atoms
 from adiabat import training
 from adiabat.campaign.frames import GateFaults, Source, gate, gate_json, read_all
 from adiabat.campaign.provenance import machine, versions
-from adiabat.campaign.run_folder import RunFolder
+from adiabat.campaign.run_folder import RunFolder, RunFolderError
 from adiabat.config import ConfigError, build, checked, named
 from adiabat.data.gate import Finding
 from adiabat.data.parts import Part, divided
 from adiabat.data.split import split as split_frames
 from adiabat.models import MODELS
+from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Potential
 from adiabat.report import Sections, write
 from adiabat.report.citations import FAMILIES
@@ -40,7 +41,7 @@ from adiabat.validation import Errors, errors
 Say = Callable[[str, str, dict[str, Any]], None]
 SIDES = ("train", "validation", "test")
 SAMPLE = 2000  # frames of a packed set that the gate and the report see
-GIVEN = {"model": None, "train": None, "validation": None, "folder": None, "progress": None, "seed": None}
+GIVEN = dict.fromkeys(("model", "train", "validation", "folder", "progress", "tick", "finish", "seed"))
 
 
 def train(
@@ -57,6 +58,7 @@ def train(
     fit: dict[str, Any] = {},  # noqa: B006
     name: str = "model",
     seed: int = 0,
+    finish: bool = False,
     say: Say | None = None,
 ) -> Path:
     """Train on `data` (files, stores, or one folder of packed shards), or go on with that training; returns the run folder, which
@@ -64,11 +66,17 @@ def train(
 
     `validation` and `test` are files of their own; what is not given is split off from `data` by the shares of `split` (train,
     validation, test). `fit` are options of `training.fit`; `waive` names faults of the data gate to be passed over.
+    `finish`: no further epoch, the model as the interrupted training in `out` has it; the training can still go on afterwards.
     """
-    options = {k: v for k, v in locals().items() if k not in ("out", "say")}
+    options = {k: v for k, v in locals().items() if k not in ("out", "say", "finish")}
     say = say or (lambda *_: None)
     potential_of = build(model, MODELS, where="model")
     checked_fit = check_fit(fit)
+    if finish and not (Path(out) / "training/checkpoint.safetensors").exists():
+        raise RunFolderError(
+            f"{out}: there is no checkpoint of an interrupted training to finish (linear families are solved at once and have none); "
+            "train without --finish"
+        )
     others = {"validation": validation, "test": test}
     given = {side: read_all(s, units=units, keys=keys, where=side)[0] for side, s in others.items() if s is not None}
     pack = as_part(data) if isinstance(data, str) else None
@@ -76,7 +84,15 @@ def train(
     read = read_all(data, units=units, keys=keys) if pack is None else pack
     if not world(checked_fit.get("device", "cpu")).leads:
         parts = material(read, given, split, seed, waive).parts
-        training.fit(potential_of, parts["train"], parts["validation"], seed=seed, folder=Path(out) / "training", **checked_fit)
+        training.fit(
+            potential_of,
+            parts["train"],
+            parts["validation"],
+            seed=seed,
+            folder=Path(out) / "training",
+            finish=finish,
+            **checked_fit,
+        )
         return Path(out)
     with RunFolder(out, options, kind="train") as folder:
         begun, sections = time.monotonic(), Sections(folder.folder)
@@ -96,21 +112,30 @@ def train(
         counts = {side: len(part) for side, part in parts.items()}
         say("data", ", ".join(f"{n} {side}" for side, n in counts.items()), {})
 
-        def progress(metrics: Mapping[str, Any]) -> None:
-            say("train", spoken(metrics), {"done": metrics["epoch"], "of": metrics["epochs"]})
-
+        solved = isinstance(potential_of, LinearBasis) and checked_fit.get("optimizer", "auto") == "auto"
+        pace = Pace(say, "frames described" if solved else "epochs")
         training_folder = folder.path("training/metrics.jsonl").parent
-        potential = training.fit(
-            potential_of,
-            parts["train"],
-            parts["validation"],
-            seed=seed,
-            folder=training_folder,
-            progress=progress,
-            **checked_fit,
-        )
+        try:
+            potential = training.fit(
+                potential_of,
+                parts["train"],
+                parts["validation"],
+                seed=seed,
+                folder=training_folder,
+                finish=finish,
+                progress=pace.checked,
+                tick=pace.tick,
+                **checked_fit,
+            )
+        except KeyboardInterrupt:
+            if (training_folder / "checkpoint.safetensors").exists():
+                raise KeyboardInterrupt(
+                    f"{pace.where}; run the same command again to go on, or with --finish for a model of what is learned so far"
+                ) from None
+            raise
         told = potential.metadata["training"]
-        say("train", f"{told['optimizer']}, the {told['kept']} of {told['epochs']} epochs", {})
+        how = "" if told["optimizer"] == "least squares" else f", the {told['kept']} of {told['epochs']} epochs"
+        say("train", f"{told['optimizer']}{how}: {pace.last}", {})
         path = folder.path(f"models/{name}.adiabat")
         potential.save(path)
         folder.event("train", "finished", **potential.metadata["metrics"].get("validation", {}))
@@ -120,6 +145,7 @@ def train(
         summary = {
             "labels": sum(counts.values()), **{f"n_{side}": n for side, n in counts.items()}, "errors_on": judged,
             **{k: v for k, v in found[judged].to_json().items() if k not in ("n_structures", "by_kind")},
+            **({"unfinished": told["unfinished"]} if "unfinished" in told else {}),
             "wall_s": worked_s(folder) + time.monotonic() - begun, "model": f"models/{name}.adiabat", "report": "report.html",
         }  # fmt: skip
         folder.write_json("summary.json", summary)
@@ -127,6 +153,20 @@ def train(
         folder.event("done", f"{judged} errors are in summary.json", wall_s=time.monotonic() - begun)
         say("done", str(folder.folder / "report.html"), summary)
     return folder.folder
+
+
+class Pace:
+    """How a training gets on: the errors of its last check, and after each epoch how many are done."""
+
+    def __init__(self, say: Say, first: str) -> None:
+        self.say, self.last, self.where = say, first, "stopped"
+
+    def checked(self, metrics: Mapping[str, Any]) -> None:
+        self.last = spoken(metrics)
+
+    def tick(self, done: int, of: int) -> None:
+        self.where = f"stopped after {done} of {of}"
+        self.say("train", self.last, {"done": done, "of": of})
 
 
 def check_fit(options: Mapping[str, Any]) -> dict[str, Any]:

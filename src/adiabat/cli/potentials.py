@@ -12,16 +12,27 @@ from adiabat.cli.arguments import ASSIGN, CONFIG, JSON, KEYS, PARTIAL, UNITS, co
 
 
 @app.command()
-def train(config: str = CONFIG, assign: list[str] = ASSIGN) -> int:
+def train(
+    config: str = CONFIG,
+    assign: list[str] = ASSIGN,
+    finish: bool = typer.Option(
+        False, "--finish", help="a model of what an interrupted training has learned so far; no further epoch"
+    ),
+) -> int:
     """Train a potential on labeled files; goes on where it was interrupted."""
     from adiabat.campaign.train import train as run
 
     options = configured(run, config, assign, "train")
     with Teller() as say:
-        folder = run(**options, say=say)
+        folder = run(**options | {"finish": finish or options.get("finish", False)}, say=say)
     from adiabat.training.distributed import world
 
-    return ended(folder) if world().leads else terminal.FINE  # of several processes the first one tells how it went
+    if world().leads:  # of several processes the first one tells how it went
+        ended(folder)
+        model = folder / "models" / f"{options.get('name', 'model')}.adiabat"
+        for then in ("test {} OTHER.xyz", "gate {} --data SET.xyz", "md {} START.xyz --temperature-K 300 --out nvt.xyz"):
+            console.print(Text(f"next: adiabat {then.format(model)}"), soft_wrap=True)
+    return terminal.FINE
 
 
 @app.command("test")

@@ -50,7 +50,9 @@ def fit(
     remember_MB: float = 1000.0,
     check_every: int | None = None,
     folder: str | Path | None = None,
+    finish: bool = False,
     progress: Callable[[dict[str, Any]], None] | None = None,
+    tick: Callable[[int, int], None] | None = None,
 ) -> Potential:
     """Train `model` on `train` (frames, a file, a store, or packed shards, which are read as they are needed) and return it as a potential.
 
@@ -67,6 +69,9 @@ def fit(
     | `wall` | add the ZBL repulsion inside bonds |
     | `remember_MB` | memory for descriptors of the training frames, worked out once |
     | `folder` | keeps `metrics.jsonl` and a checkpoint there; the same call then goes on where it stopped |
+    | `finish` | no further epoch: the potential as the checkpoint in `folder` has it; a later call without it still goes on from there |
+    | `progress` | is called with each check's errors |
+    | `tick` | is called after each epoch (of least squares: each frame) with how many are done, and of how many |
 
     L-BFGS lowers the loss of the whole set with every step, so its last step needs no choice among noisy ones; choosing it by few held-out
     frames costs more than it gains, and leaves these frames less honest for the calibration. Without held-out frames (fewer than ten,
@@ -108,15 +113,16 @@ def fit(
     if optimizer == "auto" and linear_model(problem) is not None:
         # Every process finds the same; one of them writes and tells.
         tells = processes.leads
-        return solve(problem, wanted, folder=folder if tells else None, progress=progress if tells else None)
+        heard: dict[str, Any] = {"folder": folder, "progress": progress, "tick": tick} if tells else {}
+        return solve(problem, wanted, **heard)
     chosen = "adamw" if optimizer == "auto" and part is not None else optimizer
     chosen = automatic(problem.n_parameters, problem.n_components, DTYPES[dtype]) if chosen == "auto" else chosen
     run = Training(
         problem, wanted, _made(chosen, OPTIMIZERS, "optimizer"), _made(schedule, SCHEDULES, "schedule"), _made(average, AVERAGES, "average"),
         epochs=epochs, patience=patience, keep=keep, batch_edges=batch_edges, check_every=check_every, seed=seed,
-        folder=None if folder is None else Path(folder), progress=progress, world=processes,
+        folder=None if folder is None else Path(folder), progress=progress, tick=tick, world=processes,
     )  # fmt: skip
-    return run.to_the_end()
+    return run.as_it_stands() if finish else run.to_the_end()
 
 
 # What an optimizer is told and least squares, which takes no steps, is not.

@@ -48,6 +48,7 @@ class Training:
         seed: int,
         folder: Path | None,
         progress: Callable[[dict[str, Any]], None] | None,
+        tick: Callable[[int, int], None] | None = None,
         world: World = ALONE,
     ) -> None:
         self.world = world
@@ -68,7 +69,7 @@ class Training:
         self.batch_edges = batch_edges or self._usual_batch()
         self.check_every = check_every or (10 if self.stepper.full_batch else 1)
         self.rng = np.random.default_rng(seed)
-        self.folder, self.progress = folder, progress
+        self.folder, self.progress, self.tick = folder, progress, tick
         self.epoch, self.stale = 0, 0
         self.best = [p.detach().clone() for p in self.parameters]
         self.best_loss = torch.full((self.members or 1,), torch.inf, dtype=torch.float64)
@@ -97,10 +98,23 @@ class Training:
                 if time.monotonic() - saved > CHECKPOINT_EVERY_S:
                     self.save()
                     saved = time.monotonic()
+                if self.tick is not None and self.world.leads:
+                    self.tick(self.epoch, self.epochs)
         except KeyboardInterrupt:  # wherever it came: what is kept is where the last whole epoch ended
             self.save()
             raise
         self.save()
+        return self.finish()
+
+    def as_it_stands(self) -> Potential:
+        """What an interrupted training has learned, as a potential; its checkpoint stays, for the training to go on."""
+        self.resume()
+        if self.epoch == 0:
+            raise ValueError(
+                f"{self.folder}: no epoch of this training is done, so there is nothing to finish; leave `finish` out"
+            )
+        if not self.keep_last and not bool(torch.isfinite(self.best_loss).all()):  # interrupted before the first check
+            self.best = [p.detach().clone() for p in self.average.values(self.parameters)]
         return self.finish()
 
     @property
@@ -188,6 +202,8 @@ class Training:
             "kept": "last" if self.keep_last else "best",
             "loss": self.loss.weights,
         }
+        if self.epoch < self.epochs and not self.weary:
+            metadata["training"]["unfinished"] = f"{self.epoch} of {self.epochs} epochs"
         self.learned, said = refined(self.learned, self.problem.validation or self.problem.train)
         self.problem.learned = self.learned
         if said is not None:

@@ -22,9 +22,12 @@ GOLDEN = TOLD["answers"]
 ROWS = {
     "gap-cuau": "GAP, Cu and Au: distances and SOAP of each element",
     "gap-shared": "GAP, Cu and Au: one SOAP for both, distances of any pair",
+    "gap-angles": "GAP, Cu and Au: distances and angles of each element",
+    "gap-any-angle": "GAP, Cu and Au: angles of any elements",
+    "gap-compressed": "GAP, Cu and Au: distances and SOAP compressed (nu_R, nu_S) in eight ways",
     "gap-al": "GAP, Al: SOAP alone",
 }
-ELEMENTS = {"gap-shared": ["Cu", "Au"], "gap-al": ["Al"]}  # those that leave elements open
+ELEMENTS = {"gap-shared": ["Cu", "Au"], "gap-any-angle": ["Cu", "Au"], "gap-al": ["Al"]}  # those that leave elements open
 
 
 @pytest.fixture(scope="module", params=GOLDEN)

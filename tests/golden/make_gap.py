@@ -23,14 +23,20 @@ from ase.io import write
 HERE = Path(__file__).parent
 SOAP = "soap n_max=3 l_max=3 atom_sigma=0.5 cutoff=4.0 cutoff_transition_width=0.8 covariance_type=dot_product sparse_method=cur_points"
 PAIR = "distance_2b cutoff=4.5 cutoff_transition_width=1.0 theta_uniform=1.0 delta=2.0 covariance_type=ard_se sparse_method=uniform"
+ANGLES = "angle_3b cutoff=3.4 cutoff_transition_width=0.6 theta_fac=0.5 delta=0.3 covariance_type=ard_se sparse_method=cur_points n_sparse=5"
+BOTH = "zeta=2 n_sparse=3 add_species=F n_Z=1 Z={{29}} n_species=2 species_Z={{29 79}} central_reference_all_species=F"
+COMPRESSED = " : ".join(f"{SOAP} delta=0.2 nu_R={r} nu_S={s} {BOTH}" for r in range(3) for s in range(3) if (r, s) != (2, 2))
 # Every element its own kernels, sparse points in files of their own; one kernel for two centers and for all pairs, points within the
-# XML; one element that the file does not name.
+# XML; angles, of each element and of any; spectra compressed in all ways; one element that the file does not name.
 FITS = {
     "gap-cuau": ("Cu Au", f"{PAIR} n_sparse=6 add_species=T : {SOAP} zeta=2 delta=0.4 n_sparse=10 add_species=T", "sparse_separate_file=T"),
     "gap-shared": (
         "Cu Au", f"{PAIR} n_sparse=7 add_species=F : {SOAP} zeta=3 delta=0.3 n_sparse=14 add_species=F central_weight=0.7 "
         "n_Z=2 Z={{29 79}} n_species=2 species_Z={{29 79}} central_reference_all_species=T", "sparse_separate_file=F",
     ),
+    "gap-angles": ("Cu Au", f"{PAIR} n_sparse=5 add_species=T : {ANGLES} add_species=T", "sparse_separate_file=F"),
+    "gap-any-angle": ("Cu Au", f"{ANGLES} add_species=F Z=0 Z1=0 Z2=0", "sparse_separate_file=F"),
+    "gap-compressed": ("Cu Au", f"{PAIR} n_sparse=5 add_species=T : {COMPRESSED}", "sparse_separate_file=F"),
     "gap-al": ("Al", f"{SOAP} zeta=4 delta=0.3 n_sparse=12 add_species=F", "sparse_separate_file=F e0_method=average"),
 }  # fmt: skip
 

@@ -38,19 +38,23 @@ ONLY = {
     "soap": {
         "average": "F", "basis_error_exponent": "10.0", "coupling": "T", "covariance_sigma0": "0.0", "cutoff_dexp": "0",
         "cutoff_rate": None, "cutoff_scale": None, "diagonal_radial": "F", "k": None, "mix_shift": None, "normalise": "T",
-        "normalize": "T", "nu_r": "2", "nu_s": "2", "r_mix": "F", "radial_basis": "EQUISPACED_GAUSS", "sym_mix": "F", "z_map": "",
+        "normalize": "T", "r_mix": "F", "radial_basis": "EQUISPACED_GAUSS", "sym_mix": "F", "z_map": "",
         "z_mix": "F",
     },
     "distance_2b": {
         "exponents": "1", "n_exponents": "1", "only_inter": "F", "only_intra": "F", "resid_name": "", "tail_exponent": "0",
         "tail_range": None,
     },
+    "angle_3b": {},
 }  # fmt: skip
 READ = {
     "soap": ["cutoff", "cutoff_transition_width", "l_max", "n_max", "atom_sigma", "atom_gaussian_width", "central_weight",
-             "central_reference_all_species", "n_species", "species_z", "n_z", "z"],
+             "central_reference_all_species", "n_species", "species_z", "n_z", "z", "nu_r", "nu_s"],
     "distance_2b": ["cutoff", "cutoff_transition_width", "z1", "z2"],
+    "angle_3b": ["cutoff", "cutoff_transition_width", "z", "z1", "z2"],
 }  # fmt: skip
+ELEMENTS = {"soap": ("z", "species_z"), "distance_2b": ("z1", "z2"), "angle_3b": ("z", "z1", "z2")}
+KERNELS = {"distance_2b": "two_body", "angle_3b": "three_body", "soap": "soap"}  # as they stand in a GAP
 
 
 def recognizes(path: Path) -> bool:
@@ -74,10 +78,9 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
     anything = any(block.anything for block in blocks)
     symbols = [symbol(z) for z in atomic_numbers(agreed(path, None if anything else [symbol(z) for z in named], elements))]
     kernels = [(block, options) for block in blocks for options in block.kernels(symbols)]
-    listed = {kind: [options for block, options in kernels if block.kind == kind] for kind in ONLY}
-    model = GAP(soap=listed["soap"], two_body=listed["distance_2b"], elements=symbols).double()
-    # Kernels of distances stand first in a GAP.
-    ordered = [block for kind in ("distance_2b", "soap") for block, _ in kernels if block.kind == kind]
+    listed = {name: [options for block, options in kernels if block.kind == kind] for kind, name in KERNELS.items()}
+    model = GAP(**listed, elements=symbols).double()
+    ordered = [block for kind in KERNELS for block, _ in kernels if block.kind == kind]
     with torch.no_grad():
         for kernel, block in zip(model.kernels, ordered, strict=True):
             kernel.points.copy_(block.points)
@@ -100,7 +103,7 @@ class _Block:
             raise ForeignModelError(f"{path}: descriptor {self.kind!r} is not supported; known are {', '.join(ONLY)}")
         self.said = _arguments(text[1] if len(text) > 1 else "")
         self._refuse_unknown()
-        wanted = ARD_SE if self.kind == "distance_2b" else DOT_PRODUCT
+        wanted = DOT_PRODUCT if self.kind == "soap" else ARD_SE
         for key, value in (("covariance_type", wanted), ("n_permutations", "1"), ("sparsified", "T")):
             if node.get(key) != value:
                 raise ForeignModelError(f"{path}: {self.kind} with {key} {node.get(key)} is not supported; known is {value}")
@@ -125,12 +128,17 @@ class _Block:
         if self.kind == "soap":
             self._soap(node, cutoffs)
         else:
-            theta = _one(path, node, "theta").text or ""
-            self.options["theta_angstrom"] = _number(path, "theta", theta.strip())
-            self._check_dimensions(D, 1)
-            x = ((self.points[:, 0] - self.options["cutoff"]) / self.options["transition_width"] + 1).clamp(0, 1)
-            if not torch.allclose(cutoffs, 0.5 * (1 + torch.cos(torch.pi * x)), atol=1e-6, rtol=0):
-                raise ForeignModelError(f"{path}: sparseCutoff of distance_2b is not its cutoff function at the sparse points")
+            theta = [_number(path, "theta", word) for word in (_one(path, node, "theta").text or "").split()]
+            self._check_dimensions(D, 1 if self.kind == "distance_2b" else 3)
+            self._check_dimensions(len(theta), D)
+            self.options |= {"theta_angstrom": theta[0]} if self.kind == "distance_2b" else {"theta": theta}
+            legs = self.points
+            if self.kind == "angle_3b":
+                half, apart = 0.5 * self.points[:, 0], 0.5 * self.points[:, 1].sqrt()
+                legs = torch.stack([half + apart, half - apart], 1)
+            x = ((legs - self.options["cutoff"]) / self.options["transition_width"] + 1).clamp(0, 1)
+            if not torch.allclose(cutoffs, (0.5 * (1 + torch.cos(torch.pi * x))).prod(1), atol=1e-6, rtol=0):
+                raise ForeignModelError(f"{path}: sparseCutoff of {self.kind} is not its cutoff function at the sparse points")
 
     def _soap(self, node: ElementTree.Element, cutoffs: Tensor) -> None:
         said = self.said
@@ -141,9 +149,14 @@ class _Block:
             "n_max": int(self._float("n_max")), "l_max": int(self._float("l_max")), "atom_sigma": self._float(sigma),
             "zeta": self._number(node, "zeta"), "central_weight": self._float("central_weight", 1.0),
             "center_in_all": one or _true(said.get("central_reference_all_species", "F")),
+            "nu_r": int(self._float("nu_r", 2)), "nu_s": int(self._float("nu_s", 2)),
         }  # fmt: skip
-        channels = self.options["n_max"] * len(species)
-        self._check_dimensions(self.points.shape[1], channels * (channels + 1) // 2 * (self.options["l_max"] + 1) + 1)
+        r, s = self.options["nu_r"], self.options["nu_s"]
+        first, second = (
+            (self.options["n_max"] if r >= keep else 1) * (len(species) if s >= keep else 1) for keep in (1, 2)
+        )  # channels of the two densities
+        products = first * second if 1 in (r, s) else first * (first + 1) // 2
+        self._check_dimensions(self.points.shape[1], products * (self.options["l_max"] + 1) + 1)
         if not bool((cutoffs == 1).all()):
             raise ForeignModelError(f"{self.path}: sparseCutoff of soap other than 1 is not supported")
         if bool(self.points[:, -1].any()):
@@ -153,32 +166,30 @@ class _Block:
     @property
     def named(self) -> list[int]:
         """Atomic numbers that are named."""
-        keys = ("z", "species_z") if self.kind == "soap" else ("z1", "z2")
-        return [z for key in keys for z in self._numbers(key, [0]) if z]
+        return [z for key in ELEMENTS[self.kind] for z in self._numbers(key, [0]) if z]
 
     @property
     def anything(self) -> bool:
         """Whether elements are left open."""
-        keys = ("z", "species_z") if self.kind == "soap" else ("z1", "z2")
-        return any(0 in self._numbers(key, [0]) for key in keys)
+        return any(0 in self._numbers(key, [0]) for key in ELEMENTS[self.kind])
 
     def kernels(self, symbols: Sequence[str]) -> list[dict[str, Any]]:
         """Options of one kernel a center, or a pair: QUIP lets several share their coefficients."""
-        if self.kind == "distance_2b":
+        centers = self._numbers("z", [0])
+        around = list(symbols) if 0 in centers else [symbol(z) for z in centers]
+        if self.kind != "soap":
             (one,), (other,) = ([symbol(z) if z else None for z in self._numbers(key, [0])] for key in ("z1", "z2"))
             pairs = combinations_with_replacement(symbols, 2)
-            mine = [(a, b) for a, b in pairs if any(x in (None, a) and y in (None, b) for x, y in ((one, other), (other, one)))]
-            return [{"pair": list(pair), **self.options} for pair in mine]
-        species, centers = (self._numbers(key, [0]) for key in ("species_z", "z"))
+            mine = [[a, b] for a, b in pairs if any(x in (None, a) and y in (None, b) for x, y in ((one, other), (other, one)))]
+            each = [{}] if self.kind == "distance_2b" else [{"center": center} for center in around]
+            return [{**center, "pair": pair, **self.options} for center in each for pair in mine]
+        species = self._numbers("species_z", [0])
         if 0 in species and len(symbols) > 1:
             raise ForeignModelError(
                 f"{self.path}: soap with species_Z=0, all elements taken for one, is supported for one element alone"
             )
         counted = symbols if 0 in species else [symbol(z) for z in species]
-        return [
-            {"center": center, "species": list(counted), **self.options}
-            for center in (symbols if 0 in centers else [symbol(z) for z in centers])
-        ]
+        return [{"center": center, "species": list(counted), **self.options} for center in around]
 
     def _refuse_unknown(self) -> None:
         for key, value in self.said.items():

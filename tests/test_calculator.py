@@ -186,3 +186,34 @@ def test_argon_s_lattice_is_where_lennard_jones_puts_it():
     energy = 2 * 0.0104 * (12.13188 * (3.4 / r) ** 12 - 14.45392 * (3.4 / r) ** 6)
     assert atoms.get_potential_energy() == pytest.approx(energy, abs=1.5e-4)
     assert abs(atoms.get_stress()[:3].mean()) < 1e-5
+
+
+def test_a_structure_that_was_refused_leaves_nothing_behind():
+    calculator, atoms = network(0).calculator(), molecule("H2O")
+    atoms.calc = calculator
+    atoms.get_forces()
+    other = molecule("H2O")
+    other.numbers[:] = [1, 8, 1]  # as many atoms, and as many edges
+    rest = other.positions.copy()
+    other.positions[1] = other.positions[0]
+    other.calc = calculator
+    with pytest.raises(ValueError, match="one place"):
+        other.get_forces()
+    other.positions = rest
+    forces = other.get_forces()
+    other.calc = network(0).calculator()
+    np.testing.assert_array_equal(forces, other.get_forces())
+
+
+def test_the_calculator_s_copy_of_the_atoms_moves_alone(copper):
+    copper.calc = calculator = morse().calculator()
+    copper.get_forces()
+    before, where = calculator.atoms, copper.positions.copy()
+    copper.positions[0, 0] += 0.01
+    copper.set_momenta(np.ones((len(copper), 3)))
+    copper.get_forces()
+    np.testing.assert_array_equal(before.positions, where)
+    assert calculator.atoms == copper and calculator.atoms.calc is None
+    np.testing.assert_array_equal(calculator.atoms.get_momenta(), copper.get_momenta())
+    copper.positions[0, 0] += 0.01
+    assert calculator.atoms != copper

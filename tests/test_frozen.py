@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from weakref import ref
 
 import pytest
 import torch
@@ -11,8 +15,9 @@ from torch import nn
 
 from adiabat.frozen import Snapshot
 from adiabat.graph import Graph
-from adiabat.models import LennardJones
-from adiabat.potential import Potential
+from adiabat.kernels.local import ConstantsEvaluator
+from adiabat.models import BPNN, LennardJones
+from adiabat.potential import Potential, ReferenceEnergies
 
 
 def in_place(layer):
@@ -79,3 +84,32 @@ def test_what_failed_while_freezing_is_begun_anew():
     with pytest.raises(MemoryError):
         frozen(graph)
     torch.testing.assert_close(frozen(graph).forces, potential(graph).forces, rtol=1e-12, atol=1e-12)
+
+
+def test_threads_whose_first_calls_come_together_freeze_once():
+    # Without a lock each adds its evaluators to one list, and terms count twice.
+    models = (BPNN(cutoff=3.0, elements=["H", "O"]), LennardJones(0.01, 1.0, 3.0, ["H", "O"]))
+    graph, together = Graph.of(molecule("H2O"), 3.0), Barrier(4)
+
+    def first(frozen):
+        together.wait()
+        return frozen(graph).forces
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            frozen = Potential(*models).eval().frozen()
+            found = list(pool.map(first, [frozen] * 4))
+            assert len(frozen.evaluators) == len(models)
+            assert all(torch.equal(forces, frozen(graph).forces) for forces in found)
+
+
+def test_a_graph_that_outlives_a_frozen_potential_keeps_nothing_of_it():
+    graph = Graph.of(molecule("H2O"), 3.0)
+    potential = Potential(ReferenceEnergies({"H": -1.0, "O": -2.0}), LennardJones(0.01, 1.0, 3.0, ["H", "O"]))
+    frozen = potential.frozen()
+    frozen(graph)
+    constants = [ref(it) for it in frozen.evaluators if isinstance(it, ConstantsEvaluator)]
+    assert constants
+    del frozen, potential
+    gc.collect()
+    assert not any(it() for it in constants)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +35,8 @@ class AdiabatCalculator(Calculator):
         self.potential, self.frozen = potential, frozen  # the same function; the second is what is called
         self.cutoff, self.device, self.skin = cutoff, device, skin
         self.graph: Graph | None = None
+        self.own: Any = None  # the copy of the atoms that `graph` was made from or moved to
+        self.has_volume = False
 
     def check_state(self, atoms: Any, tol: float = 0.0) -> list[str]:
         """What changed since the last call, by its bits: ASE asks with a tolerance, which costs more than a small network."""
@@ -42,37 +45,57 @@ class AdiabatCalculator(Calculator):
             return list(all_changes)
         kept, now = before.arrays, atoms.arrays
         changed = [name for name in ARRAYS if not _same(kept.get(name), now.get(name))]
-        changed += ["cell"] * (not np.array_equal(before.cell.array, atoms.cell.array))
-        return changed + ["pbc"] * (not np.array_equal(before.pbc, atoms.pbc))
+        changed += ["cell"] * (not _same(before.cell.array, atoms.cell.array))
+        return changed + ["pbc"] * (not _same(before.pbc, atoms.pbc))
 
     def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
-        super().calculate(atoms, properties, system_changes)
-        here: Any = self.atoms  # the calculator's own copy
-        if self.graph is not None and set(system_changes) <= {"positions", "cell"}:
-            self.graph = self.graph.move(
-                torch.as_tensor(here.get_positions(), device=self.device),
-                torch.as_tensor(np.array(here.cell.array), device=self.device)[None],
-            )
+        if self.graph is not None and self.own is not None and atoms is not None and list(system_changes) == ["positions"]:
+            # A molecule feels what a whole copy costs.
+            self.atoms = self.own = _moved(self.own, atoms)
+            self.graph = self.graph.move(torch.as_tensor(self.own.positions, device=self.device))
         else:
-            bare = here.copy()
-            bare.calc = None
-            self.graph = Graph.of(bare, self.cutoff or 1.0, skin=self.skin, device=self.device)
+            super().calculate(atoms, properties, system_changes)
+            self._anew(system_changes)
         prediction = self.frozen(self.graph)
-        energy = float(prediction.energy[0])
+        energy = prediction.energy.item()
         self.results = {
             "energy": energy,
             "free_energy": energy,
-            "forces": prediction.forces.numpy(force=True),
-            "energies": prediction.atomic_energies.numpy(force=True),
+            "forces": _array(prediction.forces),
+            "energies": _array(prediction.atomic_energies),
         }
-        if here.cell.array.any(1).all():
-            s = prediction.stress[0].numpy(force=True)
+        if self.has_volume:
+            s = _array(prediction.stress[0])
             self.results["stress"] = np.array([s[0, 0], s[1, 1], s[2, 2], s[1, 2], s[0, 2], s[0, 1]])
         elif properties and "stress" in properties:
             raise PropertyNotImplementedError("stress needs three cell vectors; this structure has no volume")
         for name, value in prediction.outputs.items():
-            self.results[name] = value.numpy(force=True)
+            self.results[name] = _array(value)
+
+    def _anew(self, system_changes: Any) -> None:
+        here: Any = self.atoms  # the calculator's own copy
+        if self.graph is not None and set(system_changes) <= {"positions", "cell"}:
+            cell = torch.as_tensor(np.array(here.cell.array), device=self.device)[None]
+            self.graph = self.graph.move(torch.as_tensor(here.get_positions(), device=self.device), cell)
+        else:
+            bare = here.copy()
+            bare.calc = None
+            self.graph = None  # if this structure is refused, another one's graph must not answer for it
+            self.graph = Graph.of(bare, self.cutoff or 1.0, skin=self.skin, device=self.device)
+        self.own, self.has_volume = here, bool(here.cell.array.any(1).all())
+
+
+def _moved(kept: Any, atoms: Any) -> Any:
+    """A copy of atoms that differ from those kept by what moves: cell, boundaries and constraints are shared with the copy before."""
+    moved = copy(kept)
+    moved.arrays = {name: array.copy() for name, array in atoms.arrays.items()}
+    moved.info = dict(atoms.info)
+    return moved
+
+
+def _array(x: torch.Tensor) -> np.ndarray:
+    return x.numpy(force=x.requires_grad or x.device.type != "cpu")
 
 
 def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
-    return a is b if a is None or b is None else np.array_equal(a, b)
+    return a is b if a is None or b is None else a.shape == b.shape and bool((a == b).all())

@@ -6,15 +6,16 @@ A potential makes its frozen form, so this file knows potentials and their terms
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from adiabat.graph import Graph
-from adiabat.kernels.evaluation import Evaluate, Program
+from adiabat.kernels.evaluation import Evaluate, Lists, Program
 from adiabat.kernels.local import Adds, Call, ConstantsEvaluator, Edges, LocalProgram, Sums
-from adiabat.kernels.segment import segment_sum
 from adiabat.prediction import Prediction, symmetric
 from adiabat.typing import Tensor
 
@@ -26,13 +27,16 @@ class Frozen:
     def __init__(self, potential: Any) -> None:
         self.potential, self.cutoff = potential, potential.cutoff
         self.seen: Snapshot | None = None
+        self.freezing = Lock()
 
     def __call__(self, graph: Graph) -> Prediction:
         potential = self.potential
         if potential.training or graph.device.type != "cpu":
             return potential(graph)
-        if self.seen is None or not self.seen.holds():
-            self._freeze()
+        if not self._holds():
+            with self.freezing:  # threads that call at once freeze once
+                if not self._holds():
+                    self._freeze()
         if not self.evaluators:
             return potential(graph)
         self.facts.accept(graph)
@@ -53,6 +57,9 @@ class Frozen:
 
     def __reduce__(self) -> tuple:
         return Frozen, (self.potential,)  # a copy freezes anew
+
+    def _holds(self) -> bool:
+        return self.seen is not None and self.seen.holds()
 
     def _freeze(self) -> None:
         seen, self.facts = Snapshot(self.potential), Facts(self.potential)
@@ -79,20 +86,16 @@ class Frozen:
 
     def _walk(self, evaluator: Evaluate, graph: Graph) -> Sums:
         """What a message-passing term says."""
-        first, j, species, structure = graph.once(
-            ("evaluator", tuple(evaluator.elements)),
-            lambda: [
-                x.numpy()
-                for x in (
-                    graph.first, graph.j,
-                    torch.searchsorted(torch.from_numpy(evaluator.elements), graph.numbers), graph.structure,
-                )
-            ],
-        )  # fmt: skip
+
+        def lists() -> Lists:
+            species = torch.searchsorted(torch.from_numpy(evaluator.elements), graph.numbers)
+            return Lists(*(x.numpy() for x in (graph.first, graph.j, species, graph.structure)))
+
+        known = graph.once(("evaluator", evaluator.known_as), lists)
         r = graph.r.detach().to(torch.float64).numpy()
-        found = evaluator(first, j, species, structure, r, structures=graph.n_structures, threads=torch.get_num_threads())
-        energies, forces, strain = (torch.from_numpy(x) for x in found)
-        return Sums(energies, segment_sum(energies, graph.structure, graph.n_structures), forces, strain)
+        found = evaluator.on(known, r, structures=graph.n_structures, threads=torch.get_num_threads())
+        energy = np.bincount(known.structure, found.energies, graph.n_structures)
+        return Sums(*(torch.from_numpy(x) for x in (found.energies, energy, found.forces, found.strain)))
 
 
 class Facts:

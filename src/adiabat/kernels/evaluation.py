@@ -21,10 +21,23 @@ class Evaluation(NamedTuple):
     strain: np.ndarray  # S 3 3, ∂E/∂ε
 
 
+class Lists:
+    """A topology as compiled code reads it: 64-bit integers in arrays that are whole, and where they lie."""
+
+    def __init__(self, first: np.ndarray, j: np.ndarray, species: np.ndarray, structure: np.ndarray) -> None:
+        self.kept = [np.ascontiguousarray(x, np.int64) for x in (first, j, species, structure)]
+        self.atoms, self.edges, self.structure = len(species), len(j), self.kept[3]
+        self.addresses = [x.ctypes.data for x in self.kept]
+
+    def __reduce__(self) -> tuple:
+        return Lists, tuple(self.kept)  # a copy lies elsewhere
+
+
 class Evaluate(Protocol):
     """A program made ready to be called, by several threads at once if they like."""
 
     elements: np.ndarray  # atomic numbers, ascending: what `species` counts in
+    known_as: tuple[int, ...]  # the same, by which a topology remembers its lists
 
     def __call__(
         self,
@@ -38,6 +51,9 @@ class Evaluate(Protocol):
         threads: int = 1,
     ) -> Evaluation:
         """`first` [N + 1] row pointers, `j` [E] neighbors, `species` [N] indices into `elements`, `r` [E, 3] edge vectors (Å)."""
+
+    def on(self, lists: Lists, r: np.ndarray, *, structures: int, threads: int = 1) -> Evaluation:
+        """The same for lists that are ready: a molecule feels what it costs to make them ready."""
 
 
 class Program(Protocol):
@@ -94,6 +110,7 @@ class Compiled:
         """`arguments` are what `make` takes after the pointer to the lone atoms' energies; they may point into `kept`. A workspace
         takes `needs` bytes, an atom and an edge."""
         self.library, self.elements, self.kept, self.needs = library, np.array(elements), kept, needs
+        self.known_as = tuple(elements)
         self.granted = MUCH
         library.make.restype = ctypes.c_void_p
         library.drop.argtypes = [ctypes.c_void_p]
@@ -123,19 +140,28 @@ class Compiled:
                 f"evaluator: {len(first)} row pointers, {len(structure)} structures of atoms and edge vectors {np.shape(r)} "
                 f"came; wanted {N + 1}, {N} and {(E, 3)}"
             )
+        self._grant(N, E)  # before anything is copied
+        return self.on(Lists(first, j, species, structure), r, structures=structures, threads=threads)
+
+    def on(self, lists: Lists, r: np.ndarray, *, structures: int, threads: int = 1) -> Evaluation:
+        N, E = lists.atoms, lists.edges
+        if np.shape(r) != (E, 3):
+            raise ValueError(f"evaluator: edge vectors {np.shape(r)} came; wanted {(E, 3)}")
         self._grant(N, E)
-        lists = [np.ascontiguousarray(x, np.int64) for x in (first, j, species, structure)]
         r = np.ascontiguousarray(r, np.float64)
-        out = Evaluation(np.empty(N), np.empty((N, 3)), np.empty((structures, 3, 3)))
-        pointers = [x.ctypes.data for x in (*lists, r, *out)]
+        out = np.empty(4 * N + 9 * structures)
+        at = out.ctypes.data
+        given = _Input(
+            N, E, structures, max(1, threads), *lists.addresses, r.ctypes.data, at, at + 8 * N, at + 32 * N
+        )  # fmt: skip
         workspace = self._workspace()
         try:
-            fault = self.library.evaluate(workspace, ctypes.byref(_Input(N, E, structures, max(1, threads), *pointers)))
+            fault = self.library.evaluate(workspace, ctypes.byref(given))
         finally:
             self.free.append(workspace)
         if fault:
             raise (MemoryError if fault == len(FAULTS) else ValueError)(f"evaluator: {FAULTS[fault - 1]}")
-        return out
+        return Evaluation(out[:N], out[N : 4 * N].reshape(N, 3), out[4 * N :].reshape(structures, 3, 3))
 
     def _grant(self, atoms: int, edges: int) -> None:
         """Refuse what memory cannot hold: the system would grant it, and end the process when it is touched."""

@@ -34,6 +34,7 @@ struct Model {
   std::vector<std::vector<S>> A, u, ub, h;
   std::vector<S> rb;
   std::vector<Local> locals;
+  int fault;
 };
 
 static const S SILU = (S)1.6790;
@@ -48,17 +49,16 @@ template <class L> struct Chunk {
   typename L::Conv a;
   typename L::Work work;
 
-  Chunk(const Model &m, const Input &in, Local &s, I t) : m(m), in(in), w(m.weights[t]), s(s), t(t), C(m.C) {
-    s.mid.resize(PIECE * L::MIDDLE * C);
-    s.A.resize(PIECE * L::MIXED * C);
-    s.B.resize(PIECE * L::OUT * C);
-    s.H.resize(PIECE * L::OUT * C);
-  }
+  Chunk(const Model &m, const Input &in, Local &s, I t) : m(m), in(in), w(m.weights[t]), s(s), t(t), C(m.C) {}
 
   I z(I k) const { return in.species[n0 + k]; }
   I middle(int o, I row) const { return (PIECE * L::middle[o] + row * L::many[o]) * C; }
 
   void gather(I chunk) {
+    s.mid.resize(PIECE * L::MIDDLE * C);
+    s.A.resize(PIECE * L::MIXED * C);
+    s.B.resize(PIECE * L::OUT * C);
+    s.H.resize(PIECE * L::OUT * C);
     n0 = chunk * PIECE;
     n = std::min((I)PIECE, in.atoms - n0);
     s.first.resize(n + 1), s.edge.clear(), s.j.clear(), s.kind.clear(), s.r.clear();
@@ -187,7 +187,7 @@ template <class L> static void forward(Model &m, const Input &in, I t) {
     Local &s = m.locals[thread()];
     Chunk<L> chunk(m, in, s, t);
 #pragma omp for schedule(dynamic)
-    for (I k = 0; k < pieces(in); k++) {
+    for (I k = 0; k < pieces(in); k++) safely(m.fault, [&] {
       chunk.gather(k);
       I n0 = chunk.n0;
       chunk.forward(&m.A[t][n0 * L::MIXED * C]);
@@ -199,24 +199,57 @@ template <class L> static void forward(Model &m, const Input &in, I t) {
           for (I c = 0; c < chunk.n; c++)
             std::copy_n(&s.H[(c * L::OUT + L::out_start[o]) * C], L::out_dim[o] * C, &m.h[t + 1][((n0 + c) * w.stored_rows + w.stored[o]) * C]);
       }
-    }
+    });
   }
 }
 
-// Chunks whose sums go into one slot, in order; slots do not depend on the number of threads, and so no bit does.
+// Chunks are shared out by slots: those of one go into sums of their own, in order, by one thread at a time. Which these are depends on
+// the number of atoms alone, and so no bit depends on threads. One slot more than two threads: whoever is free finds one that is idle,
+// and a thread that has to wait for its processor keeps the other from waiting. With many atoms the third one's memory is worth more.
+enum { FEW = 1 << 15 };
+static inline I slots(const Input &in) { return std::min((I)(in.atoms <= FEW ? SLOTS + 1 : SLOTS), pieces(in)); }
+
+struct Turns {
+  I n, next[SLOTS + 1], end[SLOTS + 1];
+  bool begun[SLOTS + 1], busy[SLOTS + 1];
+
+  Turns(const Input &in) : n(slots(in)) {
+    for (I k = 0; k < n; k++) next[k] = pieces(in) * k / n, end[k] = pieces(in) * (k + 1) / n, begun[k] = busy[k] = false;
+  }
+  I left(I slot) const { return end[slot] - next[slot]; }
+
+  // The slot to go on with after `slot` (−1: none yet), −1 if there is no chunk left for this thread: the fullest idle one, but its own
+  // neighbors are in the cache.
+  I take(I slot) {
+    I best = slot;
+    if (slot >= 0) busy[slot] = false;
+    for (I k = 0; k < n; k++)
+      if (!busy[k] && left(k) > (best < 0 ? 0 : left(best) + (best == slot && left(best) ? std::min((I)3, left(best) / 2) : 0))) best = k;
+    if (best < 0 || !left(best)) return -1;
+    busy[best] = true;
+    return best;
+  }
+};
+
 template <class L, class F> static void by_slots(Model &m, const Input &in, I t, F todo) {
+  Turns turns(in);
 #pragma omp parallel num_threads(in.threads)
   {
     Local &s = m.locals[thread()];
     Chunk<L> chunk(m, in, s, t);
-#pragma omp for schedule(dynamic)
-    for (int slot = 0; slot < SLOTS; slot++) {
-      S *ub = t ? &m.ub[t][slot * in.atoms * L::ROWS * m.C] : nullptr;
-      if (t) std::fill_n(ub, in.atoms * L::ROWS * m.C, (S)0);
-      for (I k = pieces(in) * slot / SLOTS; k < pieces(in) * (slot + 1) / SLOTS; k++) {
-        chunk.gather(k);
+    const I size = in.atoms * L::ROWS * m.C;
+    for (I slot = -1;;) {
+#pragma omp critical(turns)
+      slot = turns.take(slot);
+      if (slot < 0) break;
+      S *ub = t ? &m.ub[t][slot * size] : nullptr;
+      if (t && !turns.begun[slot]) std::fill_n(ub, size, (S)0);
+      turns.begun[slot] = true;
+      safely(m.fault, [&] {
+        chunk.gather(turns.next[slot]);
         todo(chunk, s, ub);
-      }
+      });
+      turns.next[slot]++;
     }
   }
 }
@@ -262,7 +295,7 @@ template <class L> static void backward(Model &m, const Input &in, I t) {
     const Weights &w = m.weights[t], &next = m.weights[t + 1];
     I C = m.C, n0 = chunk.n0, all = in.atoms * L::OUT * C, from = n0 * L::OUT * C;
     S *total = &m.ub[t + 1][from];
-    for (int slot = 1; slot < SLOTS; slot++)
+    for (I slot = 1; slot < slots(in); slot++)
       for (I k = 0; k < chunk.n * L::OUT * C; k++) total[k] += total[slot * all + k];
     for (int o = 0; o < L::OUTS; o++) {
       chunk.output_rows(o, [&](I at) { s.rows.add(total + at, &s.H[at]); });
@@ -279,13 +312,14 @@ template <class L> static void backward(Model &m, const Input &in, I t) {
 }
 
 template <class L> static void reserve(Model &m, const Input &in, I t, bool final) {
-  if (t) m.u[t].resize(in.atoms * L::ROWS * m.C), m.ub[t].resize(SLOTS * in.atoms * L::ROWS * m.C);
+  if (t) m.u[t].resize(in.atoms * L::ROWS * m.C), m.ub[t].resize(slots(in) * in.atoms * L::ROWS * m.C);
   if (!final) m.A[t].resize(in.atoms * L::MIXED * m.C), m.h[t + 1].resize(in.atoms * m.weights[t].stored_rows * m.C);
 }
 
 static void begin(Model &m, const Input &in) {
   if ((I)m.locals.size() < in.threads) m.locals.resize(in.threads);
   m.A.resize(m.layers + 1), m.u.resize(m.layers + 1), m.ub.resize(m.layers + 1), m.h.resize(m.layers + 1);
+  m.fault = 0;
   m.rb.assign(3 * in.edges, (S)0);
   for (I n = 0; n < in.atoms; n++) in.energies[n] = -m.lone[in.species[n]];
 }

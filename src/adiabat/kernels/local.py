@@ -11,7 +11,8 @@ import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -77,7 +78,7 @@ class Edges:
         if found != (wanted := [N, N + 1, E, E, N]):
             raise ValueError(f"evaluator: lists {LISTS} of lengths {found} came; wanted {wanted}")
         self.pointers = [x.data_ptr() for x in self.kept]
-        self.known: dict = {}
+        self.known: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # a potential frozen anew leaves nothing here
 
     def __reduce__(self) -> tuple:
         return Edges._again, (self.kept, self.structures)  # a copy has addresses of its own

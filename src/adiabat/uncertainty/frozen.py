@@ -6,6 +6,7 @@ Where nothing is compiled, on other devices and while it trains, the committee i
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,12 +29,15 @@ class FrozenCommittee:
     def __init__(self, committee: Committee, spread: bool) -> None:
         self.committee, self.spread, self.cutoff = committee, spread, committee.cutoff
         self.seen: Snapshot | None = None
+        self.freezing = Lock()
 
     def __call__(self, graph: Graph) -> Prediction:
         committee = self.committee
         if not committee.training and graph.device.type == "cpu":
-            if self.seen is None or not self.seen.holds():
-                self._freeze()
+            if not self._holds():
+                with self.freezing:  # threads that call at once freeze once
+                    if not self._holds():
+                        self._freeze()
             if self.together or self.one_by_one:
                 self.facts.accept(graph)
                 found = self._with_fixed(self._each(graph)) if self.spread else self._mean(graph)
@@ -47,6 +51,9 @@ class FrozenCommittee:
 
     def __reduce__(self) -> tuple:
         return FrozenCommittee, (self.committee, self.spread)  # a copy freezes anew
+
+    def _holds(self) -> bool:
+        return self.seen is not None and self.seen.holds()
 
     def _freeze(self) -> None:
         committee = self.committee

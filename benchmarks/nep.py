@@ -2,11 +2,15 @@
 
     python benchmarks/nep.py --peer /path/to/environment/bin/python                  # print
     python benchmarks/nep.py --peer ... --keep --machine "one core of ..."           # and append to results/nep.jsonl
+    python benchmarks/nep.py --peer ... --ace FOLDER/Si.adiabat                      # a linear ACE instead of ours
 
 The peer's environment holds calorine 4.1. Its model is a NEP4 with random numbers in GPUMD's text, which goes through `adiabat import`;
 that both are the same function is checked before anything is timed, in float64 to 1e-9 eV/atom and 1e-8 eV/Å, then as timed: the peer
 computes in double precision, ours in single ("float32") and double. Both find neighbors and count them: calorine anew at every call, ours
 as it does by default (a skin of 0.5 Å); positions move by 0.001 Å between calls.
+
+With --ace a potential of mlearn's silicon takes our side; `accuracy.py Si --channels 16 --models FOLDER` fits one and tells its errors. It
+is another function of the same atoms, so nothing is compared but time.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +56,15 @@ def peer(case: str, model: str, dtype: str) -> tuple:
     return _calls(CPUNEP(model), frame(case))
 
 
-def ours(case: str, model: str, dtype: str) -> tuple:
+def ours(case: str, model: str, dtype: str, kept: str | None = None) -> tuple:
     import torch
 
+    import adiabat as ad
     from adiabat.deploy.importers import import_model
 
     torch.set_num_threads(1)
-    return _calls(import_model(model).calculator(dtype=getattr(torch, dtype)), frame(case))
+    potential = ad.load(kept) if kept else import_model(model)
+    return _calls(potential.calculator(dtype=getattr(torch, dtype)), frame(case))
 
 
 def _calls(calculator: Any, atoms: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -82,6 +89,29 @@ def _calls(calculator: Any, atoms: Any) -> tuple[Callable[[], Any], Callable[[],
     return lambda: energy_and_forces(rest + rng.normal(0, 1e-3, rest.shape)), values
 
 
+def against_ace(ace: str, peer: str, seconds: float) -> list[dict[str, Any]]:
+    """Rows of a linear ACE of silicon, in single and double precision, beside calorine's NEP4."""
+    lines = []
+    with tempfile.TemporaryDirectory() as folder:
+        for allocator, environment in duel.ALLOCATORS.items():
+            with (
+                duel.Worker(sys.executable, __file__, "--as", "ours", ace) as mine,
+                duel.Worker(peer, __file__, "--as", "peer", environment=environment) as theirs,
+            ):
+                turn = {"case": "silicon", "model": str(Path(folder) / "nep.txt")}
+                named = {f"{Path(ace).name}, 512 atoms of silicon, {dtype}": {**turn, "dtype": dtype} for dtype in AS_TIMED}
+                for result in duel.duel(named, ours=mine, peer=theirs, seconds=seconds):
+                    print(f"[{allocator} allocator] {result.line(512, 'µs/atom', 1e6)}", flush=True)
+                    lines.append(
+                        {
+                            **result.record(),
+                            "allocator_of_peer": allocator,
+                            "peer_versions": theirs.versions("calorine", "numpy"),
+                        }
+                    )
+    return lines
+
+
 def main() -> None:
     import rows
 
@@ -90,7 +120,15 @@ def main() -> None:
     arguments.add_argument("--keep", action="store_true", help="append the numbers to results/nep.jsonl")
     arguments.add_argument("--seconds", type=float, default=15.0, help="of the clock, for each row and allocator")
     arguments.add_argument("--machine", help="the machine in words")
+    arguments.add_argument("--ace", help="a linear ACE of silicon, to be timed instead of our NEP")
     chosen = arguments.parse_args()
+    if chosen.ace:
+        lines = [
+            {**line, **rows.circumstances(chosen.machine)} for line in against_ace(chosen.ace, chosen.peer, chosen.seconds)
+        ]
+        if chosen.keep:
+            print(rows.append("nep.jsonl", lines))
+        return
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         for allocator, environment in duel.ALLOCATORS.items():
@@ -121,7 +159,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] in (["--as", "ours"], ["--as", "peer"]):
-        duel.serve(ours if sys.argv[2] == "ours" else peer)
+    if sys.argv[1:2] == ["--as"]:
+        kept = sys.argv[3:]  # a potential that takes the place of the imported one
+        duel.serve(peer if sys.argv[2] == "peer" else partial(ours, kept=kept[0] if kept else None))
     else:
         main()

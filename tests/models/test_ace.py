@@ -10,6 +10,7 @@ from ase import Atoms
 import adiabat as ad
 from adiabat.data.formats import read
 from adiabat.graph import Graph
+from adiabat.kernels import spline
 from adiabat.models import ACE
 from adiabat.potential import Potential
 from adiabat.validation.gate import gate
@@ -81,3 +82,19 @@ def test_compiled_with_a_table_for_each_ordered_pair(fitted, water):
     wanted, found = potential(graph), potential.frozen()(graph)
     assert float((found.energy - wanted.energy).abs().max()) < 1e-10  # energies of 2,000 eV, in double
     assert float((found.forces - wanted.forces).abs().max()) < 1e-11
+
+
+def test_channels_end_where_their_own_cutoffs_are():
+    """Evenly from the shortest to the cutoff: beyond its own a channel's table is nothing, before it something."""
+    model = ACE(cutoff=4.0, shortest=2.0, channels=5, elements=["Cu"]).double()
+    for c, cutoff in enumerate([2.0, 2.5, 3.0, 3.5, 4.0]):
+        d = torch.tensor(
+            [cutoff - 0.1, cutoff + 0.2], dtype=torch.float64
+        )  # what splines add there falls to a quarter a knot, 0.008 Å
+        inside, outside = spline(d, model.table, model.cutoff, torch.zeros(2, dtype=torch.int64))[:, :, c].abs().amax(1)
+        assert outside < 1e-12 < 1e-6 < inside
+
+
+def test_a_shortest_cutoff_beyond_the_longest_is_refused():
+    with pytest.raises(ValueError, match=r"ace.shortest: 5.0 came; wanted .* ≤ 4.0 Å"):
+        ACE(cutoff=4.0, shortest=5.0)

@@ -12,7 +12,7 @@ from adiabat.deploy.load import load
 from adiabat.graph import Graph
 from adiabat.models import ACE, MTP, SNAP
 from adiabat.potential import Potential, ReferenceEnergies
-from adiabat.training import Uncalibrated, fit
+from adiabat.training import Uncalibrated, choose, fit
 from adiabat.training.loss import Loss
 from adiabat.training.problem import graph_of
 from adiabat.training.solve import rows_of
@@ -183,6 +183,41 @@ def test_weights_left_open_are_those_of_least_squares():
     ]
     assert found[0] == found[1]
     assert found[0] != fit(LINEAR["snap"](), frames(teacher), [], wall=False, loss={"energy": 1.0}).metadata["training"]["loss"]
+
+
+def imperfect(n: int) -> list[Atoms]:
+    """Frames whose labels no model here can follow to the end."""
+    rng = np.random.default_rng(1)
+    teacher = Potential(ReferenceEnergies({"H": -1.0, "O": -2.0}), LINEAR["ace"]().double())
+    return [
+        labeled(a, energy=a.get_potential_energy(), forces=a.get_forces() + 0.1 * rng.normal(size=(len(a), 3)))
+        for a in frames(teacher, n)
+    ]
+
+
+def test_errors_of_frames_left_out_are_those_of_the_potential():
+    """Where frames are held out anyway they are the judges, and no other frames teach the coefficients that are returned."""
+    data = imperfect(24)
+    told = fit(LINEAR["snap"](), data[:12], data[12:], wall=False).metadata
+    for name, error in told["training"]["left_out"].items():
+        # one by a Cholesky decomposition in float64, the other by the potential with its tables
+        assert error == pytest.approx(told["metrics"]["validation"][name], rel=1e-5)
+
+
+def test_the_model_of_least_error_is_chosen():
+    data = imperfect(24)
+    models = [SNAP(cutoff=3.0, twojmax=j, elements=["H", "O"]) for j in (0, 3)]
+    found = choose(models, data[:12], data[12:], wall=False)
+    alone = [fit(model, data[:12], data[12:], wall=False).metadata["metrics"]["validation"] for model in models]
+    product = [e["energy_rmse_meV_per_atom"] * e["force_rmse_meV_per_A"] for e in alone]
+    best = int(np.argmin(product))
+    assert found.metadata["metrics"]["validation"] == alone[best]
+    assert len(found.metadata["training"]["chosen_among"]) == 2
+
+
+def test_models_without_errors_to_be_chosen_by_are_refused():
+    with pytest.raises(ValueError, match=r"^choose: model 1 \(SNAP\) has no errors on frames left out"):
+        choose([LINEAR["snap"](), LINEAR["snap"]()], imperfect(4), [], wall=False)
 
 
 @pytest.mark.parametrize(

@@ -44,14 +44,16 @@ class ACE(LinearBasis, Model):
     | R_{cl,zz'} = f_zz' Σ_n W^{cl}_{z'n} g_n: fixed random mixtures, drawn from `seed`, with less of higher n | `table` |
     | f_zz'(d): fades out the neighbors nearer than the nearest of the training data, as in Lysogorskiy et al. (2021) | `fading` |
     | g_n(d): Chebyshev polynomials of x(d), which runs from −1 to 1 faster near the atom, times a smooth cutoff | `radial_functions` |
+    | r_c: `cutoff`, or, with `shortest`, each channel's own, evenly from there to `cutoff` | `table` |
     | B_ηc: all invariant symmetric polynomials of A_c up to order ν, without repetition | `product`; ν = `correlation` |
 
     Polynomials of what was never seen can be anything: below the nearest distance of a pair of elements in the training data this sum ends
     within a fraction of an Å, and what is left there is the wall (`ZBL`). A pair of elements that was never seen adds nothing.
 
-    Body order is ν + 1. `cutoff` in Å; `elements` may be left to the training data. An element has (number of couplings η) × `channels`
-    coefficients: 36 × `channels` for l ≤ 3 and ν = 4. With `variance` a fit keeps their covariance (the square of that many numbers), and
-    the model tells each atom's variance, eV²; it is not compiled then.
+    Body order is ν + 1. `cutoff` and `shortest` in Å: with both, near neighbors are seen by all channels, far ones by some. `elements` may
+    be left to the training data. An element has (number of couplings η) × `channels` coefficients: 36 × `channels` for l ≤ 3 and ν = 4.
+    With `variance` a fit keeps their covariance (the square of that many numbers), and the model tells each atom's variance, eV²; it is
+    not compiled then.
     """
 
     name = "ace"
@@ -68,9 +70,14 @@ class ACE(LinearBasis, Model):
         seed: int = 0,
         intervals: int = 512,
         variance: bool = False,
+        shortest: float | None = None,
     ) -> None:
         super().__init__()
-        self.cutoff = float(cutoff)
+        self.cutoff, self.shortest = float(cutoff), float(cutoff if shortest is None else shortest)
+        if not 0 < self.shortest <= self.cutoff:
+            raise ValueError(
+                f"ace.shortest: {shortest} came; wanted the least of the channels' cutoffs, 0 < shortest ≤ {cutoff} Å"
+            )
         if elements is None:
             return
         self.elements = periodic_table.numbers(elements)
@@ -95,9 +102,10 @@ class ACE(LinearBasis, Model):
         mix = torch.from_numpy(mix / np.sqrt(1 + np.arange(radial))[:, None])
         mix = mix / mix.square().sum(2, keepdim=True).sqrt() / 4
         d = knots(self.cutoff, intervals)
-        values = radial_functions(d, self.cutoff, radial)
+        cutoffs = np.linspace(self.shortest, self.cutoff, self.channels)
+        values = torch.stack([radial_functions(d, float(cutoff), radial) for cutoff in cutoffs], -1)
         own = [
-            torch.einsum("kn,lnc->klc", values * fading(d, float(near))[:, None], of_z)
+            torch.einsum("knc,lnc->klc", values * fading(d, float(near))[:, None, None], of_z)
             for nearest in self.nearest.tolist()
             for near, of_z in zip(nearest, mix, strict=True)
         ]

@@ -8,6 +8,8 @@
 | `loop` | the loop: epochs, checks, checkpoints |
 | `distributed` | several processes at one training |
 | `solve` | least squares for families that are linear in what they learn |
+| `weighing` | weights and ridge of least squares by frames left out |
+| `choice` | one of several linear models, by the same |
 | `loss` | the loss and the errors people read |
 | `optimizers` | AdamW, SGD, L-BFGS |
 | `schedule` | learning-rate schedules, averages of parameters |
@@ -15,7 +17,8 @@
 | `spread` | what held-out frames teach of a committee's spread |
 """
 
+from adiabat.training.choice import choose
 from adiabat.training.fit import fit
 from adiabat.training.spread import Uncalibrated
 
-__all__ = ["Uncalibrated", "fit"]
+__all__ = ["Uncalibrated", "choose", "fit"]

@@ -34,6 +34,7 @@ from adiabat.typing import Float, Tensor
 from adiabat.uncertainty import Committee, calibrate
 
 MOST_COLUMNS = 20_000
+LEFT_OUT = {"energy": "energy_rmse_meV_per_atom", "forces": "force_rmse_meV_per_A"}  # as `readable` tells them
 
 
 def in_noise(rows: Mapping[str, tuple[Tensor, float]], noise: Mapping[str, float], atoms: int, loss: Loss) -> Tensor:
@@ -247,6 +248,10 @@ def _told(problem: Problem, found: Sequence[Solution], shift: Mapping[int, float
         "epochs": 1, "optimizer": "least squares", "kept": "last", "ridge": ridges[0] if len(ridges) == 1 else ridges,
         "ridge_chosen_by": found[0].chosen_by,
     }  # fmt: skip
+    if found[0].left_out:
+        metadata["training"]["left_out"] = {
+            told: 1e3 * found[0].left_out[kind] for kind, told in LEFT_OUT.items() if kind in found[0].left_out
+        }
     if isinstance(problem.learned, Committee):
         if held:
             metadata["calibration"] = scales(problem.learned, held)

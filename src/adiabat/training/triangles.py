@@ -93,8 +93,9 @@ class Triangles:
 
 @dataclass(frozen=True)
 class Solution:
-    """Coefficients, the ridge they were found with (of the largest squared singular value), and by what it was chosen; and of what
-    they are the least squares: rows A with what they should give behind, |A c − y|² + α |D c|²."""
+    """Coefficients, the ridge they were found with (of the largest squared singular value), and by what it was chosen; of what
+    they are the least squares: rows A with what they should give behind, |A c − y|² + α |D c|²; and by kind of label the root mean square
+    error on frames left out, by coefficients of the others."""
 
     c: Float[Tensor, "k"]
     ridge: float
@@ -102,6 +103,7 @@ class Solution:
     rows: Tensor | None = None
     scale: Tensor | None = None  # D
     alpha: float = 0.0
+    left_out: Mapping[str, float] = field(default_factory=dict)
 
     def covariance_root(self, n: int) -> Float[Tensor, "k k"]:
         """M of the coefficients' covariance M Mᵀ = σ² (AᵀA + αD²)⁻¹; σ² is the misfit of one of `n` labeled numbers.

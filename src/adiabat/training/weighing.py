@@ -86,8 +86,9 @@ def regression(
     rows = _stacked([parts[k] for k in taught], found)
     # The ridge told is of these columns' largest singular value; the one that was chosen, of those at the usual weights.
     scale, alpha, largest = frame.scale, choice[2] * frame.largest, _largest(rows[:, :-1] / frame.scale)
+    told = search.errors[choice[0], choice[1], choice[2]]
     return Solution(
-        frame.solve(rows, alpha), alpha / largest, "energies and forces of frames left out", rows, scale, alpha
+        frame.solve(rows, alpha), alpha / largest, "energies and forces of frames left out", rows, scale, alpha, told
     ), found
 
 
@@ -174,6 +175,7 @@ class _Search:
         inverse = torch.linalg.solve_triangular(frame.R, torch.eye(len(frame.R), dtype=frame.R.dtype), upper=True)
         self.prior = inverse.T @ inverse
         self.known: dict[tuple[float, ...], float] = {}
+        self.errors: dict[tuple[float, ...], dict[str, float]] = {}  # root mean squares
 
     def error(self, energy: float, stress: float, ridge: float, forces: float) -> float:
         if (energy, stress, ridge) not in self.known:
@@ -187,9 +189,9 @@ class _Search:
                         sums[0] += float((Z @ z - y).square().sum())
                         sums[1] += weight
             judged: list[str] = [kind for kind in ("energy", "forces") if kind in square and weights[kind]] or list(square)
-            self.known[energy, stress, ridge] = 0.5 * sum(
-                math.log(max(square[kind][0] / square[kind][1], 1e-300)) for kind in judged
-            )
+            rms = {kind: math.sqrt(max(total / count, 1e-300)) for kind, (total, count) in square.items()}
+            self.known[energy, stress, ridge] = sum(math.log(rms[kind]) for kind in judged)
+            self.errors[energy, stress, ridge] = rms
         return self.known[energy, stress, ridge]
 
     def _solve(self, parts: Sequence[_Part], weights: dict[str, float], ridge: float) -> Tensor:

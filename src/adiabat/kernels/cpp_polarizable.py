@@ -27,7 +27,7 @@ int evaluate(void *model, const Input *in) {
   if (int fault = check(*in, m.species)) return fault;
   try { reserve(m, *in); } catch (const std::bad_alloc &) { return 7; }
   run(m, *in);
-  return 0;
+  return m.fault;
 }
 // What the processor cannot do shows here, in a process of its own: one product and one exponential.
 int trial() {

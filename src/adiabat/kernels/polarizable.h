@@ -1,6 +1,7 @@
 // Scalars and vectors on atoms that pass messages (PaiNN), a whole potential in one call; Schütt, Unke and Gastegger 2021
-// (arXiv:2102.03150). Centers are walked in chunks; a chunk is summed over its neighbors, updated, and its message features are made
-// before it leaves the cache. The last layer goes forth and back at once. Kept for the way back: what the updates' matrices gave.
+// (arXiv:2102.03150). Messages are summed over all edges, an edge and the edge back at once; then centers are walked in chunks: a chunk
+// is updated and its message features are made before it leaves the cache. The last layer goes forth and back at once. Kept for the way
+// back: what the updates' matrices gave.
 // Features that neighbors read lie in groups of channels, [atom][group][rows][GROUP]: a group of all rows is one stretch of memory.
 #include "gates.h"
 enum { VECTORS = 2, GROUP = VECTORS * W, FULL = 5, FIRST = 2 };  // rows of message features: φ_s, φ_vs, φ_vv v_x, φ_vv v_y, φ_vv v_z
@@ -27,14 +28,18 @@ struct Facts {
   const S *bias, *last;            // [readouts]
 };
 
-struct Near {  // an edge below the cutoff: its neighbor, its splines' first row, its place among its center's
-  int32_t j, row, which;
-  S t, d, u[3];
+enum { TOGETHER = 4, MANY = 1024 };  // rows of a center's sums: s, v_x, v_y, v_z; in longer lists nobody looks for the way back
+
+// An edge below the cutoff: its splines, their slopes, its direction; its neighbor, its splines' first row, its place among its
+// center's. `back`: the edge back shares the splines and is done with this one.
+struct Near {
+  S w[4], slope[4], u[3], d;
+  int32_t j, row, which, back;
 };
 
 // What one thread needs for one chunk.
 struct Local {
-  std::vector<S> w, in, v, sb, vb, dot, norm, h, hb, ab, uvb, uv, z, a;
+  std::vector<S> in, v, sb, vb, dot, norm, h, hb, ab, uvb, uv, z, a;
   Rows rows;
 };
 
@@ -45,132 +50,193 @@ struct Model : Facts {
   const double *lone;  // [species] what is subtracted: the energy of a lone atom
   std::vector<Near> near;
   std::vector<int32_t> count;
-  std::vector<S> s, rb, sb, vb, xb;
+  std::vector<S> s, rb, xb, parts;
+  std::vector<S> sums;  // [atom][groups][TOGETHER][GROUP]: what neighbors say; on the way back the cotangents of that
   std::vector<std::vector<S>> uv, z, a, v, zphi, phi, x;  // of each layer
   std::vector<Local> locals;
+  int fault = 0;
 };
 
-// An edge's four splines, and their slopes where they are asked for.
-static inline void splines(const Facts &m, const Near &e, S *w, S *slope) {
-  S per = (S)(m.intervals / m.cutoff), t = e.t, u = (S)1 - t, tt = t * t, uu = u * u;
-  const S sixth = (S)1 / 6, half = (S)1 / 2;
-  w[0] = sixth * (uu * u), w[1] = sixth * ((S)4 + (S)3 * (tt * t) - (S)6 * tt);
-  w[2] = sixth * ((S)4 + (S)3 * (uu * u) - (S)6 * uu), w[3] = sixth * (tt * t);
-  if (!slope) return;
-  slope[0] = (-half * per) * uu, slope[1] = (half * per) * ((S)3 * tt - (S)4 * t);
-  slope[2] = (-half * per) * ((S)3 * uu - (S)4 * u), slope[3] = (half * per) * tt;
-}
-
-// The edges below the cutoff, once for all layers; each center's lie where all of its edges would.
+// The edges below the cutoff, once for all layers; each center's lie where all of its edges would. Of an edge and the edge back, where
+// their vectors are the same to the last bit, the one from the lower atom stays and stands for both.
 static void prepare(Model &m, const Input &in) {
+  const S per = (S)(m.intervals / m.cutoff), sixth = (S)1 / 6, half = (S)1 / 2;
 #pragma omp parallel for num_threads(in.threads) schedule(static)
   for (I n = 0; n < in.atoms; n++) {
     I k = in.first[n];
     for (I e = in.first[n]; e < in.first[n + 1]; e++) {
       const double *r = in.r + 3 * e;
       double square = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
-      for (int x = 0; x < 3; x++) m.rb[3 * e + x] = 0;
       if (square >= m.cutoff * m.cutoff) continue;
-      S d = (S)std::sqrt(square), x0 = d * (S)(m.intervals / m.cutoff);
+      S d = (S)std::sqrt(square), x0 = d * per;
       if (!(d < (S)m.cutoff)) continue;
       Near &at = m.near[k++];
       I row = std::min((I)x0, m.intervals - 1);
-      at.j = in.j[e], at.which = e - in.first[n], at.d = d, at.t = x0 - (S)row;
+      at.j = in.j[e], at.which = e - in.first[n], at.d = d, at.back = 0;
       at.row = m.kinds[in.species[n] * m.species + in.species[in.j[e]]] * (m.intervals + 3) + row;
       for (int x = 0; x < 3; x++) at.u[x] = (S)r[x] / d;
+      S t = x0 - (S)row, u = (S)1 - t, tt = t * t, uu = u * u;
+      at.w[0] = sixth * (uu * u), at.w[1] = sixth * ((S)4 + (S)3 * (tt * t) - (S)6 * tt);
+      at.w[2] = sixth * ((S)4 + (S)3 * (uu * u) - (S)6 * uu), at.w[3] = sixth * (tt * t);
+      at.slope[0] = (-half * per) * uu, at.slope[1] = (half * per) * ((S)3 * tt - (S)4 * t);
+      at.slope[2] = (-half * per) * ((S)3 * uu - (S)4 * u), at.slope[3] = (half * per) * tt;
     }
     m.count[n] = k - in.first[n];
   }
+#pragma omp parallel for num_threads(in.threads) schedule(static)
+  for (I n = 0; n < in.atoms; n++)
+    for (I k = in.first[n]; k < in.first[n] + m.count[n]; k++) {
+      Near &at = m.near[k];
+      if (at.j <= n || m.count[at.j] > MANY) continue;
+      const double *r = in.r + 3 * (in.first[n] + at.which);
+      for (I l = in.first[at.j]; l < in.first[at.j] + m.count[at.j]; l++) {
+        Near &other = m.near[l];
+        const double *q = in.r + 3 * (in.first[at.j] + other.which);
+        if (other.j != n || other.row != at.row || other.back || r[0] != -q[0] || r[1] != -q[1] || r[2] != -q[2]) continue;
+        at.back = 1, other.back = -1;
+        break;
+      }
+    }
+#pragma omp parallel for num_threads(in.threads) schedule(static)
+  for (I n = 0; n < in.atoms; n++) {
+    Near *near = m.near.data() + in.first[n];
+    m.count[n] = std::remove_if(near, near + m.count[n], [](const Near &at) { return at.back < 0; }) - near;
+  }
 }
 
-// Sums over neighbors of a chunk's centers, added to s [n, 2C] (the first half of a row) and v [n, 3, C].
-template <int ROWS> static __attribute__((noinline)) void sums(const Model &m, const Input &in, Local &l, I t, const S *x, I n0, I n) {
-  const I C = m.C, groups = C / GROUP, rows = m.weights[t].rows;
+// Sums over all atoms' neighbors. Atoms add to one another's, so that threads share groups of channels.
+template <int ROWS> static __attribute__((noinline)) void sums(Model &m, const Input &in, I t, const S *x) {
+  const I groups = m.C / GROUP, rows = m.weights[t].rows;
   enum { P = ROWS == FULL ? 3 : 2 };
-  l.w.resize(4 * (in.first[n0 + n] - in.first[n0]));
-  S *w = l.w.data();
-  for (I k = 0; k < n; k++) {
-    const Near *near = m.near.data() + in.first[n0 + k];
-    for (I e = 0; e < m.count[n0 + k]; e++, w += 4) splines(m, near[e], w, nullptr);
-  }
+#pragma omp parallel for num_threads(in.threads) schedule(static)
   for (I g = 0; g < groups; g++) {
     const S *table = m.weights[t].table + g * rows * P * GROUP;
-    const S *at = l.w.data();
-    for (I k = 0; k < n; k++) {
-      const Near *near = m.near.data() + in.first[n0 + k];
-      V s[VECTORS] = {}, v[3][VECTORS] = {};
-      for (I e = 0; e < m.count[n0 + k]; e++, at += 4) {
-        const S *R = table + near[e].row * P * GROUP;
-        const S *y = x + ((ROWS == FULL ? near[e].j : in.species[near[e].j]) * groups + g) * ROWS * GROUP;
+    auto of = [&](I n) { return m.sums.data() + (n * groups + g) * TOGETHER * GROUP; };
+    auto features = [&](I n) { return x + ((ROWS == FULL ? n : in.species[n]) * groups + g) * ROWS * GROUP; };
+    for (I n = 0; n < in.atoms; n++) std::fill_n(of(n), TOGETHER * GROUP, (S)0);
+    for (I n = 0; n < in.atoms; n++) {
+      const Near *near = m.near.data() + in.first[n];
+      const S *own = features(n);
+      V all[VECTORS][TOGETHER];
+      for (int b = 0; b < VECTORS; b++)
+        for (int k = 0; k < TOGETHER; k++) all[b][k] = load(of(n) + k * GROUP + b * W);
+      for (I e = 0; e < m.count[n]; e++) {
+        const Near &at = near[e];
+        const S *R = table + at.row * P * GROUP, *y = features(at.j);
+        S *to = of(at.j);
 #pragma GCC unroll 2
-        for (int b = 0; b < VECTORS; b++, R += W, y += W) {
+        for (int b = 0; b < VECTORS; b++, R += W, y += W, to += W) {
           V f[P];
 #pragma GCC unroll 3
           for (int p = 0; p < P; p++)
-            f[p] = at[0] * load(R + p * GROUP) + at[1] * load(R + (P + p) * GROUP) + at[2] * load(R + (2 * P + p) * GROUP) +
-                   at[3] * load(R + (3 * P + p) * GROUP);
-          s[b] += f[0] * load(y);
+            f[p] = at.w[0] * load(R + p * GROUP) + at.w[1] * load(R + (P + p) * GROUP) + at.w[2] * load(R + (2 * P + p) * GROUP) +
+                   at.w[3] * load(R + (3 * P + p) * GROUP);
+          all[b][0] += f[0] * load(y);
           V q = f[1] * load(y + GROUP);
 #pragma GCC unroll 3
           for (int c = 0; c < 3; c++) {
-            v[c][b] += near[e].u[c] * q;
-            if (ROWS == FULL) v[c][b] += f[P - 1] * load(y + (2 + c) * GROUP);
+            all[b][1 + c] += at.u[c] * q;
+            if (ROWS == FULL) all[b][1 + c] += f[P - 1] * load(y + (2 + c) * GROUP);
+          }
+          if (!at.back) continue;
+          const S *z = own + b * W;
+          *(VU *)to += f[0] * load(z);
+          q = f[1] * load(z + GROUP);
+#pragma GCC unroll 3
+          for (int c = 0; c < 3; c++) {
+            V v = load(to + (1 + c) * GROUP) - at.u[c] * q;
+            if (ROWS == FULL) v += f[P - 1] * load(z + (2 + c) * GROUP);
+            store(to + (1 + c) * GROUP, v);
           }
         }
       }
-      for (int b = 0; b < VECTORS; b++) {
-        I c0 = g * GROUP + b * W;
-        *(VU *)&l.in[k * 2 * C + c0] += s[b];
-        for (int c = 0; c < 3; c++) *(VU *)&l.v[(3 * k + c) * C + c0] += v[c][b];
-      }
+      for (int b = 0; b < VECTORS; b++)
+        for (int k = 0; k < TOGETHER; k++) store(of(n) + k * GROUP + b * W, all[b][k]);
     }
   }
 }
 
-// From the cotangents of these sums, sb [n, C] and vb [n, 3, C], to edges and to neighbors' features.
-template <int ROWS> static __attribute__((noinline)) void gradients(Model &m, const Input &in, Local &l, I t, const S *x, S *xb, I n0, I n) {
-  const I C = m.C, groups = C / GROUP, rows = m.weights[t].rows;
+// From the cotangents of these sums to edges, whose parts of each slot of channels are kept, and to neighbors' features. Slots do not
+// depend on the number of threads, and so no bit does.
+template <int ROWS> static __attribute__((noinline)) void gradients(Model &m, const Input &in, I t, const S *x) {
+  const I groups = m.C / GROUP, rows = m.weights[t].rows;
   enum { P = ROWS == FULL ? 3 : 2 };
-  for (I k = 0; k < n; k++)
-    for (I e = 0; e < m.count[n0 + k]; e++) {
-      const Near &near = m.near[in.first[n0 + k] + e];
-      S w[8];
-      splines(m, near, w, w + 4);
-      V db = {}, ub[3] = {};
-      for (I g = 0; g < groups; g++) {
-        const S *R = m.weights[t].table + (g * rows + near.row) * P * GROUP;
-        I place = ((ROWS == FULL ? near.j : in.species[near.j]) * groups + g) * ROWS * GROUP;
+#pragma omp parallel for num_threads(in.threads) schedule(static)
+  for (int slot = 0; slot < SLOTS; slot++) {
+    const I g0 = groups * slot / SLOTS, g1 = groups * (slot + 1) / SLOTS;
+    if (ROWS == FULL)
+      for (I n = 0; n < in.atoms; n++) std::fill_n(m.xb.data() + (n * groups + g0) * FULL * GROUP, (g1 - g0) * FULL * GROUP, (S)0);
+    for (I n = 0; n < in.atoms; n++)
+      for (I e = in.first[n]; e < in.first[n] + m.count[n]; e++) {
+        const Near &at = m.near[e];
+        const S *w = at.w, *s = at.slope;
+        const I j = at.j;
+        const bool back = at.back;
+        V db = {}, ub[3] = {};
+        for (I g = g0; g < g1; g++) {
+          const S *R = m.weights[t].table + (g * rows + at.row) * P * GROUP;
+          const S *vb = m.sums.data() + (n * groups + g) * TOGETHER * GROUP, *vbj = m.sums.data() + (j * groups + g) * TOGETHER * GROUP;
+          I of = ((ROWS == FULL ? j : in.species[j]) * groups + g) * ROWS * GROUP, own = ((ROWS == FULL ? n : in.species[n]) * groups + g) * ROWS * GROUP;
 #pragma GCC unroll 2
-        for (int b = 0; b < VECTORS; b++, R += W, place += W) {
-          const I c0 = g * GROUP + b * W;
-          const S *y = x + place, *vb = &l.vb[3 * k * C + c0];
-          V f[P], slope[P];
+          for (int b = 0; b < VECTORS; b++, R += W, vb += W, vbj += W, of += W, own += W) {
+            V f[P], slope[P];
 #pragma GCC unroll 3
-          for (int p = 0; p < P; p++) {
-            V r0 = load(R + p * GROUP), r1 = load(R + (P + p) * GROUP), r2 = load(R + (2 * P + p) * GROUP), r3 = load(R + (3 * P + p) * GROUP);
-            f[p] = w[0] * r0 + w[1] * r1 + w[2] * r2 + w[3] * r3;
-            slope[p] = w[4] * r0 + w[5] * r1 + w[6] * r2 + w[7] * r3;
-          }
-          V s = load(&l.sb[k * C + c0]), v0 = load(vb), v1 = load(vb + C), v2 = load(vb + 2 * C);
-          V y0 = load(y), y1 = load(y + GROUP), along = near.u[0] * v0 + near.u[1] * v1 + near.u[2] * v2, q = f[1] * y1;
-          db += slope[0] * (y0 * s) + slope[1] * (y1 * along);
-          ub[0] += q * v0, ub[1] += q * v1, ub[2] += q * v2;
-          if (ROWS == FULL) {
-            S *to = xb + place;
-            const S *z = y + 2 * GROUP;
-            db += slope[P - 1] * (load(z) * v0 + load(z + GROUP) * v1 + load(z + 2 * GROUP) * v2);
-            *(VU *)to += f[0] * s, *(VU *)(to + GROUP) += f[1] * along;
-            *(VU *)(to + 2 * GROUP) += f[P - 1] * v0, *(VU *)(to + 3 * GROUP) += f[P - 1] * v1, *(VU *)(to + 4 * GROUP) += f[P - 1] * v2;
+            for (int p = 0; p < P; p++) {
+              V r0 = load(R + p * GROUP), r1 = load(R + (P + p) * GROUP), r2 = load(R + (2 * P + p) * GROUP), r3 = load(R + (3 * P + p) * GROUP);
+              f[p] = w[0] * r0 + w[1] * r1 + w[2] * r2 + w[3] * r3;
+              slope[p] = s[0] * r0 + s[1] * r1 + s[2] * r2 + s[3] * r3;
+            }
+            V F[P];
+            {
+              const S *y = x + of;
+              V sb = load(vb), v0 = load(vb + GROUP), v1 = load(vb + 2 * GROUP), v2 = load(vb + 3 * GROUP);
+              V y1 = load(y + GROUP), along = at.u[0] * v0 + at.u[1] * v1 + at.u[2] * v2, q = f[1] * y1;
+              F[0] = load(y) * sb, F[1] = y1 * along;
+              ub[0] += q * v0, ub[1] += q * v1, ub[2] += q * v2;
+              if (ROWS == FULL) {
+                S *to = m.xb.data() + of;
+                F[P - 1] = load(y + 2 * GROUP) * v0 + load(y + 3 * GROUP) * v1 + load(y + 4 * GROUP) * v2;
+                *(VU *)to += f[0] * sb, *(VU *)(to + GROUP) += f[1] * along;
+                *(VU *)(to + 2 * GROUP) += f[P - 1] * v0, *(VU *)(to + 3 * GROUP) += f[P - 1] * v1, *(VU *)(to + 4 * GROUP) += f[P - 1] * v2;
+              }
+            }
+            if (back) {  // the same, the other way round
+              const S *y = x + own;
+              V sb = load(vbj), v0 = load(vbj + GROUP), v1 = load(vbj + 2 * GROUP), v2 = load(vbj + 3 * GROUP);
+              V y1 = load(y + GROUP), along = at.u[0] * v0 + at.u[1] * v1 + at.u[2] * v2, q = f[1] * y1;
+              F[0] += load(y) * sb, F[1] -= y1 * along;
+              ub[0] -= q * v0, ub[1] -= q * v1, ub[2] -= q * v2;
+              if (ROWS == FULL) {
+                S *to = m.xb.data() + own;
+                F[P - 1] += load(y + 2 * GROUP) * v0 + load(y + 3 * GROUP) * v1 + load(y + 4 * GROUP) * v2;
+                *(VU *)to += f[0] * sb, *(VU *)(to + GROUP) -= f[1] * along;
+                *(VU *)(to + 2 * GROUP) += f[P - 1] * v0, *(VU *)(to + 3 * GROUP) += f[P - 1] * v1, *(VU *)(to + 4 * GROUP) += f[P - 1] * v2;
+              }
+            }
+#pragma GCC unroll 3
+            for (int p = 0; p < P; p++) db += slope[p] * F[p];
           }
         }
+        S all[4], *part = &m.parts[(slot * in.edges + e) * 4];
+        V together[4] = {db, ub[0], ub[1], ub[2]};
+        totals(together, all, 4);
+        for (int k = 0; k < 4; k++) part[k] = t == m.layers - 1 ? all[k] : part[k] + all[k];
       }
-      S all[4];
-      V together[4] = {db, ub[0], ub[1], ub[2]};
-      totals(together, all, 4);
-      // u = r/d: what is along u changes d alone
-      S along = all[1] * near.u[0] + all[2] * near.u[1] + all[3] * near.u[2];
-      S *rb = &m.rb[3 * (in.first[n0 + k] + near.which)];
-      for (int c = 0; c < 3; c++) rb[c] += all[0] * near.u[c] + (all[1 + c] - along * near.u[c]) / near.d;
+  }
+}
+
+// Gradients of edge vectors from those of lengths and directions: u = r/d, what is along u changes d alone. Those of an edge back are
+// with the edge that stands for both: forces and the strain gradient see their difference only.
+static void turn(Model &m, const Input &in) {
+  std::fill_n(m.rb.data(), 3 * in.edges, (S)0);
+  for (I n = 0; n < in.atoms; n++)
+    for (I e = in.first[n]; e < in.first[n] + m.count[n]; e++) {
+      const Near &at = m.near[e];
+      S all[4] = {}, *rb = &m.rb[3 * (in.first[n] + at.which)];
+      for (int slot = 0; slot < SLOTS; slot++)
+        for (int k = 0; k < 4; k++) all[k] += m.parts[(slot * in.edges + e) * 4 + k];
+      S along = all[1] * at.u[0] + all[2] * at.u[1] + all[3] * at.u[2];
+      for (int c = 0; c < 3; c++) rb[c] = all[0] * at.u[c] + (all[1 + c] - along * at.u[c]) / at.d;
     }
 }
 
@@ -198,7 +264,8 @@ struct Chunk {
 
   Chunk(Model &m, const Input &in, I t, I chunk) : m(m), in(in), l(m.locals[thread()]), w(m.weights[t]), t(t), C(m.C) {
     n0 = chunk * PIECE, n = std::min((I)PIECE, in.atoms - n0);
-    l.in.resize(PIECE * 2 * C), l.h.resize(PIECE * 3 * C), l.ab.resize(PIECE * 3 * C), l.dot.resize(PIECE * C), l.sb.resize(PIECE * C);
+    const I wide = PIECE * std::max(3 * C, m.readouts);  // the readout's hidden layer works in them, too
+    l.in.resize(PIECE * 2 * C), l.h.resize(wide), l.ab.resize(wide), l.dot.resize(PIECE * C), l.sb.resize(PIECE * C);
     l.v.resize(PIECE * 3 * C), l.vb.resize(PIECE * 3 * C), l.uvb.resize(PIECE * 6 * C), l.hb.resize(PIECE * 2 * C);
   }
 
@@ -215,14 +282,15 @@ struct Chunk {
   void forward(Kept k) {
     for (I a = 0; a < n; a++) {
       const S *s = t ? &m.s[(n0 + a) * C] : m.embedding + in.species[n0 + a] * C;
-      std::copy_n(s, C, &l.in[a * 2 * C]);
-    }
-    if (t) {
-      std::copy_n(&m.v[t][3 * n0 * C], 3 * n * C, l.v.data());
-      sums<FULL>(m, in, l, t, m.x[t].data(), n0, n);
-    } else {
-      std::fill_n(l.v.data(), 3 * n * C, (S)0);
-      sums<FIRST>(m, in, l, t, m.constant, n0, n);
+      for (I c = 0; c < C; c += W) {
+        const S *sum = of_sums(a, c);
+        store(&l.in[a * 2 * C + c], load(s + c) + load(sum));
+        for (int x = 0; x < 3; x++) {
+          const I at = (3 * a + x) * C + c;
+          V v = load(sum + (1 + x) * GROUP);
+          store(&l.v[at], t ? v + load(&m.v[t][3 * n0 * C + at]) : v);
+        }
+      }
     }
     times(w.mixed, l.v.data(), C, k.uv, 2 * C, 3 * n);
     for (I a = 0; a < n; a++)
@@ -276,9 +344,10 @@ struct Chunk {
   }
 
   static I place(I c) { return c / GROUP * FULL * GROUP + c % GROUP; }
+  S *of_sums(I a, I c) const { return &m.sums[((n0 + a) * (C / GROUP) + c / GROUP) * TOGETHER * GROUP + c % GROUP]; }
 
-  // From l.sb, l.vb after this layer to those before its message, and on to edges and neighbors.
-  void backward(Kept k, S *xb) {
+  // From l.sb, l.vb after this layer to those before its update, in place of the sums.
+  void backward(Kept k) {
     S *ab = l.ab.data(), *uvb = l.uvb.data();
     for (I a = 0; a < n; a++)
       for (I c = 0; c < C; c += W) {
@@ -310,33 +379,35 @@ struct Chunk {
       }
     if (final()) std::fill_n(l.vb.data(), 3 * n * C, (S)0);
     times(w.mixedT, uvb, 2 * C, l.vb.data(), C, 3 * n, true);
-    if (t) {
-      gradients<FULL>(m, in, l, t, m.x[t].data(), xb, n0, n);
-      std::copy_n(l.sb.data(), n * C, &m.sb[n0 * C]), std::copy_n(l.vb.data(), 3 * n * C, &m.vb[3 * n0 * C]);
-    } else
-      gradients<FIRST>(m, in, l, t, m.constant, nullptr, n0, n);
+    for (I a = 0; a < n; a++)
+      for (I c = 0; c < C; c += W) {
+        S *to = of_sums(a, c);
+        store(to, load(&l.sb[a * C + c]));
+        for (int x = 0; x < 3; x++) store(to + (1 + x) * GROUP, load(&l.vb[(3 * a + x) * C + c]));
+      }
   }
 
   // l.sb and l.vb of what the next layer got: what it handed back, and what came through its neighbors' features.
-  void receive(const S *const *slots) {
+  void receive() {
     const Dense &phi = m.weights[t + 1].phi;
     const S *z = &m.zphi[t + 1][n0 * C], *vv = &m.phi[t + 1][n0 * C], *v = &m.v[t + 1][3 * n0 * C];
     for (I a = 0; a < n; a++)
       for (I c = 0; c < C; c += W) {
         I from = (n0 + a) * FULL * C + place(c);
+        const S *own = of_sums(a, c);
         V got[FULL];
-        for (int row = 0; row < FULL; row++) got[row] = load(slots[0] + from + row * GROUP) + load(slots[1] + from + row * GROUP);
+        for (int row = 0; row < FULL; row++) got[row] = load(&m.xb[from + row * GROUP]);
         S *to = &l.ab[a * 3 * C + c];
         V last = {};
         for (int x = 0; x < 3; x++) {
           last += got[2 + x] * load(v + (3 * a + x) * C + c);
-          store(&l.vb[(3 * a + x) * C + c], load(&m.vb[(3 * (n0 + a) + x) * C + c]) + load(vv + a * C + c) * got[2 + x]);
+          store(&l.vb[(3 * a + x) * C + c], load(own + (1 + x) * GROUP) + load(vv + a * C + c) * got[2 + x]);
         }
+        store(&l.sb[a * C + c], load(own));
         store(to, got[0]), store(to + C, got[1]), store(to + 2 * C, last);
       }
     times(phi.secondT, l.ab.data(), 3 * C, l.h.data(), C, n);
     silu_slope(z, l.h.data(), n * C);
-    std::copy_n(&m.sb[n0 * C], n * C, l.sb.data());
     times(phi.firstT, l.h.data(), C, l.sb.data(), C, n, true);
   }
 
@@ -354,6 +425,14 @@ struct Chunk {
     times(m.readT, h, H, l.sb.data(), C, n);
   }
 
+  // The last layer goes forth and back at once: what it keeps stays in the cache.
+  void last() {
+    Kept kept = local();
+    forward(kept);
+    readout();
+    backward(kept);
+  }
+
   Kept kept() const { return {&m.uv[t][6 * n0 * C], &m.z[t][n0 * C], &m.a[t][n0 * parts() * C]}; }
   Kept local() const {
     l.uv.resize(PIECE * 6 * C), l.z.resize(PIECE * C), l.a.resize(PIECE * 3 * C);
@@ -363,52 +442,41 @@ struct Chunk {
 
 static void reserve(Model &m, const Input &in) {
   const I C = m.C, N = in.atoms, L = m.layers;
+  m.fault = 0;
   if ((I)m.locals.size() < in.threads) m.locals.resize(in.threads);
   m.near.resize(in.edges), m.rb.resize(3 * in.edges), m.count.resize(N);
   for (auto *each : {&m.uv, &m.z, &m.a, &m.v, &m.zphi, &m.phi, &m.x}) each->resize(L);
   for (I t = 0; t + 1 < L; t++) m.uv[t].resize(6 * N * C), m.z[t].resize(N * C), m.a[t].resize(3 * N * C);
   for (I t = 1; t < L; t++) m.v[t].resize(3 * N * C), m.zphi[t].resize(N * C), m.phi[t].resize(N * C), m.x[t].resize(FULL * N * C);
-  if (L > 1) m.s.resize(N * C), m.sb.resize(N * C), m.vb.resize(3 * N * C), m.xb.resize(2 * SLOTS * FULL * N * C);
+  m.sums.resize(TOGETHER * N * C), m.parts.resize(SLOTS * 4 * in.edges);
+  if (L > 1) m.s.resize(N * C), m.xb.resize(FULL * N * C);
 }
 
-// Chunks whose sums go into one slot, in order; slots do not depend on the number of threads, and so no bit does. Neighbors of one
-// layer are added to while those of the next one are read: there are two sets of slots.
-template <class F> static void by_slots(Model &m, const Input &in, I t, F todo) {
-  const I size = FULL * in.atoms * m.C;
-  const S *read[SLOTS];
-  for (int slot = 0; slot < SLOTS; slot++) read[slot] = m.xb.empty() ? nullptr : m.xb.data() + ((t + 1) % 2 * SLOTS + slot) * size;
+template <class F> static void chunks(Model &m, const Input &in, I t, F todo) {
 #pragma omp parallel for num_threads(in.threads) schedule(dynamic)
-  for (int slot = 0; slot < SLOTS; slot++) {
-    S *xb = t ? m.xb.data() + (t % 2 * SLOTS + slot) * size : nullptr;
-    if (t) std::fill_n(xb, size, (S)0);
-    for (I k = pieces(in) * slot / SLOTS; k < pieces(in) * (slot + 1) / SLOTS; k++) {
-      Chunk chunk(m, in, t, k);
-      todo(chunk, xb, read);
-    }
-  }
+  for (I k = 0; k < pieces(in); k++) safely(m.fault, [&] {
+    Chunk chunk(m, in, t, k);
+    todo(chunk);
+  });
 }
 
 static void run(Model &m, const Input &in) {
   prepare(m, in);
-  const I last = m.layers - 1;
-  for (I t = 0; t < last; t++) {
-#pragma omp parallel for num_threads(in.threads) schedule(dynamic)
-    for (I k = 0; k < pieces(in); k++) {
-      Chunk chunk(m, in, t, k);
+  for (I t = 0; t < m.layers; t++) {
+    t ? sums<FULL>(m, in, t, m.x[t].data()) : sums<FIRST>(m, in, t, m.constant);
+    chunks(m, in, t, [](Chunk &chunk) {
+      if (chunk.final()) return chunk.last();
       chunk.forward(chunk.kept());
       chunk.features();
-    }
-  }
-  by_slots(m, in, last, [](Chunk &chunk, S *xb, const S *const *) {
-    Kept kept = chunk.local();
-    chunk.forward(kept);
-    chunk.readout();
-    chunk.backward(kept, xb);
-  });
-  for (I t = last - 1; t >= 0; t--)
-    by_slots(m, in, t, [](Chunk &chunk, S *xb, const S *const *slots) {
-      chunk.receive(slots);
-      chunk.backward(chunk.kept(), xb);
     });
+  }
+  for (I t = m.layers - 1; t >= 0; t--) {
+    if (t < m.layers - 1) chunks(m, in, t, [](Chunk &chunk) {
+      chunk.receive();
+      chunk.backward(chunk.kept());
+    });
+    t ? gradients<FULL>(m, in, t, m.x[t].data()) : gradients<FIRST>(m, in, t, m.constant);
+  }
+  turn(m, in);
   collect(in, m.rb.data());
 }

@@ -69,7 +69,7 @@ class PolarizableProgram:
     def needs(self, channels: int) -> tuple[int, int]:
         """Bytes of workspace an atom and an edge: what `reserve` in polarizable.h asks for."""
         size, between = self.embedding.element_size(), len(self.layers) - 1
-        return (between * (10 + 10) + (5 + 20) * (between > 0)) * channels * size, 8 * size + 3 * size
+        return (between * (10 + 10) + 4 + 6 * (between > 0)) * channels * size, (12 + 3 + 8) * size + 16
 
 
 class _Dense(ctypes.Structure):
@@ -135,6 +135,8 @@ class _Packing(Packing):
         return _Weights(kinds * rows, self.hold(table), self.dense(layer.phi, 1, paths), a, mixed, mixedT)
 
     def dense(self, dense: Dense, rows: int, columns: int) -> _Dense:
+        if len(dense.second) != (C := self.program.embedding.shape[1]):
+            raise ValueError(f"evaluator: a hidden layer of {len(dense.second)} came; wanted {C}, as many as channels")
         first, firstT = self.both(dense.first, rows)
         second, secondT = self.both(dense.second, 1, columns)
         more = torch.zeros_like(dense.second[0]) if dense.more is None else dense.more

@@ -209,7 +209,10 @@ class Graph:
         cell = self.cell if cell is None else cell
         if not self._edges_hold(positions, cell):
             return self._rebuilt(positions, cell)
-        r = self._vectors(positions, cell).to(self.r.dtype)
+        r = self._between(positions)
+        if not self.once("no image", lambda: not bool(self.shift.any())):
+            r = r + self._kept_images(cell)
+        r = r.to(self.r.dtype)
         return self.replace(positions=positions, cell=cell, r=r, labels={}, features={})
 
     def vectors(self) -> Float[Tensor, "E 3"]:
@@ -217,10 +220,24 @@ class Graph:
         return self._vectors(self.positions, self.cell)
 
     def _vectors(self, positions: Float[Tensor, "N 3"], cell: Float[Tensor, "S 3 3"]) -> Float[Tensor, "E 3"]:
-        r = positions.index_select(0, self.j) - positions.index_select(0, self.i)
-        if self.once("no image", lambda: not bool(self.shift.any())):
-            return r
-        return r + torch.einsum("ek,ekx->ex", self.shift.to(r.dtype), cell[self.structure[self.i]])
+        r = self._between(positions)
+        return r if self.once("no image", lambda: not bool(self.shift.any())) else r + self._images(cell)
+
+    def _between(self, positions: Float[Tensor, "N 3"]) -> Float[Tensor, "E 3"]:
+        return positions.index_select(0, self.j) - positions.index_select(0, self.i)
+
+    def _images(self, cell: Float[Tensor, "S 3 3"]) -> Float[Tensor, "E 3"]:
+        """S·h of every edge."""
+        return torch.einsum("ek,ekx->ex", self.shift.to(cell.dtype), cell[self.structure[self.i]])
+
+    def _kept_images(self, cell: Float[Tensor, "S 3 3"]) -> Float[Tensor, "E 3"]:
+        """The same, worked out once while atoms move within one cell."""
+        if cell.requires_grad:
+            return self._images(cell)
+        kept = self.known.get("images")
+        if kept is None or not torch.equal(kept[0], cell):
+            kept = self.known["images"] = cell.clone(), self._images(cell)
+        return kept[1]
 
     def accept_vectors(self) -> None:
         """Refuse edges that are not numbers, and edges of no length: two atoms at one place."""

@@ -2,7 +2,8 @@
 // work goes step by step over rows of edges or of pairs of edges, so that of what kind a function is is asked once a row.
 // The kinds of fades (HARD … POWER) are defined above.
 #include "logarithm.h"
-enum { PAIRS = 256, SUMS = 14, PLACES = 10 };  // pairs worked on together; rows of edges, of pairs, beside those of the functions
+enum { PAIRS = 256, SUMS = 14, PLACES = 3 };  // pairs worked on together; rows of edges, of pairs, beside those of the functions
+enum { KEEP = 16384 };                        // numbers of pairs that an atom keeps from the way forth for the way back
 
 struct Fade { I kind, bump, asymmetric; double from, per, gamma; };    // f(x), x = (d − from) per: from there on, or its amount
 struct Part { I fade; double eta, shift; };                            // f(x) exp(−η (d − shift)²)
@@ -26,13 +27,31 @@ static inline V root(V x) {
   for (int k = 0; k < W; k++) x[k] = std::sqrt(x[k]);
   return x;
 }
-// x^n for x ≥ 0
+// x^n for x ≥ 0; several at once, for each waits for itself.
+enum { ABREAST = 4 };
+template <int N> struct Count { enum { value = N }; };
+template <int N> static inline void raise(V *x, V *y, S n) {
+  if (n != std::floor(n) || n > 256) {
+    for (int k = 0; k < N; k++) y[k] = exponential(n * logarithm(at_least(x[k], (S)1e-30)));
+    return;
+  }
+  for (int k = 0; k < N; k++) y[k] = V{} + 1;
+  for (I left = (I)n; left; left >>= 1) {
+    if (left & 1)
+      for (int k = 0; k < N; k++) y[k] *= x[k];
+    for (int k = 0; k < N; k++) x[k] *= x[k];
+  }
+}
 static inline V raised(V x, S n) {
-  if (n != std::floor(n) || n > 256) return exponential(n * logarithm(at_least(x, (S)1e-30)));
-  V y = V{} + 1;
-  for (I left = (I)n; left; left >>= 1, x *= x)
-    if (left & 1) y *= x;
+  V y;
+  raise<1>(&x, &y, n);
   return y;
+}
+// all(first of ABREAST vectors), then one(the vector) for those that are left
+template <class All, class One> static inline void tiles(I count, All all, One one) {
+  I p = 0;
+  for (; p + ABREAST * W <= count; p += ABREAST * W) all(p);
+  for (; p < count; p += W) one(p);
 }
 // arctan t for 0 ≤ t ≤ 1; beyond tan π/8 it is π/4 − arctan (1 − t)/(1 + t).
 static inline V arctangent(V t) {
@@ -123,8 +142,9 @@ static void tabulate(const Table &t, const S *d, I n, S *to, I stride) {
 struct Atom {
   S *numbers;
   I n, size, room, kind;
+  bool kept;  // all batches of pairs stand in their places
   std::vector<I> edge, start;
-  std::vector<S> rows;
+  std::vector<S> rows, pairs;
   S *row(I k) { return rows.data() + k * size; }
   S *r(int x) { return row(x); }
   S *u(int x) { return row(3 + x); }
@@ -137,8 +157,8 @@ struct Atom {
   S *R(I part) { return row(SUMS + 2 * part); }
   S *dR(I part) { return row(SUMS + 2 * part + 1); }
   Span near(I s, double cutoff) {
-    I to = start[s];
-    while (to < start[s + 1] && d()[to] < (S)cutoff) to++;
+    I to = start[s + 1];
+    while (to > start[s] && d()[to - 1] >= (S)cutoff) to--;
     return {start[s], to};
   }
   static I numbers_for(I) { return 0; }
@@ -151,18 +171,24 @@ struct Back {
 
 struct Descriptor {
   const Functions &a;
-  mutable std::vector<S> kept;
-  mutable I room = 0;
+  mutable std::vector<S> scratch, unkept;
+  mutable S *base = nullptr;  // of a batch
+  mutable I room = 0;         // its rows' length
   Descriptor(const Functions &a) : a(a) {}
   const Neighbors &neighbors(const Atom &c, I s) const { return a.around[c.kind].neighbors[s]; }
   const Channel &channel(const Atom &c, I s, I t) const { return a.around[c.kind].channel[t * (t + 1) / 2 + s]; }
 
-  // Rows of pairs: ½ (1 ∓ cos θ), d_jk; cos̄, d̄_jk; 2θ and its slope by cos θ; R R R; Σ g A and its slope; angular parts, parts of d_jk
-  S *pair(I row) const { return kept.data() + row * room; }
+  // Rows of pairs: ½ (1 ∓ cos θ), d_jk; angular parts, parts of d_jk, with their slopes
+  S *pair(I row) const { return base + row * room; }
   S *A(I k) const { return pair(PLACES + 2 * k); }
   S *dA(I k) const { return pair(PLACES + 2 * k + 1); }
   S *F(const Channel &it, I k) const { return pair(PLACES + 2 * (it.angles + k)); }
   S *dF(const Channel &it, I k) const { return pair(PLACES + 2 * (it.angles + k) + 1); }
+  static I rows(const Channel &it) { return PLACES + 2 * (it.angles + it.far.parts) + (it.far.parts ? 2 : 0); }
+  // Rows to work in: cos̄, d̄_jk; 2θ and its slope by cos θ; R R R; Σ g A and its slope
+  S *work(I row) const { return scratch.data() + row * room; }
+  S *toward() const { return work(0); }
+  S *apart() const { return work(1); }
 
   // The edges below the cutoff; false if one is nowhere (`fault` 5) or has no length (6).
   bool gather(Atom &c, const Call &in, const I *kind, I center, int &fault) const {
@@ -173,20 +199,25 @@ struct Descriptor {
     };
     auto species = [&](I e) { return kind[in.numbers[in.j[e]]]; };
     const double limit = a.cutoff * a.cutoff;
-    c.start.assign(a.kinds + 1, 0);
+    c.start.assign(a.kinds + 2, 0);
     for (I e = from; e < to; e++) {
       double d2 = square(e);
       if (!(d2 - d2 == 0)) return fault = 5, false;
       if (!(d2 > 0)) return fault = 6, false;
-      if (d2 < limit) c.start[species(e) + 1]++, c.edge[n++] = e;
+      if (d2 < limit) c.start[species(e) + 2]++, n++;
     }
-    for (I s = 0; s < a.kinds; s++) c.start[s + 1] += c.start[s];
-    std::sort(c.edge.begin(), c.edge.begin() + n, [&](I e, I f) {
-      I one = species(e), other = species(f);
-      return one != other ? one < other : square(e) < square(f);
-    });
-    I most = 0;
+    for (I s = 0; s < a.kinds; s++) c.start[s + 2] += c.start[s + 1];
+    for (I e = from; e < to; e++)
+      if (square(e) < limit) c.edge[c.start[species(e) + 1]++] = e;
     c.kind = kind[in.numbers[center]];
+    bool nearer = false;  // whether some pairs are of near neighbors only
+    for (I p = 0; p < a.kinds * (a.kinds + 1) / 2; p++) {
+      const Channel &it = a.around[c.kind].channel[p];
+      nearer = nearer || (it.products && it.cutoff < a.cutoff);
+    }
+    for (I s = 0; s < a.kinds && nearer; s++)
+      std::sort(c.edge.begin() + c.start[s], c.edge.begin() + c.start[s + 1], [&](I e, I f) { return square(e) < square(f); });
+    I most = 0;
     for (I s = 0; s < a.kinds; s++) most = std::max(most, neighbors(c, s).table.parts);
     c.n = n, c.size = n + 2 * W;
     size_t wanted = (SUMS + 2 * most + 2) * c.size;
@@ -218,10 +249,14 @@ struct Descriptor {
         out[it.term[q].column] += (S)it.term[q].weight * total(sum);
       }
     }
-    channels(c, [&](const Channel &it, bool same, Span t, I a0, I a1, I count) {
+    I numbers = 0;
+    channels(c, false, [](const Channel &, bool, Span, I, I, I) {}, &numbers);
+    c.kept = numbers <= KEEP;
+    if (c.kept && (I)c.pairs.size() < numbers) c.pairs.resize(numbers);
+    channels(c, true, [&](const Channel &it, bool same, Span t, I a0, I a1, I count) {
       for (I q = 0; q < it.products; q++) {
         const Product &p = it.product[q];
-        S *x = pair(7);
+        S *x = work(4);
         runs(same, t, a0, a1, [&](I k, I from, I to, I place) {
           const V R = V{} + c.R(p.one)[k];
           for (I b = from; b < to; b += W, place += W) {
@@ -232,9 +267,14 @@ struct Descriptor {
         put(x, count, V{});  // what follows the last pair adds nothing
         for (I k = 0; k < p.terms; k++) {
           const S *angular = A(p.term[k].row);
-          V sum = {};
-          for (I place = 0; place < count; place += W) sum += at(x, place) * at(angular, place);
-          out[p.term[k].column] += (S)p.term[k].weight * total(sum);
+          V sum[ABREAST] = {};
+          tiles(
+              count,
+              [&](I place) {
+                for (int v = 0; v < ABREAST; v++) sum[v] += at(x, place + v * W) * at(angular, place + v * W);
+              },
+              [&](I place) { sum[0] += at(x, place) * at(angular, place); });
+          out[p.term[k].column] += (S)p.term[k].weight * total((sum[0] + sum[1]) + (sum[2] + sum[3]));
         }
       }
     });
@@ -252,7 +292,7 @@ struct Descriptor {
         for (I k = from; k < to; k += W) put(c.along(), k, at(c.along(), k) + share * where(lanes_below(to - k), at(slope, k)));
       }
     }
-    channels(c, [&](const Channel &it, bool same, Span t, I a0, I a1, I count) { angular(c, it, same, t, a0, a1, count, g); });
+    channels(c, !c.kept, [&](const Channel &it, bool same, Span t, I a0, I a1, I count) { angular(c, it, same, t, a0, a1, count, g); });
     S *x = c.rb(0), *y = c.rb(1), *z = c.rb(2);
     for (I k = 0; k < c.n; k += W) {
       V over = at(c.over(), k), s = (at(c.along(), k) + at(c.Q(), k) * at(c.d(), k) - at(c.T(), k) * over) * over;
@@ -264,8 +304,10 @@ struct Descriptor {
     }
   }
 
-  // visit(channel, whether of one species, the other edges, first and last of the one, number of pairs), whole runs at a time.
-  template <class Visit> void channels(Atom &c, Visit visit) const {
+  // visit(channel, whether of one species, the other edges, first and last of the one, number of pairs), whole runs at a time; what
+  // pairs bring is worked out anew, or stands where it was put. `numbers`: only how many there are to keep.
+  template <class Visit> void channels(Atom &c, bool anew, Visit visit, I *numbers = nullptr) const {
+    I place = 0;
     for (I t = 0; t < a.kinds; t++)
       for (I s = 0; s <= t; s++) {
         const Channel &it = channel(c, s, t);
@@ -279,8 +321,18 @@ struct Descriptor {
             count += more, a1++;
           }
           if (count > 0) {
-            pairs(c, it, s == t, other, a0, a1, count);
-            visit(it, s == t, other, a0, a1, count);
+            room = count + 2 * W;
+            I wanted = rows(it) * room;
+            if (numbers) {
+              *numbers += wanted;
+            } else {
+              if (!c.kept && (I)unkept.size() < wanted) unkept.resize(wanted);
+              if ((I)scratch.size() < 7 * room) scratch.resize(7 * room);
+              base = c.kept ? c.pairs.data() + place : unkept.data();
+              place += wanted;
+              if (anew) pairs(c, it, s == t, other, a0, a1, count);
+              visit(it, s == t, other, a0, a1, count);
+            }
           }
           a0 = a1;
         }
@@ -289,9 +341,6 @@ struct Descriptor {
 
   // What a batch's pairs bring, one behind the other.
   void pairs(Atom &c, const Channel &it, bool same, Span t, I a0, I a1, I count) const {
-    room = std::max(room, (I)PAIRS + c.size);
-    size_t wanted = (PLACES + 2 * (it.angles + it.far.parts) + 2) * room;
-    if (kept.size() < wanted) kept.resize(wanted);
     S *minus = pair(0), *plus = pair(1), *far = pair(2);
     runs(same, t, a0, a1, [&](I k, I from, I to, I place) {
       V u[3], r[3];
@@ -312,13 +361,16 @@ struct Descriptor {
       const Angle &one = it.angle[k];
       if (one.power) {
         const S zeta = (S)one.zeta, up = (S)(0.5 * (1 + one.lambd)), down = (S)(0.5 * (1 - one.lambd)), turn = (S)(one.zeta * one.lambd);
-        for (I p = 0; p < count; p += W) {
-          V half = up * at(plus, p) + down * at(minus, p), low = raised(half, zeta - 1);
-          put(A(k), p, (S)2 * (low * half)), put(dA(k), p, turn * low);
-        }
+        auto some = [&](I p, auto n) {
+          V half[n.value], x[n.value], low[n.value];
+          for (int v = 0; v < n.value; v++) x[v] = half[v] = up * at(plus, p + v * W) + down * at(minus, p + v * W);
+          raise<n.value>(x, low, zeta - 1);
+          for (int v = 0; v < n.value; v++) put(A(k), p + v * W, (S)2 * (low[v] * half[v])), put(dA(k), p + v * W, turn * low[v]);
+        };
+        tiles(count, [&](I p) { some(p, Count<ABREAST>()); }, [&](I p) { some(p, Count<1>()); });
       } else {
-        fade(one.fade, pair(5), count, A(k), dA(k));
-        for (I p = 0; p < count; p += W) put(dA(k), p, at(dA(k), p) * at(pair(6), p));
+        fade(one.fade, work(2), count, A(k), dA(k));
+        for (I p = 0; p < count; p += W) put(dA(k), p, at(dA(k), p) * at(work(3), p));
       }
     }
     if (it.far.parts) tabulate(it.far, far, count, F(it, 0), room);
@@ -331,24 +383,27 @@ struct Descriptor {
       V minus = at(pair(0), p), plus = at(pair(1), p), both = minus * plus;
       VI wide = minus > plus;
       V half = arctangent(root((wide ? plus : minus) / (wide ? minus : plus)));
-      put(pair(5), p, (S)4 * (wide ? (S)1.5707963267948966 - half : half));
-      put(pair(6), p, where(both > least, -reciprocal_root(at_least(both, least))));
+      put(work(2), p, (S)4 * (wide ? (S)1.5707963267948966 - half : half));
+      put(work(3), p, where(both > least, -reciprocal_root(at_least(both, least))));
     }
   }
 
   // With κ = cos̄/(d_j d_k) − d̄_jk/d_jk: r̄_j = κ r_k + (d̄_jk/d_jk − cos̄ cos/d_j²) r_j, and likewise r̄_k.
   void angular(Atom &c, const Channel &it, bool same, Span t, I a0, I a1, I count, const S *g) const {
-    S *cosine = pair(3), *far = pair(4), *value = pair(8), *turn = pair(9);
+    S *cosine = toward(), *far = apart(), *value = work(5), *turn = work(6);
     for (I p = 0; p < count; p += W) put(cosine, p, V{}), put(far, p, V{});
     for (I q = 0; q < it.products; q++) {
       const Product &mine = it.product[q];
-      for (I k = 0; k < mine.terms; k++) {
-        const S share = (S)mine.term[k].weight * g[mine.term[k].column], *one = A(mine.term[k].row), *slope = dA(mine.term[k].row);
-        for (I p = 0; p < count; p += W) {
-          put(value, p, (k ? at(value, p) : V{}) + share * at(one, p));
-          put(turn, p, (k ? at(turn, p) : V{}) + share * at(slope, p));
+      auto some = [&](I p, auto n) {
+        V sum[n.value] = {}, slope[n.value] = {};
+        for (I k = 0; k < mine.terms; k++) {
+          const Term &it = mine.term[k];
+          const S share = (S)it.weight * g[it.column], *one = A(it.row) + p, *other = dA(it.row) + p;
+          for (int v = 0; v < n.value; v++) sum[v] += share * at(one, v * W), slope[v] += share * at(other, v * W);
         }
-      }
+        for (int v = 0; v < n.value; v++) put(value, p + v * W, sum[v]), put(turn, p + v * W, slope[v]);
+      };
+      tiles(count, [&](I p) { some(p, Count<ABREAST>()); }, [&](I p) { some(p, Count<1>()); });
       runs(same, t, a0, a1, [&](I k, I from, I to, I p) {
         const V R = V{} + c.R(mine.one)[k], dR = V{} + c.dR(mine.one)[k];
         V along = {};

@@ -38,7 +38,19 @@ def model() -> GAP:
     return made
 
 
-@pytest.mark.parametrize("more", [{}, {"two_body": [], "soap": {**SOAP, "zeta": 1.0, "center_in_all": True}}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"two_body": [], "soap": {**SOAP, "zeta": 1.0, "center_in_all": True}},
+        {
+            "two_body": [],
+            "soap": [{**SOAP, "center": "Au", "nu_r": r, "nu_s": s, "n_sparse": 2} for r in range(3) for s in range(3)],
+        },
+        {"soap": [], "three_body": {"n_sparse": 3}},
+    ],
+    ids=["both", "linear", "compressed", "angles"],
+)
 def test_columns_of_a_fit_are_those_of_the_kernels(more):
     made = GAP(**{"soap": SOAP, "two_body": PAIR, **more}, elements=["Cu", "Au"]).double()
     made.prepare([Graph.of(atoms, made.cutoff) for atoms in frames(4)])
@@ -157,6 +169,17 @@ def test_compiled_it_says_the_same(model):
         torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-12)
     assert float(frozen(Graph.of(lone, model.cutoff)).energy[0]) == pytest.approx(0.0, abs=1e-14)
     assert torch.equal(frozen(graph).forces, found.forces)
+
+
+@pytest.mark.parametrize("nu_s", [0, 1])
+def test_compiled_spectra_summed_over_species_say_the_same(nu_s):
+    made = GAP(soap={**SOAP, "nu_s": nu_s}, two_body=[], elements=["Cu", "Au"]).double()
+    graph = Graph.of(frames(4), made.cutoff)
+    made.prepare([graph])
+    potential = ad.Potential(made)
+    found, wanted = potential.frozen()(graph), potential(graph)
+    for name in ("atomic_energies", "forces", "strain_gradient"):
+        torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-12)
 
 
 def test_more_atoms_than_a_block_and_more_threads_give_the_same_bits(model):

@@ -13,6 +13,7 @@ import torch
 from adiabat.kernels import dispatch
 from adiabat.kernels.cpp_process import MAX_L, MAX_N, Process
 from adiabat.kernels.local import FAULTS, NO_MEMORY, Adds, Call, Edges, Evaluator, hold, kind_table
+from adiabat.kernels.soap import folding
 from adiabat.typing import Float, Tensor
 
 DTYPE = torch.float64
@@ -26,6 +27,7 @@ class SoapProcess:
     center: int
     channels: tuple[int, ...]  # of each element: which kind of neighbor, −1 where it does not count
     shape: tuple[int, int]  # n_max, l_max
+    nu_s: int  # 2 unless the spectrum is compressed; see `folding`
     cutoff: float
     width: float
     zeta: int
@@ -104,7 +106,7 @@ class _SoapFacts(ctypes.Structure):
     _fields_ = (
         [(name, ctypes.c_int64) for name in "elements kinds points columns dimensions intervals zeta".split()]
         + [(name, ctypes.c_double) for name in "cutoff width reach lone".split()]
-        + [(name, ctypes.c_void_p) for name in "known center channel table alone across along a norm".split()]
+        + [(name, ctypes.c_void_p) for name in "known center channel table alone across along a norm into share".split()]
     )
 
 
@@ -147,6 +149,7 @@ def _soap(it: Processes, one: SoapProcess) -> Evaluator:
             for x in (torch.nn.functional.pad(one.table / math.sqrt(4 * math.pi), (0, wide - n_max)), alone, across, along, a,
                       torch.tensor([_norm(l, abs(m)) for l in range(l_max + 1) for m in range(-l, l + 1)], dtype=torch.float64))
         ),
+        *_folded(kept, len(alone), n_max, one.nu_s),
     )  # fmt: skip
     return Evaluator(spec, DTYPE, facts, kept)  # type: ignore[arg-type]
 
@@ -184,6 +187,15 @@ class Columns:
             raise (MemoryError if fault == NO_MEMORY else ValueError)(f"columns: {FAULTS[fault - 1]}")
         upper = torch.tensor([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
         return energy[: self.sparse], forces[..., : self.sparse], strain[upper][..., : self.sparse]
+
+
+def _folded(kept: list, kinds: int, n_max: int, nu_s: int) -> tuple[int, int]:
+    """The addresses of a folding's indices and shares; none where nothing is compressed."""
+    if nu_s == 2:
+        return 0, 0
+    into, share = folding(kinds, n_max, nu_s)
+    kept.append(into)
+    return into.data_ptr(), hold(kept, share, DTYPE)
 
 
 def _pairs(it: Processes) -> Evaluator:

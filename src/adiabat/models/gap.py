@@ -18,7 +18,7 @@ from adiabat.elements import symbol
 from adiabat.graph import Graph
 from adiabat.kernels.gaussian_process import PairProcess, Processes, SoapProcess
 from adiabat.kernels.local import Edges
-from adiabat.nn.linear_basis import Centers, Columns, Edged, LinearBasis
+from adiabat.nn.linear_basis import EDGES_AT_ONCE, Centers, Columns, Edged, LinearBasis
 from adiabat.nn.soap_kernel import Soap
 from adiabat.nn.sparse_kernel import SparseKernel, ThreeBody, TwoBody
 from adiabat.nn.sparse_points import METHODS
@@ -148,11 +148,10 @@ class GAP(LinearBasis, Model):
     @torch.no_grad()
     def columns(self, near: Edged) -> Columns:
         assert self.elements is not None
-        made = [kernel.compiled(self.elements) for kernel in self._kernels]
-        if any(it is None for it in made):
-            return super().columns(near)
-        edges = Edges(near, 1)
-        energy, forces, strain = (
-            torch.cat(x, -1) for x in zip(*(it(edges, near.r) for it in made if it is not None), strict=True)
-        )
+        edges, found = Edges(near, 1), []
+        for kernel in self._kernels:
+            quick = kernel.compiled(self.elements)
+            parts = self.centers(near, EDGES_AT_ONCE)
+            found.append(kernel.by_passes(parts, near) if quick is None else quick(edges, near.r))
+        energy, forces, strain = (torch.cat(x, -1) for x in zip(*found, strict=True))
         return Columns(energy[None], forces[:, None], strain[None])

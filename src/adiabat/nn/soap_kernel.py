@@ -108,9 +108,9 @@ class Soap(SparseKernel):
         return self._spectra(at)[1]
 
     def process(self, alpha: Float[Tensor, "M"]) -> SoapProcess | None:
-        if self.zeta % 1 or self.nu != (2, 2):
+        if self.zeta % 1 or self.nu[0] < 2:
             return None
         return SoapProcess(
-            self.center, tuple(self.kind), (self.n_max, self.l_max), self.cutoff, self.width, int(self.zeta),
+            self.center, tuple(self.kind), (self.n_max, self.l_max), self.nu[1], self.cutoff, self.width, int(self.zeta),
             self.table[0], self.reach, self.alone, self.points, alpha * self.delta**2, float(self.alone_as(self.center) @ alpha),
         )  # fmt: skip

@@ -4,7 +4,8 @@ and three atoms. `soap_kernel` has that of the neighbor density.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import torch
@@ -14,7 +15,7 @@ from adiabat.kernels import distance
 from adiabat.kernels.gaussian_process import Columns, PairProcess, SoapProcess
 from adiabat.kernels.line_graph import line_graph
 from adiabat.kernels.soap import shoulder
-from adiabat.nn.linear_basis import Centers
+from adiabat.nn.linear_basis import Centers, Edged
 from adiabat.nn.sparse_points import chosen, spread_out
 from adiabat.typing import Float, Int, Tensor
 
@@ -78,6 +79,26 @@ class SparseKernel(nn.Module):
             process = self.process(torch.ones_like(self.points[:, 0]))
             _COMPILED[self] = now, None if process is None else Columns.of(elements, process)
         return _COMPILED[self][1]
+
+    def by_passes(self, parts: Iterable[Centers], near: Edged) -> tuple[Tensor, Tensor, Tensor]:
+        """The same by one backward pass a sparse point: Σ k(i, s) [M], what it gives for forces [N 3 M] and strain gradient [3 3 M]."""
+        N, M = len(near.numbers), self.n_sparse
+        energy, forces, strain = (near.r.new_zeros(*shape, M, dtype=torch.float64) for shape in ((), (N, 3), (3, 3)))
+        for at in parts:
+            r = at.r.detach().to(torch.float64).requires_grad_()
+            with torch.enable_grad():
+                k = self(replace(at, r=r)).sum(0)
+                slopes = (
+                    [torch.autograd.grad(k[s], r, retain_graph=True, allow_unused=True)[0] for s in range(M)]
+                    if k.requires_grad
+                    else []
+                )
+            energy += k.detach()
+            if any(g is not None for g in slopes):
+                J = torch.stack([torch.zeros_like(r) if g is None else g for g in slopes], -1)
+                forces.index_add_(0, near.i[at.edges], J).index_add_(0, near.j[at.edges], J, alpha=-1)
+                strain += torch.einsum("ex,eym->xym", r.detach(), J)
+        return energy, forces, strain
 
     def left(self, k: Float[Tensor, "e M"]) -> Float[Tensor, "e"]:
         """δ² − k K_MM⁻¹ kᵀ with QUIP's regularization."""

@@ -78,7 +78,9 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
     anything = any(block.anything for block in blocks)
     symbols = [symbol(z) for z in atomic_numbers(agreed(path, None if anything else [symbol(z) for z in named], elements))]
     kernels = [(block, options) for block in blocks for options in block.kernels(symbols)]
-    listed = {name: [options for block, options in kernels if block.kind == kind] for kind, name in KERNELS.items()}
+    listed: dict[str, Any] = {
+        name: [options for block, options in kernels if block.kind == kind] for kind, name in KERNELS.items()
+    }
     model = GAP(**listed, elements=symbols).double()
     ordered = [block for kind in KERNELS for block, _ in kernels if block.kind == kind]
     with torch.no_grad():

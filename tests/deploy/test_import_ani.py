@@ -86,3 +86,10 @@ def test_what_is_misunderstood_is_noticed(tmp_path, change, said):
     found.save(tmp_path / "m.npz")
     with pytest.raises(ForeignModelError, match=said):
         ad.import_model(tmp_path / "m.npz")
+
+
+def test_a_state_dict_is_refused_with_the_cure(tmp_path):
+    shifts = torch.linspace(0.8, 4.8, 16)
+    torch.save({"potentials.nnp.aev_computer.radial.shifts": shifts}, tmp_path / "ani2x_state_dict.pt")
+    with pytest.raises(ForeignModelError, match=r"ani2x_state_dict\.pt: a state dict; .* torch\.save\(torchani\.models\.ANI2x"):
+        ad.import_model(tmp_path / "ani2x_state_dict.pt")

@@ -26,12 +26,18 @@ TOLERANCE = 1e-6  # no tables: both sides are the same sums; torch rounds the de
 
 
 def recognizes(path: Path) -> bool:
-    """A pickle with objects of torchani."""
-    return trusted.names(path, "torchani")
+    """A pickle with objects of torchani, or its state dict, which is refused with the cure."""
+    return trusted.names(path, "torchani") or trusted.mentions(path, "aev_computer.radial.shifts")
 
 
 def extract(path: Path, trust: bool, elements: Sequence[str] | None = None) -> Extracted:
     """Settings, arrays and answers, where torchani is installed."""
+    if not trusted.names(path, "torchani"):
+        raise ForeignModelError(
+            f"{path}: a state dict; it tells neither the cutoffs nor the cutoff and activation functions, and with others it is another "
+            "potential. Save the whole model where torchani is installed, torch.save(torchani.models.ANI2x(), 'ani2x.pt'), or import "
+            "the NeuroChem folder it came from (.info)"
+        )
     model, version = trusted.unpickled(path, trust, PEER, "torchani")
     found = ani_extract.extract(model, version)
     agreed(path, found.settings["symbols"], elements)

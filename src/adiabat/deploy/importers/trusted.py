@@ -37,6 +37,11 @@ def names(path: Path, package: str) -> bool:
     return any(f"c{package}.".encode() in text or f"c{package}\n".encode() in text for text in _pickles(path))
 
 
+def mentions(path: Path, text: str) -> bool:
+    """Whether a file that torch.save wrote has this text in it, such as the name of a tensor; it is not opened."""
+    return any(text.encode() in pickled for pickled in _pickles(path))
+
+
 def _pickles(path: Path) -> list[bytes]:
     if not path.is_file() or not zipfile.is_zipfile(path):
         return []

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 
 import adiabat
 from adiabat.campaign.analyze import analyze
@@ -98,6 +99,45 @@ def test_a_killed_run_goes_on_with_the_same_numbers(argon, tmp_path):
     assert Path("killed.xyz").read_text() == Path("whole.xyz").read_text().replace("trajectory=whole", "trajectory=killed")
 
 
+def test_at_constant_pressure_the_cell_moves_and_a_cut_run_goes_on_with_the_same_numbers(argon):
+    """Cut between checkpoints by whoever watches, it goes on from the last one; every digit of the log is that of a run in one piece."""
+    write("crystal.xyz", bulk("Ar", "fcc", a=5.3, cubic=True))
+    options = {
+        **argon,
+        "structure": "crystal.xyz",
+        "ensemble": "npt",
+        "temperature_K": 40.0,
+        "pressure_GPa": 0.5,
+        "cell": "free",
+    }
+    options |= {"steps": 700, "every": 50, "timestep_fs": 5.0}
+
+    def cut(stage, message, data):
+        if data.get("done") == 600:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        md(**options, out="cut.xyz", say=cut)
+    md(**options, out="cut.xyz")
+    summary = md(**options, out="whole.xyz")
+    assert Path("cut.log").read_text() == Path("whole.log").read_text()
+    assert Path("whole.log").read_text().splitlines()[0].split()[-2:] == ["pressure_GPa", "volume_A3"]
+    frames = read("whole.xyz")
+    volumes = [a.cell.volume for a in frames]
+    assert np.ptp(volumes) > 1.0 and volumes == pytest.approx([a.info["volume_A3"] for a in frames])
+    assert summary["volume_A3_per_atom"]["value"] == pytest.approx(np.mean(volumes) / 4)
+    assert abs(summary["pressure_GPa"]["value"] - 0.5) < 0.3  # √(kT B/V) of four atoms is 0.1; the first picosecond is in it
+    with pytest.raises(FileExistsError, match=r"pressure_GPa = 0\.5, this one 1\.0"):
+        md(**{**options, "pressure_GPa": 1.0}, out="whole.xyz")
+
+
+def test_a_cell_that_boils_away_is_told(argon):
+    write("crystal.xyz", bulk("Ar", "fcc", a=5.3, cubic=True))
+    options = {**argon, "structure": "crystal.xyz", "ensemble": "npt", "temperature_K": 300.0, "timestep_fs": 5.0}
+    with pytest.raises(MDStopped, match="more than a factor of 2 from where it began"):
+        md(**options, pressure_GPa=0.0, steps=5000, out="gas.xyz")
+
+
 def test_an_explosion_is_told_with_advice_and_what_came_before_is_kept(argon):
     write("tight.xyz", Atoms("Ar2", [[0, 0, 0], [0, 0, 1.2]]))
     with pytest.raises(MDStopped, match=r"exploded(.|\n)*trajectory up to there is in boom\.xyz"):
@@ -110,6 +150,12 @@ def test_wrong_usage_is_told_before_anything_is_written(argon, tmp_path):
     before = set(tmp_path.iterdir())
     with pytest.raises(ValueError, match="temperature_K is missing"):
         md(**argon, steps=10, out="a.xyz")
+    with pytest.raises(ValueError, match=r"start\.xyz: periodic along 0 of three axes"):
+        md(**argon, steps=10, ensemble="npt", temperature_K=10.0, pressure_GPa=0.0, out="a.xyz")
+    with pytest.raises(ValueError, match="pressure_GPa is missing"):
+        md(**argon, steps=10, ensemble="npt", temperature_K=10.0, out="a.xyz")
+    with pytest.raises(ValueError, match=r"pressure_GPa = 1\.0 came with ensemble nvt"):
+        md(**argon, steps=10, temperature_K=10.0, pressure_GPa=1.0, out="a.xyz")
     with pytest.raises(ValueError, match="wanted a name ending in .xyz"):
         md(**argon, steps=10, temperature_K=10.0, out="a.traj")
     with pytest.raises(FileNotFoundError, match="nowhere.adiabat: no such model file"):

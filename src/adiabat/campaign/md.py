@@ -27,13 +27,15 @@ from adiabat.campaign.run_folder import differences
 from adiabat.data.formats import frame_text
 from adiabat.data.geometry import closest_pair
 from adiabat.deploy.load import load
-from adiabat.dynamics import DynamicsError, State, langevin, velocity_verlet
+from adiabat.dynamics import DynamicsError, Piston, State, langevin, npt, velocity_verlet
+from adiabat.dynamics.guards import EXPLODED, Swollen
 from adiabat.jobs.lock import Lock
 from adiabat.report.record import plain, write_atomically
 from adiabat.uncertainty import Committee
 
 Say = Callable[[str, str, dict[str, Any]], None]
 COLUMNS = ("step", "time_fs", "potential_eV", "kinetic_eV", "conserved_eV", "temperature_K")
+OF_THE_CELL = ("pressure_GPa", "volume_A3")  # at constant pressure
 CHECKPOINT_STEPS = 500
 OVERLAP = 0.25  # of the sum of covalent radii, as for labels
 AT_REST = 0.05  # eV/Å: what geometry optimizations end at; thermal forces are ten times as large
@@ -60,6 +62,15 @@ class Run:
     every: int
     friction_per_fs: float
     seed: int
+    # None, as in runs of before there were such, unless the ensemble is npt.
+    pressure_GPa: float | None = None
+    cell: str | None = None
+    pressure_damping_fs: float | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the log tells of a step."""
+        return COLUMNS + (OF_THE_CELL if self.ensemble == "npt" else ())
 
 
 @dataclass
@@ -69,6 +80,7 @@ class Stand:
     step: int
     state: State
     rng: torch.Generator
+    volume_A3: float  # at the start of the run
 
 
 def md(
@@ -77,11 +89,14 @@ def md(
     structure: str,
     out: str,
     steps: int,
-    ensemble: Literal["nve", "nvt"] = "nvt",
+    ensemble: Literal["nve", "nvt", "npt"] = "nvt",
     temperature_K: float | None = None,
+    pressure_GPa: float | None = None,
+    cell: Literal["isotropic", "axes", "free"] | None = None,
     timestep_fs: float = 0.5,
     every: int = 20,
     friction_per_fs: float = 0.01,
+    pressure_damping_fs: float | None = None,
     seed: int = 0,
     overwrite: bool = False,
     say: Say | None = None,
@@ -90,16 +105,33 @@ def md(
 
     | option | meaning |
     |---|---|
-    | `ensemble` | nve: constant energy; nvt: Langevin dynamics at `temperature_K` |
+    | `ensemble` | nve: constant energy; nvt: Langevin dynamics at `temperature_K`; npt: the same at `pressure_GPa`, the cell moving |
     | `temperature_K` | start velocities are drawn at it; nve without it takes those of the structure |
     | `every` | steps between frames of the trajectory, and between lines of the log |
     | `friction_per_fs` | of the heat bath: 0.01 forgets in 100 fs |
+    | `cell` | of npt: what it may do. isotropic (the default), axes: each along x, y, z by itself, free: shear, too |
+    | `pressure_damping_fs` | of npt: how slowly the cell answers, 1000 without it |
     """
     say = say or (lambda *_: None)
     if not (steps > 0 and every > 0 and timestep_fs > 0):
         raise ValueError(f"steps {steps}, every {every}, timestep_fs {timestep_fs} came; wanted positive numbers")
-    if ensemble == "nvt" and temperature_K is None:
-        raise ValueError("ensemble nvt: temperature_K is missing; wanted a temperature for the heat bath, such as 300")
+    if ensemble != "nve" and temperature_K is None:
+        raise ValueError(f"ensemble {ensemble}: temperature_K is missing; wanted a temperature for the heat bath, such as 300")
+    barostat = {"pressure_GPa": pressure_GPa, "cell": cell, "pressure_damping_fs": pressure_damping_fs}
+    if ensemble == "npt":
+        if pressure_GPa is None:
+            raise ValueError("ensemble npt: pressure_GPa is missing; wanted a pressure, such as 0.0001 (one bar)")
+        barostat = {
+            "pressure_GPa": float(pressure_GPa),
+            "cell": cell or "isotropic",
+            "pressure_damping_fs": pressure_damping_fs or 1000.0,
+        }
+    else:
+        for name, value in barostat.items():
+            if value is not None:
+                raise ValueError(
+                    f"{name} = {value} came with ensemble {ensemble}, whose cell does not move; wanted ensemble npt"
+                )
     path = Path(out)
     if path.suffix not in (".xyz", ".extxyz"):
         raise ValueError(f"{out}: a trajectory is written as extended XYZ; wanted a name ending in .xyz or .extxyz")
@@ -111,7 +143,14 @@ def md(
             f"{structure}: atoms {pair.i} and {pair.j} are {pair.distance:.3g} Å apart, {pair.ratio:.2f} of the sum of their covalent "
             f"radii; wanted at least {OVERLAP}, below which no potential has learned anything; correct or relax the structure"
         )
-    run = Run(_hash(model), _hash(structure), ensemble, temperature_K, timestep_fs, steps, every, friction_per_fs, seed)
+    if ensemble == "npt" and not atoms.pbc.all():
+        raise ValueError(
+            f"{structure}: periodic along {sum(atoms.pbc)} of three axes, so that it has no pressure; wanted a crystal or a liquid in a "
+            "cell, or ensemble nvt"
+        )
+    run = Run(
+        _hash(model), _hash(structure), ensemble, temperature_K, timestep_fs, steps, every, friction_per_fs, seed, **barostat
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = Lock(path.with_suffix(".lock"))
     try:
@@ -143,7 +182,7 @@ def md(
 
 def _begin(atoms: Atoms, potential: Any, run: Run) -> Stand:
     rng = torch.Generator().manual_seed(run.seed)
-    return Stand(0, State.of(_bare(atoms), potential, temperature_K=run.temperature_K, rng=rng), rng)
+    return Stand(0, State.of(_bare(atoms), potential, temperature_K=run.temperature_K, rng=rng), rng, atoms.cell.volume)
 
 
 def _stretch(stand: Stand, atoms: Atoms, potential: Any, run: Run, files: Files, say: Say) -> Stand:
@@ -164,14 +203,16 @@ def _states(stand: Stand, potential: Any, run: Run) -> Iterator[State]:
     if run.ensemble == "nve":
         return velocity_verlet(stand.state, potential, timestep_fs=run.timestep_fs)
     assert run.temperature_K is not None
-    return langevin(
-        stand.state,
-        potential,
-        rng=stand.rng,
-        timestep_fs=run.timestep_fs,
-        temperature_K=run.temperature_K,
-        friction_per_fs=run.friction_per_fs,
-    )
+    bath: dict[str, Any] = {
+        "rng": stand.rng, "timestep_fs": run.timestep_fs, "temperature_K": run.temperature_K, "friction_per_fs": run.friction_per_fs
+    }  # fmt: skip
+    if run.ensemble == "nvt":
+        return langevin(stand.state, potential, **bath)
+    assert run.pressure_GPa is not None and run.cell is not None and run.pressure_damping_fs is not None
+    return npt(
+        stand.state, potential, **bath, pressure_GPa=run.pressure_GPa, cell=run.cell, pressure_damping_fs=run.pressure_damping_fs,
+        guards=(*EXPLODED, Swollen(float(stand.volume_A3))),
+    )  # fmt: skip
 
 
 class Files:
@@ -201,7 +242,7 @@ class Files:
         """Where the checkpoint stands, the files cut back to it; None, and no files, where there is none."""
         if not self.saved.exists():
             self.trajectory.write_text("")
-            self.log.write_text("\t".join(COLUMNS) + "\n")
+            self.log.write_text("\t".join(self.run.columns) + "\n")
             return None
         header, tensors = modelfile.read(self.saved)
         for file, size in zip((self.trajectory, self.log), header["sizes"], strict=True):
@@ -212,21 +253,29 @@ class Files:
             os.truncate(file, size)
         here = _bare(atoms)
         here.positions = tensors["positions"].numpy()
+        if "cell" in tensors:
+            here.set_cell(tensors["cell"].numpy()[0])
         state = State.of(here, potential)
+        if "rate" in tensors:
+            nothing = torch.zeros(1, dtype=torch.float64)
+            state = state.replace(piston=Piston(tensors["rate"], nothing, nothing))  # npt gives it mass and pressure
         rng = torch.Generator()
         rng.set_state(tensors["rng"])
         return Stand(
             header["step"],
             state.replace(velocities=tensors["velocities"], heat=tensors["heat"], time_fs=header["time_fs"]),
             rng,
+            atoms.cell.volume,
         )
 
     def append(self, step: int, state: State) -> None:
         """A frame and a line."""
         [frame] = state.to_atoms()
         kinetic, conserved = float(state.kinetic_energy[0]), float(state.conserved[0])
-        row = (step, state.time_fs, float(state.energy[0]), kinetic, conserved, float(state.temperature_K[0]))
-        frame.info.update(zip(COLUMNS, row, strict=True))
+        row = [step, state.time_fs, float(state.energy[0]), kinetic, conserved, float(state.temperature_K[0])]
+        if self.run.ensemble == "npt":
+            row += [float(state.pressure_GPa[0]), float(state.graph.volume[0])]
+        frame.info.update(zip(self.run.columns, row, strict=True))
         frame.info.update(config_type="md", trajectory=self.trajectory.stem)
         with open(self.trajectory, "a", encoding="utf-8") as file:
             file.write(frame_text(frame))
@@ -240,17 +289,19 @@ class Files:
         sizes = [self.trajectory.stat().st_size, self.log.stat().st_size]
         facts = {"kind": "md", "step": step, "time_fs": state.time_fs, "sizes": sizes, "run": plain(asdict(self.run))}
         tensors = {"positions": state.positions, "velocities": state.velocities, "heat": state.heat, "rng": rng.get_state()}
+        if state.piston is not None:
+            tensors |= {"cell": state.cell, "rate": state.piston.rate}
         modelfile.write(self.saved, facts, tensors)
 
     def rows(self) -> np.ndarray:
-        """The log as numbers [lines, COLUMNS]."""
+        """The log as numbers [lines, columns]."""
         lines = self.log.read_text().splitlines()[1:]
-        return np.array([[float(x) for x in line.split("\t")] for line in lines]).reshape(-1, len(COLUMNS))
+        return np.array([[float(x) for x in line.split("\t")] for line in lines]).reshape(-1, len(self.run.columns))
 
 
 def _summary(files: Files, run: Run, atoms: int, problem: str | None) -> dict[str, Any]:
     rows = files.rows()
-    last = rows[-1] if len(rows) else np.zeros(len(COLUMNS))
+    last = rows[-1] if len(rows) else np.zeros(len(run.columns))
     summary: dict[str, Any] = {
         "ensemble": run.ensemble, "steps": run.steps, "steps_done": run.steps if problem is None else int(last[0]),
         "timestep_fs": run.timestep_fs, "time_ps": float(last[1]) / 1000, "frames": len(rows), "trajectory": str(files.trajectory),
@@ -260,6 +311,9 @@ def _summary(files: Files, run: Run, atoms: int, problem: str | None) -> dict[st
         summary["stopped_because"] = problem
     if len(rows) > 1:
         summary["temperature_K"] = mean(rows[:, 5], "K").to_json()
+        if run.ensemble == "npt":
+            summary["pressure_GPa"] = mean(rows[:, 6], "GPa").to_json()
+            summary["volume_A3_per_atom"] = mean(rows[:, 7] / atoms, "Å³").to_json()
     if len(rows) >= 10:
         summary["drift"] = energy_drift(rows[:, 4], rows[:, 1], atoms, timestep_fs=run.timestep_fs).to_json()
     return summary
@@ -268,8 +322,14 @@ def _summary(files: Files, run: Run, atoms: int, problem: str | None) -> dict[st
 def rows_of(summary: dict[str, Any]) -> list[list[str]]:
     """The summary as rows for people."""
     rows = [["time", f"{summary['time_ps']:.4g} ps"], ["frames", f"{summary['frames']} in {summary['trajectory']}"]]
-    for name in ("temperature", "drift"):
-        if (q := summary.get("temperature_K" if name == "temperature" else name)) is not None:
+    named = {
+        "temperature_K": "temperature",
+        "pressure_GPa": "pressure",
+        "volume_A3_per_atom": "volume an atom",
+        "drift": "drift",
+    }
+    for key, name in named.items():
+        if (q := summary.get(key)) is not None:
             error = "" if q["error"] is None else f" ± {q['error']:.2g}"
             rows.append(
                 [name, f"{q['value']:.4g}{error} {q['unit']}" + (f": {q['verdict']}. {q['advice']}" if "advice" in q else "")]

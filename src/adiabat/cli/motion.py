@@ -15,8 +15,15 @@ from adiabat.cli.arguments import JSON, configured
 def md(
     model: str = typer.Argument(metavar="MODEL|CONFIG", help="model file, or a configuration file (YAML)"),
     more: list[str] = typer.Argument(None, metavar="STRUCTURE", help="structure file; with a configuration file: key=value …"),
-    ensemble: str = typer.Option(None, help="nve: constant energy; nvt: Langevin dynamics (the default)"),
+    ensemble: str = typer.Option(
+        None, help="nve: constant energy; nvt: Langevin dynamics (the default); npt: at constant pressure"
+    ),
     temperature: float = typer.Option(None, "--temperature-K", help="of the heat bath and the start velocities, K"),
+    pressure: float = typer.Option(None, "--pressure-GPa", help="of npt, GPa; 0.0001 is one bar"),
+    cell: str = typer.Option(None, help="of npt: isotropic (the default), axes, or free to shear, too"),
+    pressure_damping: float = typer.Option(
+        None, "--pressure-damping-fs", help="of npt: how slowly the cell answers, 1000 without it"
+    ),
     timestep: float = typer.Option(None, "--timestep-fs", help="fs; 0.5 where hydrogen moves"),
     steps: int = typer.Option(None, help="how many steps"),
     every: int = typer.Option(None, help="steps between frames"),
@@ -32,6 +39,7 @@ def md(
     from adiabat.config import checked
 
     flags = {"ensemble": ensemble, "temperature_K": temperature, "timestep_fs": timestep, "steps": steps, "every": every}
+    flags |= {"pressure_GPa": pressure, "cell": cell, "pressure_damping_fs": pressure_damping}
     flags |= {"friction_per_fs": friction, "seed": seed, "out": out, "overwrite": overwrite or None}
     flags = {k: v for k, v in flags.items() if v is not None}
     if model.endswith((".yaml", ".yml")):

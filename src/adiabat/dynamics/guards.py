@@ -70,6 +70,25 @@ class Hotter:
 
 
 @dataclass(frozen=True)
+class Swollen:
+    """A cell at constant pressure that is nothing like what it was: boiled away, or collapsed."""
+
+    start_A3: float | Tensor
+    factor: float = 2.0
+
+    def __call__(self, state: State, timestep_fs: float) -> Bool[Tensor, "S"]:
+        ratio = state.graph.volume / self.start_A3
+        return ~((ratio < self.factor) & (ratio * self.factor > 1))
+
+    def message(self, state: State, structure: int) -> str:
+        return (
+            f"its volume has come to {float(state.graph.volume[structure]):.4g} Å³, more than a factor of {self.factor:g} from where it "
+            "began: it boils, or the potential has not seen such densities. Lower the temperature, check the pressure, or label some "
+            "strained cells and train again"
+        )
+
+
+@dataclass(frozen=True)
 class Uncertain:
     """The potential's own doubt about a force exceeds what we accept."""
 

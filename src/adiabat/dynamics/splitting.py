@@ -68,7 +68,7 @@ def integrate(
         raise ValueError(f"splitting {splitting.letters!r} has an O but no bath came")
     potential, taken = quickest(potential), 0
     while bool(state.running.any()):
-        moving, drift, kick = _strides(state, timestep_fs)
+        moving, drift, kick = strides(state, timestep_fs)
         running = state.running
         while state.running is running:  # until someone stops
             state = _step(state, potential, splitting, moving, drift, kick, bath, timestep_fs)
@@ -112,7 +112,7 @@ def _step(
     return State(graph, v, state.masses, prediction, state.rigid, state.running, heat, state.time_fs + timestep_fs)
 
 
-def _strides(state: State, timestep_fs: float) -> tuple[Bool[Tensor, "N 1"] | None, Float[Tensor, "N 1"], Float[Tensor, "N 1"]]:
+def strides(state: State, timestep_fs: float) -> tuple[Bool[Tensor, "N 1"] | None, Float[Tensor, "N 1"], Float[Tensor, "N 1"]]:
     """Who moves (None: everyone), and Δt and Δt/m an atom; zero for fixed atoms and stopped structures."""
     moving = state.running[state.structure][:, None]
     if state.graph.fixed is not None:

@@ -17,7 +17,7 @@ from adiabat.dynamics.rigid import Rigid
 from adiabat.graph import Graph
 from adiabat.prediction import Prediction
 from adiabat.typing import Bool, Float, Tensor
-from adiabat.units import ACCELERATION, k_B
+from adiabat.units import ACCELERATION, GPa, k_B
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -41,6 +41,23 @@ def quickest(potential: PotentialLike) -> PotentialLike:
 
 
 @dataclass(frozen=True)
+class Piston:
+    """The cell as a particle of the dynamics; `barostat` moves it."""
+
+    rate: Float[Tensor, "S 3 3"]  # of its strain, symmetric, 1/fs
+    mass: Float[Tensor, "S"]  # amu Å²
+    pressure: Float[Tensor, "S"]  # from outside, eV/Å³
+
+    @property
+    def kinetic_energy(self) -> Float[Tensor, "S"]:
+        """½ W tr(ε̇ ε̇), eV."""
+        return self.rate.square().sum((1, 2)) * self.mass * (0.5 / ACCELERATION)
+
+    def replace(self, **changes: Any) -> Piston:
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True)
 class State:
     """Positions live in `graph`, forces in `prediction`; velocities in Å/fs, masses in amu, both float64."""
 
@@ -52,6 +69,7 @@ class State:
     running: Bool[Tensor, "S"]  # a structure that was stopped keeps its positions while the others go on
     heat: Float[Tensor, "S"]  # eV that came in from a thermostat so far
     time_fs: float = 0.0
+    piston: Piston | None = None  # None: the cell stays as it is
 
     @classmethod
     def of(
@@ -156,10 +174,21 @@ class State:
     def conserved(self) -> Float[Tensor, "S"]:
         """Total energy less the heat a thermostat brought in: what a perfect integrator would keep.
 
+        At constant pressure the cell's kinetic energy and the work P V against the outside belong to the total.
+
         Bussi and Parrinello, Phys. Rev. E 75, 056707 (2007): the effective energy drifts as the timestep's error does, in NVE
         and under Langevin alike.
         """
-        return self.energy + self.kinetic_energy - self.heat
+        total = self.energy + self.kinetic_energy - self.heat
+        if self.piston is None:
+            return total
+        return total + self.piston.kinetic_energy + self.piston.pressure * self.graph.volume
+
+    @property
+    def pressure_GPa(self) -> Float[Tensor, "S"]:
+        """(2 E_kin − tr ∂E/∂ε) / 3V, of this moment; NaN for a structure without volume."""
+        virial = -self.prediction.strain_gradient.diagonal(dim1=-2, dim2=-1).sum(-1)
+        return (2 * self.kinetic_energy + virial) / (3 * self.graph.volume) / GPa
 
     def replace(self, **changes: Any) -> State:
         return dataclasses.replace(self, **changes)

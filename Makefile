@@ -44,10 +44,13 @@ test-kill: .stamps/test
 test-chaos: .stamps/test
 	$(BIN)/python -m pytest -m kill tests/jobs
 
-# The generated kernels under AddressSanitizer and UBSan; libstdc++ is loaded first, too, or torch's exceptions are not found.
+# The generated kernels under AddressSanitizer and UBSan; libstdc++ is loaded first, too, or torch's exceptions are not found. Checks make
+# a compiler several times slower: as many files at once as there are cores, one instruction level.
+SANITIZED := $(wildcard $(patsubst %,tests/kernels/test_%.py,abreast aev_generated chebyshev deeppot evaluator generated listed local local_ani \
+  polarizable_layer rigid symmetry))
 test-sanitize: .stamps/test
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0 \
-	  ADIABAT_SANITIZE=1 $(BIN)/python -m pytest tests/kernels/test_generated.py tests/kernels/test_polarizable_layer.py tests/kernels/test_symmetry.py tests/kernels/test_evaluator.py tests/kernels/test_local.py tests/kernels/test_rigid.py
+	  ADIABAT_SANITIZE=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal --timeout 1800 -k "not every_level" $(SANITIZED)
 
 # docs/parity.md, from what the tests compare with other codes' answers
 parity: .stamps/test compiler

@@ -127,11 +127,36 @@ def test_doubt_grows_with_the_distance_from_what_was_seen(model):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_sparse_points_are_distinct_rows(method):
+def test_sparse_points_are_distinct_rows_and_the_same_ones_by_seed(method):
     x = torch.randn(50, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    rows = chosen(x, 20, method, torch.Generator().manual_seed(1))
-    assert len(rows) == 20 == len(set(rows.tolist()))
+    rows, again = (chosen(x, 20, method, torch.Generator().manual_seed(1)).tolist() for _ in range(2))
+    assert len(rows) == 20 == len(set(rows)) and rows == again == sorted(rows)
     assert chosen(x[:5], 20, method, torch.Generator()).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("rank", [1, 3, 7])
+def test_cur_spans_all_rows_with_as_many_as_their_rank(rank):
+    rng = torch.Generator().manual_seed(rank)
+    x = torch.randn(80, rank, generator=rng, dtype=torch.float64) @ torch.randn(rank, 9, generator=rng, dtype=torch.float64)
+    x[:40] = x[40:]  # twice the same
+    found = x[chosen(x, rank, "cur", rng)]
+    nearest = x @ torch.linalg.pinv(found) @ found
+    torch.testing.assert_close(nearest, x, rtol=0, atol=1e-11)  # rows of length 10, condition numbers to 1e3
+
+
+def test_cur_takes_what_no_linear_map_of_the_rows_changes():
+    """Leverages are those of the rows' span: turning or stretching the descriptors leaves the choice as it is."""
+    rng = torch.Generator().manual_seed(0)
+    x, A = (torch.randn(n, 5, generator=rng, dtype=torch.float64) for n in (60, 5))
+    assert chosen(x, 13, "cur", rng).tolist() == chosen(x @ A, 13, "cur", rng).tolist()
+
+
+def test_the_farthest_lie_in_different_places():
+    """Of five heaps, wherever the first point lies, five points take one each: all others of its heap are nearer."""
+    rng = torch.Generator().manual_seed(0)
+    heaps = torch.randn(5, 1, 4, generator=rng, dtype=torch.float64) * 10
+    x = (heaps + 0.01 * torch.randn(5, 12, 4, generator=rng, dtype=torch.float64)).flatten(0, 1)
+    assert (chosen(x, 5, "farthest", rng) // 12).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_leverage_finds_what_is_alone_in_its_direction():
@@ -151,8 +176,8 @@ def test_what_makes_no_sense_is_refused():
         GAP(soap={"cutoff": 3.0, "transition_width": 4.0}, elements=["Cu"])
     with pytest.raises(ValueError, match="nothing stands at the center Cu"):
         GAP(soap={"central_weight": 0.0}, elements=["Cu"])
-    with pytest.raises(ValueError, match="gap.sparse: 'cur' came"):
-        GAP(sparse="cur", elements=["Cu"])
+    with pytest.raises(ValueError, match="gap.sparse: 'kmeans' came"):
+        GAP(sparse="kmeans", elements=["Cu"])
 
 
 def test_compiled_it_says_the_same(model):

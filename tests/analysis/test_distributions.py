@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 
 from adiabat.analysis import angles, distances, histogram, overlap, reweight
+from adiabat.analysis.distributions import tally
 from adiabat.analysis.reweight import compare
 from adiabat.units import k_B
 
@@ -94,6 +97,57 @@ def test_the_same_ensemble_shows_no_deviation(rng):
 def test_a_far_model_is_called_untrustworthy(rng):
     weights = reweight(0.5 * rng.normal(size=500), np.zeros(500), 300.0)  # 19 kT of spread
     assert weights.overlap < 0.05 and "too far off" in weights.advice
+
+
+def test_energies_that_do_not_match_frames_are_refused():
+    two, one = np.zeros(2), np.zeros(1)
+    untyped = inspect.unwrap(reweight)  # as users call it: shapes are checked against types in tests alone
+    with pytest.raises(ValueError, match=r"shapes \(2,\) and \(1,\)"):  # broadcasting would answer
+        untyped(two, one, 300.0)
+    with pytest.raises(ValueError, match="at least one"):
+        reweight(one[:0], one[:0], 300.0)
+    for temperature in (0.0, -300.0, np.nan):
+        with pytest.raises(ValueError, match="temperature_K"):
+            reweight(two, two, temperature)
+    with pytest.raises(ValueError, match="one number a frame"):
+        reweight(two, two, 300.0).average(np.zeros(3))
+
+
+def test_counts_are_those_of_numpy_and_outside_is_the_rest(rng):
+    samples = [np.r_[rng.normal(size=n), EDGES[0], EDGES[-1], EDGES[7], -9.0, 9.0, np.inf] for n in (5, 0, 700)]
+    counts = tally(samples, EDGES, None)
+    assert np.array_equal(counts[:, :-1], [np.histogram(x, EDGES)[0] for x in samples])
+    assert np.array_equal(counts.sum(1), [len(x) for x in samples])
+
+
+def test_samples_outside_all_bins_are_not_forgotten(rng):
+    """A model whose bonds broke must not look like one whose bonds held."""
+    edges = np.array([0.0, 1.0, 2.0])
+    held, broke = (histogram([np.array(x)], edges, rng=rng) for x in ([0.5, 0.5], [0.5, 99.0]))
+    assert broke.density.tolist() == [0.5, 0.0] and broke.mean == 0.5
+    assert overlap(held, broke) == 0.5
+    with pytest.raises(ValueError, match="frame 1 is NaN"):
+        histogram([np.array([0.5]), np.array([0.5, np.nan])], edges, rng=rng)
+
+
+def test_angles_of_a_large_crystal_need_no_square_of_its_bonds():
+    """Twelve bonds an atom make 66 pairs."""
+    import tracemalloc
+
+    copper = bulk("Cu", cubic=True) * (6, 6, 6)
+    tracemalloc.start()
+    found = angles([copper], ("Cu", "Cu", "Cu"), cutoff=3.0)[0]
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    bonds = len(copper) * 12
+    assert len(found) == len(copper) * 66
+    assert most < bonds**2 / 2  # bytes; a truth value for every pair of bonds would take twice that
+    shares = [np.isclose(found, a, atol=1e-6).sum() / len(copper) for a in (60, 90, 120, 180)]
+    assert shares == [24, 12, 24, 6]  # of a cuboctahedron's vertices, seen from its center
+
+
+def test_no_pairs_have_no_distances():
+    assert len(distances([molecule("H2O")], np.zeros((0, 2), int))[0]) == 0
 
 
 def test_differing_bins_are_refused(rng):

@@ -58,3 +58,13 @@ def test_lengths_that_differ_are_refused():
         energy_drift(np.zeros((20, 2)), TIMES, 3)
     with pytest.raises(ValueError, match="at least 10"):
         energy_drift(np.zeros((5, 2)), TIMES[:5], 3)
+
+
+def test_an_exploded_run_fails_with_the_reason():
+    energies = np.zeros(20)
+    energies[15:] = np.nan
+    found = energy_drift(energies, np.arange(20.0), 3)
+    assert found.verdict == "fail" and "from sample 15 of 20 on: the run exploded" in found.advice
+    assert found.to_json()["bound"] is None and found.to_json()["value"] is None
+    with pytest.raises(ValueError, match="do not rise"):
+        energy_drift(np.zeros(20), np.zeros(20), 3)

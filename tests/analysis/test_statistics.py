@@ -43,6 +43,19 @@ def test_blocks_level_off_at_the_error_of_the_mean(rng):
     assert blocks.plateau == pytest.approx(mean(x).error, rel=0.25)
 
 
+@pytest.mark.parametrize("length", [100, 400, 1600])
+def test_a_series_shorter_than_its_memory_has_no_plateau(rng, length):
+    """Errors still double with four times the block: the first of them would be several times too small."""
+    assert np.isnan(block_averages(np.arange(float(length))).plateau)
+    slow = [block_averages(x).plateau for x in ar1(rng, 0.999, length, replicas=50).T]  # τ = 1000
+    assert np.isnan(slow).mean() > 0.9
+
+
+def test_nothing_has_no_mean():
+    with pytest.raises(ValueError, match="at least one sample"):
+        mean(np.array([]))
+
+
 def test_a_constant_has_no_error_and_one_sample_has_no_known_one():
     assert mean(np.full(100, 3.0)).error == 0
     assert np.isnan(mean(np.array([3.0])).error)

@@ -13,7 +13,9 @@ from adiabat.analysis import (
     rdf,
     unwrap,
     velocity_autocorrelation,
+    without_drift,
 )
+from adiabat.analysis.motions import motions
 from adiabat.units import PER_CM
 
 CELLS = {
@@ -49,9 +51,36 @@ def test_coordination_counts_the_shell_of_a_crystal():
     assert g.coordination[-1] == 12 + 6 + 24
 
 
-def test_g_of_a_molecule_is_refused():
+def test_coordination_of_a_crystal_is_right_in_its_smallest_cubic_cell():
+    """The six neighbors of the second shell are an atom's own images there: left out of g, they are neighbors all the same."""
+    from ase.build import bulk
+
+    assert rdf([bulk("Cu", a=3.6, cubic=True)], cutoff=4.0, bins=80).coordination[-1] == 12 + 6
+
+
+def test_g_agrees_with_ase_where_ase_has_one():
+    """ASE wants a cell of two cutoffs and divides by N where N − 1 others are there."""
+    from ase.build import bulk
+    from ase.geometry.analysis import Analysis
+
+    atoms = bulk("NaCl", "rocksalt", a=5.6, cubic=True) * (2, 2, 2)
+    atoms.rattle(0.2, seed=5)
+    theirs = Analysis(atoms).get_rdf(5.0, 25)[0]
+    n = len(atoms)
+    assert rdf([atoms], cutoff=5.0, bins=25).g == pytest.approx(theirs * n / (n - 1), rel=1e-9)
+
+
+def test_g_of_what_has_none_is_refused():
     with pytest.raises(ValueError, match="no density"):
         rdf([Atoms("H2", [[0, 0, 0], [0, 0, 1]])], cutoff=3.0)
+    with pytest.raises(ValueError, match="no frame came"):
+        rdf([], cutoff=3.0)
+    box = Atoms("He2", [[0, 0, 0], [0, 0, 1]], cell=[4, 4, 4], pbc=True)
+    with pytest.raises(ValueError, match="wanted positive"):
+        rdf([box], cutoff=0.0)
+    box.positions[1] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        rdf([box], cutoff=3.0)
 
 
 def test_displacement_by_fourier_equals_the_plain_sum(rng):
@@ -82,6 +111,54 @@ def test_unwrapping_undoes_the_folding_of_a_skewed_cell(rng):
 def test_a_wall_direction_is_not_unwrapped():
     frames = [Atoms("He", [[0, 0, z]], cell=[3, 3, 3], pbc=[True, True, False]) for z in (0.0, 2.9)]
     assert unwrap(frames)[1, 0, 2] == pytest.approx(2.9)
+
+
+def test_a_drift_of_the_box_is_taken_out_and_the_wandering_stays(rng):
+    walk = np.cumsum(rng.normal(scale=0.1, size=(1000, 50, 3)), 0)
+    drifting = walk + np.arange(1000)[:, None, None] * np.array([0.05, 0.0, 0.0])
+    masses = rng.uniform(1, 50, 50)
+    assert without_drift(drifting, masses) == pytest.approx(without_drift(walk, masses), abs=1e-9)
+    D = diffusion_coefficient(without_drift(drifting), 1.0)
+    assert abs(D.value - 0.005 * 49 / 50) < 5 * D.error  # Student's t of 4
+    assert diffusion_coefficient(drifting, 1.0).value > 5 * D.value  # what a drift does
+
+
+def test_wandering_in_a_plane_counts_two_dimensions(rng):
+    D = diffusion_coefficient(np.cumsum(rng.normal(scale=0.1, size=(4000, 50, 2)), 0), 1.0)
+    assert abs(D.value - 0.005) < 5 * D.error  # Student's t of 4
+
+
+def test_what_is_no_trajectory_is_not_unwrapped():
+    box = {"cell": [3, 3, 3], "pbc": True}
+    with pytest.raises(ValueError, match="no frame"):
+        unwrap([])
+    with pytest.raises(ValueError, match="frame 1 has other atoms"):
+        unwrap([Atoms("HO", np.eye(3)[:2], **box), Atoms("OH", np.eye(3)[:2], **box)])
+    with pytest.raises(ValueError, match="lacks a cell vector"):
+        unwrap([Atoms("H", pbc=True)] * 2)
+
+
+def test_what_is_no_motion_is_refused_in_words():
+    exploded = np.concatenate([np.ones((40, 2, 3)), np.full((1, 2, 3), np.nan)])
+    for analysis in (
+        mean_square_displacement, without_drift, velocity_autocorrelation,
+        lambda x: power_spectrum(x, 1.0), lambda x: diffusion_coefficient(x, 1.0),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="of atom 0 in frame 40 are not finite"):
+            analysis(exploded)
+        with pytest.raises(ValueError, match="wanted .frames, atoms, axes"):
+            analysis(exploded[:0])
+    with pytest.raises(ValueError, match="5 frames of velocities came; wanted at least 6"):
+        motions(np.ones((5, 1, 3)), "velocities", least=6)
+
+
+def test_too_little_for_a_spectrum_is_said():
+    with pytest.raises(ValueError, match="all velocities are zero"):
+        velocity_autocorrelation(np.zeros((50, 1, 3)))
+    with pytest.raises(ValueError, match="windows of 1 frames"):
+        power_spectrum(np.ones((8, 1, 3)), 1.0)
+    with pytest.raises(ValueError, match="interval_fs = 0"):
+        diffusion_coefficient(np.ones((100, 1, 3)), 0)
 
 
 def test_two_oscillators_give_two_lines_weighted_by_their_energy():

@@ -141,3 +141,26 @@ def test_temperature_of_thermal_velocities_lies_in_the_interval_chi_square_gives
     low, high = thermal_interval(f, samples)
     assert low < temperature_K(energies, f).mean() / 300 < high
     assert np.isnan(temperature_K(np.zeros(2), 0)).all()
+
+
+def test_a_crystals_modes_do_not_care_into_which_cell_its_atoms_are_folded():
+    """Laid upon each other like molecules, two foldings of one crystal would be turned against each other."""
+    from ase.build import bulk
+    from ase.calculators.emt import EMT
+
+    def forces_of(frames):
+        for atoms in frames:
+            atoms.calc = EMT()
+        return [atoms.get_forces() for atoms in frames]
+
+    copper = bulk("Cu", cubic=True)
+    copper.rattle(0.05, seed=3)  # no two modes of one frequency
+    folded = copper.copy()
+    folded.positions[2] += folded.cell[0]
+    pairs = compare(harmonic_frequencies(copper, forces_of), harmonic_frequencies(folded, forces_of))
+    assert min(pair.overlap for pair in pairs) > 1 - 1e-6
+
+
+def test_negative_degrees_of_freedom_are_refused():
+    with pytest.raises(ValueError, match="degrees_of_freedom = -3"):
+        temperature_K(1.0, -3)

@@ -7,10 +7,11 @@
 | `drift` | is energy conserved, and what to do if not |
 | `distributions`, `reweight` | distances and angles, in the model's ensemble and in its reference's |
 | `rdf`, `diffusion`, `spectra` | g(r), wandering, swinging |
+| `motions` | what positions and velocities must be to be analyzed |
 | `vibrations` | harmonic modes from any source of forces |
 """
 
-from adiabat.analysis.diffusion import diffusion_coefficient, mean_square_displacement, unwrap
+from adiabat.analysis.diffusion import diffusion_coefficient, mean_square_displacement, unwrap, without_drift
 from adiabat.analysis.distributions import Histogram, angles, distances, histogram, overlap
 from adiabat.analysis.drift import Drift, energy_drift
 from adiabat.analysis.quantity import Quantity
@@ -22,21 +23,10 @@ from adiabat.analysis.statistics import autocorrelation_time, block_averages, me
 from adiabat.analysis.temperature import kinetic_energy, temperature_K, thermal_interval
 from adiabat.analysis.vibrations import Vibrations, harmonic_frequencies
 
-# What `adiabat analyze --what` can be asked of a trajectory.
-ANALYSES = {
-    "drift": energy_drift,
-    "distances": distances,
-    "angles": angles,
-    "rdf": rdf,
-    "msd": mean_square_displacement,
-    "diffusion": diffusion_coefficient,
-    "vacf": velocity_autocorrelation,
-    "spectrum": power_spectrum,
-}
-
 __all__ = [
-    "ANALYSES", "RDF", "Comparison", "Drift", "Histogram", "Quantity", "Spectrum", "Vibrations", "Weights", "angles",
+    "RDF", "Comparison", "Drift", "Histogram", "Quantity", "Spectrum", "Vibrations", "Weights", "angles",
     "autocorrelation_time", "block_averages", "corrected", "degrees_of_freedom", "diffusion_coefficient", "distances", "energy_drift",
     "harmonic_frequencies", "histogram", "kinetic_energy", "mean", "mean_square_displacement", "overlap", "power_spectrum",
     "rdf", "reweight", "rigid_motions", "temperature_K", "thermal_interval", "unwrap", "velocity_autocorrelation",
+    "without_drift",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Histogram:
-    """A normalized density over bins, ∫ density = 1, with a standard error a bin."""
+    """A density over bins with a standard error a bin. ∫ density over the bins is the share of the samples that lies in them."""
 
     edges: Float[np.ndarray, "B1"]
     density: Float[np.ndarray, "B"]
@@ -33,7 +33,9 @@ class Histogram:
 
     @property
     def mean(self) -> float:
-        return float((self.centers * self.density * np.diff(self.edges)).sum())
+        """Of the samples within the bins."""
+        shares = self.density * np.diff(self.edges)
+        return float((self.centers * shares).sum() / shares.sum())
 
 
 def histogram(
@@ -69,9 +71,11 @@ def tally(
     edges: Float[np.ndarray, "B1"],
     weights: Float[np.ndarray, "T"] | None,
     block: int = 1,
-) -> Float[np.ndarray, "K B"]:
-    """Weighted counts a block of frames and bin."""
-    counts = np.array([np.histogram(sample, edges)[0] for sample in samples], float)
+) -> Float[np.ndarray, "K B1"]:
+    """Weighted counts a block of frames and bin, last those outside all bins."""
+    if not len(samples) or block < 1:
+        raise ValueError(f"{len(samples)} frames came in blocks of {block}; wanted at least one of each")
+    counts = _counted(samples, edges).astype(float)
     weights = np.ones(len(counts)) if weights is None else weights
     if len(weights) != len(counts):
         raise ValueError(f"{len(weights)} weights for {len(counts)} frames; give one a frame")
@@ -81,7 +85,7 @@ def tally(
 
 
 def of_blocks(
-    blocks: Float[np.ndarray, "K B"], edges: Float[np.ndarray, "B1"], picks: Int[np.ndarray, "P K"], unit: str
+    blocks: Float[np.ndarray, "K B1"], edges: Float[np.ndarray, "B1"], picks: Int[np.ndarray, "P K"], unit: str
 ) -> tuple[Histogram, Float[np.ndarray, "P B"]]:
     """The histogram of all blocks with its bootstrap error, and all resampled densities; `picks` says how often."""
     density = _normalized(blocks.sum(0), edges)
@@ -130,14 +134,27 @@ def overlap(a: Histogram, b: Histogram) -> float:
     return float((np.minimum(a.density, b.density) * np.diff(a.edges)).sum())
 
 
+def _counted(samples, edges):
+    """[T, B + 1]: counts a bin, the last bin closed on both sides as `np.histogram` has it, and outside."""
+    flat = np.concatenate([np.asarray(x, float).ravel() for x in samples])
+    frame = np.repeat(np.arange(len(samples)), [np.size(x) for x in samples])
+    if np.isnan(flat).any():
+        raise ValueError(f"a sample of frame {frame[np.isnan(flat)][0]} is NaN; leave the frame out, or see what made it")
+    bins = len(edges) - 1
+    place = np.searchsorted(edges, flat, side="right") - 1
+    place[flat == edges[-1]] = bins - 1
+    place[place < 0] = bins
+    return np.bincount(frame * (bins + 1) + place, minlength=len(samples) * (bins + 1)).reshape(len(samples), bins + 1)
+
+
 def _normalized(counts, edges):
     total = counts.sum()
-    return counts / (total * np.diff(edges)) if total > 0 else np.full(len(counts), np.nan)
+    return counts[:-1] / (total * np.diff(edges)) if total > 0 else np.full(len(edges) - 1, np.nan)
 
 
 def _pairs(atoms, pairs, cutoff):
     """The vectors of the wanted pairs: index pairs as they are, element pairs by bond."""
-    if isinstance(pairs[0], str):
+    if len(pairs) and isinstance(pairs[0], str):
         i, j, r = _bonds(atoms, pairs, cutoff)
         if pairs[0] == pairs[1]:  # each bond once
             r = r[(i < j) | ((i == j) & (_first_nonzero_sign(r) > 0))]
@@ -147,11 +164,11 @@ def _pairs(atoms, pairs, cutoff):
 
 
 def _angles(atoms, triples, cutoff):
-    if isinstance(triples[0], str):
+    if len(triples) and isinstance(triples[0], str):
         left, vertex, right = triples
         i, _, a = _bonds(atoms, (vertex, left), cutoff)
         k, _, b = _bonds(atoms, (vertex, right), cutoff)
-        one, two = np.nonzero(i[:, None] == k[None, :])
+        one, two = _equal(i, k)
         if left == right:
             once = one < two  # the same list twice: each pair of bonds once, none with itself
             one, two = one[once], two[once]
@@ -162,6 +179,16 @@ def _angles(atoms, triples, cutoff):
         a, b = (_shortest(atoms, atoms.positions[triples[:, end]] - vertex) for end in (0, 2))
     # atan2 keeps its digits at 0° and 180°, where arccos loses half of them
     return np.degrees(np.arctan2(np.linalg.norm(np.cross(a, b), axis=1), (a * b).sum(1)))
+
+
+def _equal(i, k):
+    """All (a, b) with i[a] = k[b], without looking at every pair."""
+    order = np.argsort(k, kind="stable")
+    first, last = (np.searchsorted(k[order], i, side) for side in ("left", "right"))
+    many = last - first
+    one = np.repeat(np.arange(len(i)), many)
+    within = np.arange(len(one)) - np.repeat(np.cumsum(many) - many, many)
+    return one, order[first[one] + within]
 
 
 def _shortest(atoms, vectors):

@@ -30,7 +30,12 @@ class Drift(Quantity):
         return abs(self.value) + 2 * self.error
 
     def to_json(self) -> dict:
-        more = {"bound": self.bound, "fluctuation_meV_per_atom": self.fluctuation, "target": self.target}
+        known = np.isfinite(self.value)
+        more = {
+            "bound": self.bound if known else None,
+            "fluctuation_meV_per_atom": self.fluctuation if known else None,
+            "target": self.target,
+        }
         return {**super().to_json(), **more, "verdict": self.verdict, "advice": self.advice}
 
 
@@ -62,6 +67,13 @@ def energy_drift(
         raise ValueError(
             f"{len(times)} samples show no drift; give at least 10 over as many periods of the slowest motion as you can"
         )
+    if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
+        raise ValueError("the times do not rise from sample to sample; wanted the samples of one run, in order")
+    if not np.isfinite(energies).all():
+        first = int(np.argmax(~np.isfinite(energies).all(1)))
+        advice = f"the energy is no number from sample {first} of {len(energies)} on: the run exploded; see what its frames looked like before"
+        nan = float("nan")
+        return Drift(nan, nan, "meV/atom/ns", (nan,) * energies.shape[1], nan, target, "fail", advice)
     t = times - times.mean()
     energies = energies - energies[0]  # a slope of −27 keV totals would otherwise drown in rounding
     slopes = t @ energies / (t @ t)

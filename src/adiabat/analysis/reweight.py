@@ -44,8 +44,11 @@ class Weights:
 
     def average(self, x: Float[np.ndarray, "T"], unit: str = "") -> Quantity:
         """⟨x⟩ in the reference ensemble, with the ratio estimator's standard error for independent frames."""
+        x = np.asarray(x, float)
+        if x.shape != self.values.shape:
+            raise ValueError(f"x of shape {x.shape} came to {len(self.values)} weights; give one number a frame")
         mean = float(self.values @ x)
-        return Quantity(mean, float(np.sqrt((self.values**2) @ (np.asarray(x) - mean) ** 2)), unit)
+        return Quantity(mean, float(np.sqrt((self.values**2) @ (x - mean) ** 2)), unit)
 
 
 def reweight(
@@ -57,7 +60,14 @@ def reweight(
     >>> w.values.round(6).tolist(), round(w.effective_samples, 6)
     ([0.333333, 0.666667], 1.8)
     """
-    difference = np.asarray(energies_reference_eV, float) - np.asarray(energies_model_eV, float)
+    reference, model = np.asarray(energies_reference_eV, float), np.asarray(energies_model_eV, float)
+    if reference.ndim != 1 or reference.shape != model.shape or not len(reference):
+        raise ValueError(
+            f"energies of shapes {reference.shape} and {model.shape} came; wanted one of each a frame, at least one"
+        )
+    if not temperature_K > 0:
+        raise ValueError(f"temperature_K = {temperature_K}; wanted the positive one at which the model was sampled")
+    difference = reference - model
     if not np.isfinite(difference).all():
         bad = np.flatnonzero(~np.isfinite(difference))
         raise ValueError(f"frames {bad[:5].tolist()} have no finite energy difference; leave them out before reweighting")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from adiabat.analysis.motions import motions
 from adiabat.units import PER_CM
 
 
@@ -48,7 +49,7 @@ def power_spectrum(
     *,
     segments: int = 8,
 ) -> Spectrum:
-    """The vibrational density of states: Σ m |v(ν)|², Welch's average over half-overlapping Hann windows, ∫ = 1.
+    """The vibrational density of states: Σ m |v(ν)|² (masses 1 unless given), Welch's average over half-overlapping Hann windows, ∫ = 1.
 
     It is the Fourier transform of the velocity autocorrelation (Wiener and Khinchin). The resolution is that of a window of
     2T/(segments + 1); frames further apart than half a period alias, so give an `interval_fs` below 4 fs for O–H.
@@ -62,6 +63,11 @@ def power_spectrum(
 
     v = _weighted(velocities, masses)
     length = min(2 * len(v) // (segments + 1), len(v))
+    if not interval_fs > 0 or segments < 1 or length < 4:
+        raise ValueError(
+            f"{len(v)} frames {interval_fs} fs apart in {segments} segments make windows of {length} frames; wanted a positive time and "
+            "windows of at least 4: give more frames or fewer segments"
+        )
     frequency, density = welch(v, fs=1 / interval_fs, nperseg=length, detrend=False, axis=0)
     density = density.sum((1, 2))
     wavenumbers = frequency * PER_CM
@@ -69,5 +75,14 @@ def power_spectrum(
 
 
 def _weighted(velocities, masses):
-    v = np.asarray(velocities, float)
-    return v if masses is None else v * np.sqrt(np.asarray(masses, float))[:, None]
+    v = motions(velocities, "velocities")
+    if not v.any():
+        raise ValueError(
+            "all velocities are zero: nothing moves, so nothing swings; see whether the trajectory holds velocities"
+        )
+    if masses is None:
+        return v
+    masses = np.asarray(masses, float)
+    if masses.shape != v.shape[1:2]:
+        raise ValueError(f"masses of shape {masses.shape} for {v.shape[1]} atoms; give one an atom")
+    return v * np.sqrt(masses)[:, None]

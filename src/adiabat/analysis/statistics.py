@@ -73,10 +73,15 @@ class Blocks:
 
     @property
     def plateau(self) -> float:
-        """The first error that agrees with all longer blockings within their own uncertainty; NaN: series too short."""
-        for k in range(len(self.error)):
+        """The first error that agrees with all longer blockings within their own uncertainty; NaN: series too short.
+
+        Agreement counts where it could have failed: errors of correlated blocks double with four times the length, which 16 blocks
+        that are four times as long would show.
+        """
+        for k in range(len(self.error) - 2):
             rise = self.error[k + 1 :] - self.error[k]
-            if len(rise) and (rise <= 2 * self.error_of_error[k + 1 :]).all():
+            tells = self.error_of_error[k + 2] <= self.error[k + 2] / np.sqrt(2 * (16 - 1))
+            if tells and (rise <= 2 * self.error_of_error[k + 1 :]).all():
                 return float(self.error[k])
         return float("nan")
 
@@ -103,4 +108,6 @@ def block_averages(x: Float[np.ndarray, "T"]) -> Blocks:
 
 def _replicas(x) -> Float[np.ndarray, "T R"]:
     x = np.asarray(x, float)
+    if not x.ndim or not x.size:
+        raise ValueError(f"a series of shape {x.shape} came; wanted at least one sample")
     return x.reshape(len(x), -1)

@@ -30,6 +30,10 @@ def temperature_K(
     >>> round(float(temperature_K(0.5 * 3 * k_B * 300, 3)), 6)
     300.0
     """
+    if degrees_of_freedom < 0:
+        raise ValueError(
+            f"degrees_of_freedom = {degrees_of_freedom}; wanted zero or more, as rigid.degrees_of_freedom counts them"
+        )
     if degrees_of_freedom == 0:
         return np.full(np.shape(kinetic_energy_eV), np.nan)
     return 2 * np.asarray(kinetic_energy_eV) / (degrees_of_freedom * k_B)

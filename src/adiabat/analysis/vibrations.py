@@ -134,8 +134,8 @@ class ModePair:
 def compare(reference: Vibrations, other: Vibrations) -> tuple[ModePair, ...]:
     """Match modes by what moves, not by their order: the assignment with the largest total overlap.
 
-    The structures, each at its own minimum, are first laid upon each other. Modes of equal frequency mix freely, so their
-    overlaps may be small without meaning.
+    Molecules, each at its own minimum, are first laid upon each other; crystals are compared as they stand. Modes of equal
+    frequency mix freely, so their overlaps may be small without meaning.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -143,7 +143,8 @@ def compare(reference: Vibrations, other: Vibrations) -> tuple[ModePair, ...]:
         raise ValueError(
             f"cannot match modes of shape {other.modes.shape} with {reference.modes.shape}; give the same atoms in one order"
         )
-    turn = align(other.positions, reference.positions, reference.masses)
+    free = reference.modes.shape[0] < 3 * len(reference.masses) - 3  # rotations were taken out: nothing holds the axes
+    turn = align(other.positions, reference.positions, reference.masses) if free else np.eye(3)
     overlap = np.einsum("aix,bix->ab", reference.modes, other.modes @ turn.T) ** 2
     return tuple(
         ModePair(float(reference.frequencies_per_cm[a]), float(other.frequencies_per_cm[b]), float(overlap[a, b]))

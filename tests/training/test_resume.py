@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from adiabat.models import BPNN
+from adiabat.models import ACE, BPNN
 from adiabat.training import fit
 from adiabat.training.checkpoint import ForeignCheckpoint
 from training.killed import train
@@ -133,6 +133,18 @@ def test_each_epoch_is_counted(tmp_path):
     heard = []
     train(tmp_path, "lbfgs", 1, tick=lambda done, of: heard.append((done, of)))
     assert heard == [(k, 12) for k in range(1, 13)]
+
+
+def test_each_frame_of_least_squares_is_counted():
+    """Held-out frames and those it learns from."""
+    heard = []
+    fit(
+        ACE(cutoff=3.0, channels=2, correlation=2, l_max=1),
+        water(14),
+        water(4, seed=9),
+        tick=lambda done, of: heard.append((done, of)),
+    )
+    assert heard == [(k, 18) for k in range(1, 19)]
 
 
 def test_a_note_cut_off_in_the_midst_of_writing_is_dropped(untouched, tmp_path):

@@ -15,7 +15,7 @@ NEEDED = (
     "torch", "numpy", "scipy", "ase", "vesin", "safetensors", "pydantic", "PyYAML", "jaxtyping", "Jinja2", "typer", "rich", "plotly",
     "matplotlib",
 )  # fmt: skip
-ENGINES = {"pyscf": "pip install 'adiabat[dft]'", "tblite": "pip install 'adiabat[dft]'"}
+ENGINES = {"pyscf": "pip install pyscf", "tblite": "pip install tblite"}
 MODULES = {"PyYAML": "yaml", "Jinja2": "jinja2"}
 
 

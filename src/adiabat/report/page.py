@@ -116,7 +116,12 @@ def _tiles(run: Run) -> Iterator[dict[str, Any]]:
     for v in verdicts:
         sign = "≤" if v.better == "below" else "≥"
         whole = v.unit == "" and v.value is not None and v.value == int(v.value)
-        value, _, error = (show(int(v.value)) if whole and v.error is None else measured(v.value, v.error)).partition(" ± ")
+        told = (
+            measured(v.value, v.error)
+            if v.error is not None
+            else show(int(v.value) if whole and v.value is not None else v.value)
+        )
+        value, _, error = told.partition(" ± ")
         yield {
             "name": v.name, "value": value, "unit": v.unit, "error": error, "note": v.note or "",
             "target": f"{sign} {show(v.target)} {v.unit}".strip().replace(" ", "\u00a0") if v.target is not None else "", "passed": v.verdict(),

@@ -140,21 +140,20 @@ def solve(
             f"least squares goes up to {MOST_COLUMNS}. Ask for a smaller basis, or for an optimizer: fit.optimizer: adamw"
         )
     held = Triangles(columns)
-    for graph in _on_cpu(problem.validation) if exact.noise is None else ():
+    said = _said(tick, len(problem.validation) * (exact.noise is None) + len(problem.train))
+    for graph in said(_on_cpu(problem.validation)) if exact.noise is None else ():
         held.add(rows_of(exact, graph, exact.cutoff, eV, shifts), float(weight_of(graph).reshape(-1)[0]))
     fold = None
     if loss.open and members == 1 and exact.noise is None and len(problem.validation) < ENOUGH_HELD:
         fold = folds_of(len(problem.train), problem.together)
     parts = [Triangles(columns) for _ in range(members if fold is None else int(fold.max()) + 1)]
-    for k, graph in enumerate(_on_cpu(problem.train)):
+    for k, graph in enumerate(said(_on_cpu(problem.train))):
         rows = rows_of(exact, graph, exact.cutoff, eV, shifts)
         if exact.noise is not None:
             rows = {"all": (in_noise(rows, exact.noise, graph.n_atoms, loss), 1.0)}
         weights = weight_of(graph)[0].expand(members).tolist()
         for member, weight in zip(parts if fold is None else parts[fold[k] : fold[k] + 1], weights, strict=True):
             member.add(rows, weight)
-        if tick is not None:
-            tick(k + 1, len(problem.train))
     if exact.noise is not None:
         found = [posterior_mean(member.of["all"], eV * exact.prior()) for member in parts]
     elif fold is not None:
@@ -175,6 +174,21 @@ def solve(
     _shift_references(problem, shift)
     problem.metadata["training"] |= {"loss": loss.weights} if exact.noise is None else {"noise": exact.noise}
     return _told(problem, found, shift, None if folder is None else Path(folder), progress)
+
+
+def _said(tick: Callable[[int, int], None] | None, n: int) -> Callable[[Iterable[Graph]], Iterator[Graph]]:
+    """Graphs as they come, of all sides together; each is told when it is done."""
+    done = 0
+
+    def of(graphs: Iterable[Graph]) -> Iterator[Graph]:
+        nonlocal done
+        for graph in graphs:
+            yield graph
+            done += 1
+            if tick is not None:
+                tick(done, n)
+
+    return of
 
 
 def _on_cpu(graphs: Iterable[Graph]) -> Iterator[Graph]:

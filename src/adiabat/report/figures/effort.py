@@ -22,8 +22,9 @@ from adiabat.report.figures.theme import (
 
 
 def rounds(data: forms.Rounds) -> list[Figure]:
-    """The threshold and the spread that exploration met, round by round."""
-    x = [r.round for r in data.rounds]
+    """The threshold and the spread that exploration met: round by round, and within a round temperature by temperature."""
+    x = list(range(len(data.rounds)))
+    names = [f"{r.round}" if r.temperature_K is None else f"{r.round}<br>{r.temperature_K:g} K" for r in data.rounds]
     columns = (
         ("largest spread met", [r.spread_max_meV_per_A for r in data.rounds], "$orange", "circle"),
         ("median spread", [r.spread_median_meV_per_A for r in data.rounds], MODEL, "circle-open"),
@@ -38,10 +39,12 @@ def rounds(data: forms.Rounds) -> list[Figure]:
         traces.append(line(x, threshold, "threshold", "$ink", dash="dash", width=1.5, line_shape="hvh"))
         traces[-1]["line"]["shape"] = traces[-1].pop("line_shape")
     layout = {
-        "xaxis": axis("round", dtick=max(1, len(x) // 8), range=[min(x) - 0.3, max(x) + 0.3]),
+        "xaxis": axis(
+            "round", tickvals=x[:: 1 + len(x) // 16], ticktext=names[:: 1 + len(x) // 16], range=[-0.3, len(x) - 0.7]
+        ),
         "yaxis": log_axis("spread of the force (meV/Å)", [v for c in columns for v in c[1]] + threshold),
     }
-    caption = "What exploration met in each round. It is done when even the largest spread stays below the dashed threshold."
+    caption = "What exploration met in each round. It is done when hardly a frame's spread, by the stated share, is above the dashed threshold."
     return [Figure("rounds", "Uncertainty met, round by round", traces, layout, caption, wide=True, height=320)]
 
 
@@ -106,7 +109,7 @@ def explored(stage: forms.Stage) -> float:
 
 def training(data: forms.Training) -> list[Figure]:
     traces, values = [], []
-    for k, c in enumerate(data.curves):
+    for k, c in enumerate(c for c in data.curves if len(c.epoch) > 1):  # least squares has one step, which is no curve
         color, step = SERIES[k % len(SERIES)], thin(len(c.epoch), 500)
         if known(c.validation_loss):
             traces.append(line(c.epoch[step], c.validation_loss[step], c.name, color, legendgroup=c.name,

@@ -51,7 +51,7 @@
       stage.addEventListener(name, (event) => { if (event.touches.length < 2) event.stopPropagation(); }, true);
     screen.addEventListener("pointerdown", () => screen.focus({ preventScroll: true }));
 
-    const said = element("output", { className: "frame" });
+    const said = element("output", { className: "which" });
     const controls = element("div", { className: "controls" });
     const button = (text, work) => { const made = element("button", { type: "button", onclick: work }, text); controls.append(made); return made; };
     if (moving) {

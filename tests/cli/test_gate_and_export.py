@@ -55,6 +55,7 @@ def test_wrong_names_are_told(here, models):
     says(here(models, "export", "sound.adiabat", "--to", "gromacs", "--out", "x"), 2, "'gromacs' is unknown; known: lammps")
 
 
+@LAMMPS
 def test_export_refuses_a_failing_model_and_leaves_nothing(here, models):
     says(here(models, "export", "soft.adiabat", "--to", "lammps", "--out", "out"), 1, "short_range_wall", "--waive")
     assert not (models / "out").exists()

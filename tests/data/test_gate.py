@@ -143,3 +143,25 @@ def test_a_record_beside_another_calculations_labels_is_a_fault():
     moved = labeled(moved, energy=1.0, forces=np.zeros((3, 3)))
     (found,) = [f for f in check([frames[0], moved]) if f.name == "foreign record"]
     assert (found.grade, list(found.frames)) == ("fault", [1])
+
+
+def test_isolated_atoms_are_single_and_labeled(copper):
+    """A molecule among them would be taken for its first atom."""
+    hydrogen = labeled(molecule("H2"), energy=-31.7)
+    for wrong in (hydrogen, Atoms("Cu")):
+        with pytest.raises(ValueError, match="wanted single atoms with an energy"):
+            check(copper, isolated=[wrong])
+    with pytest.raises(ValueError, match="sides name frames"):
+        check(copper, sides={"train": [0], "test": [len(copper)]})
+
+
+def test_a_gap_is_a_vacuum_only_where_there_are_images():
+    """A slab that is not periodic across has no image to be too near to."""
+    from ase.build import fcc111
+
+    slab = fcc111("Cu", (2, 2, 3), vacuum=3.5)
+    found = {}
+    for across in (False, True):
+        slab.pbc = (True, True, across)
+        found[across] = any(f.name == "thin vacuum" for f in check([labeled(slab, energy=-1.0)]))
+    assert found == {False: False, True: True}

@@ -49,6 +49,21 @@ def test_modes_of_another_structure_are_refused(rng):
     modes = harmonic_frequencies(at_rest(), forces_of)
     with pytest.raises(ValueError, match="give its own modes"):
         normal_modes(Atoms("H2", [[0, 0, 0], [0, 0, 1]]), modes, 1, temperature_K=300.0, rng=rng)
+    turned, heavy = at_rest(), at_rest()
+    turned.rotate(90, "x")
+    heavy.set_masses(2 * heavy.get_masses())
+    for other in (turned, heavy):
+        with pytest.raises(ValueError, match="other masses or positions"):
+            normal_modes(other, modes, 1, temperature_K=300.0, rng=rng)
+    for temperature in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="temperature_K"):
+            normal_modes(at_rest(), modes, 1, temperature_K=temperature, rng=rng)
+
+
+def test_a_shifted_structure_has_the_same_modes(rng):
+    shifted = at_rest()
+    shifted.positions += 3.0
+    assert len(normal_modes(shifted, harmonic_frequencies(at_rest(), forces_of), 2, temperature_K=30.0, rng=rng)) == 2
 
 
 def test_dynamics_gives_frames_at_intervals_with_their_story(rng):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from adiabat.uncertainty import calibrate, coverage, rank_correlation, trust
+from adiabat.uncertainty import calibrate, coverage, pooled, rank_correlation, trust
 
 N = 40_000
 
@@ -71,11 +71,6 @@ def test_members_that_agree_exactly_are_an_error():
         calibrate(np.ones(5), np.zeros(5))
 
 
-def test_errors_and_spreads_belong_together():
-    with pytest.raises(ValueError, match="3 errors and 4 spreads came"):
-        calibrate(np.ones(3), np.ones(4))
-
-
 def test_one_error_alone_has_no_rank():
     found = calibrate(np.array([2.0]), np.array([1.0]))
     assert found.scale == 2.0 and found.n == 1 and np.isnan(found.correlation)
@@ -99,3 +94,24 @@ def test_errors_that_are_right_in_the_middle_and_wrong_in_the_tail_are_not_trust
 
 def test_rank_correlation_of_a_constant_spread_is_not_told(rng):
     assert rank_correlation(rng.normal(size=50), np.ones(50)) is None
+
+
+def test_every_judgment_wants_one_spread_an_error():
+    """Broadcasting would judge three errors by one spread."""
+    for judge in (calibrate, coverage, trust, rank_correlation, lambda e, s: pooled(1.0, 2, e, s)):
+        with pytest.raises(ValueError, match="wanted one spread an error"):
+            judge(np.ones(3), np.ones(1))
+
+
+def test_an_error_that_is_no_number_calibrates_nothing():
+    with pytest.raises(ValueError, match="1 of 3 errors are not finite"):
+        calibrate(np.array([1.0, np.nan, 2.0]), np.ones(3))
+
+
+def test_components_of_forces_are_ranked_as_they_come(rng):
+    spread = rng.uniform(0.1, 2.0, (200, 3))
+    assert rank_correlation(rng.normal(size=(200, 3)) * spread, spread) > 0.3
+
+
+def test_no_error_is_within_no_spread():
+    assert coverage(np.array([0.0, 1.0]), np.zeros(2), shares=(0.5,)) == {"0.5": 0.5}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from adiabat.analysis.rigid import align, rigid_motions
 from adiabat.units import ACCELERATION, PER_CM, h
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 ForcesOf = Callable[["list[Atoms]"], "Sequence[Float[np.ndarray, 'N 3']]"]
+
+HARMLESS = ("FixCom", "FixSymmetry")  # they guide a relaxation and hold nobody
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Vibrations:
     masses: Float[np.ndarray, "N"]
     fmax: float  # largest force on an atom before displacement, eV/Å: above 0.01 these are not yet a minimum's modes
     asymmetry: float  # max |H − Hᵀ|, eV/Å²: noise of the forces plus what the finite step leaves
+    turns: bool = True  # a molecule, whose rotations were taken out: nothing holds its axes
 
     @property
     def zero_point_energy_eV(self) -> float:
@@ -48,19 +51,20 @@ class Vibrations:
 
 
 def displaced(atoms: Atoms, step_angstrom: float = 0.01) -> list[Atoms]:
-    """The 6N structures of central differences: for each coordinate one step up, then one down."""
+    """The structures of central differences, 6 an atom that is not fixed: for each coordinate one step up, then one down."""
     structures = []
-    for coordinate in range(3 * len(atoms)):
+    for coordinate in np.flatnonzero(np.repeat(_free(atoms), 3)):
         for sign in (1, -1):
             moved = atoms.copy()
             moved.calc = None
+            moved.set_constraint()  # forces are asked raw: constrained ones would be zero on fixed atoms
             moved.positions[coordinate // 3, coordinate % 3] += sign * step_angstrom
             structures.append(moved)
     return structures
 
 
 def hessian(forces: Sequence[Float[np.ndarray, "N 3"]], step_angstrom: float) -> Float[np.ndarray, "X X"]:
-    """H = −∂F/∂x by central differences of the forces on `displaced` structures, not yet symmetrized."""
+    """H = −∂F/∂x by central differences of the forces on `displaced` structures, a row a pair of them, not yet symmetrized."""
     forces = np.array([np.asarray(f, float).ravel() for f in forces])
     return -(forces[0::2] - forces[1::2]) / (2 * step_angstrom)
 
@@ -68,7 +72,8 @@ def hessian(forces: Sequence[Float[np.ndarray, "N 3"]], step_angstrom: float) ->
 def harmonic_frequencies(atoms: Atoms, forces_of: ForcesOf, step_angstrom: float = 0.01) -> Vibrations:
     """Diagonalize M^(−½) H M^(−½) in the space without rigid motions: 3N−6 modes, 3N−5 of a line, 3N−3 of a crystal at Γ.
 
-    Rigid motions are removed before diagonalizing, so that not even a noisy Hessian shows a rotation among the modes.
+    Rigid motions are removed before diagonalizing, so that not even a noisy Hessian shows a rotation among the modes. Atoms held by
+    `FixAtoms` stay: then the others have three modes each, as an adsorbate on a held slab, and nothing is removed.
 
     >>> from ase import Atoms
     >>> def spring(frames):  # ½ · 30 eV/Å² (d − 1 Å)²
@@ -85,16 +90,36 @@ def harmonic_frequencies(atoms: Atoms, forces_of: ForcesOf, step_angstrom: float
     for array in forces:
         if np.shape(array) != (len(atoms), 3) or not np.isfinite(array).all():
             raise ValueError(f"forces_of must give finite forces of shape ({len(atoms)}, 3); it gave {np.shape(array)}, or NaN")
-    raw = hessian(forces, step_angstrom)
-    undisplaced = np.mean(forces, axis=0)  # the mean of +h and −h is F(0) up to h²: no further label needed
+    free = _free(atoms)
+    raw = np.zeros((3 * len(atoms), 3 * len(atoms)))
+    moving = np.ix_(*[np.flatnonzero(np.repeat(free, 3))] * 2)
+    raw[moving] = hessian([np.asarray(f)[free] for f in forces], step_angstrom)
+    undisplaced = np.mean(forces, axis=0)[free]  # the mean of +h and −h is F(0) up to h²: no further label needed
     return modes_of(
         (raw + raw.T) / 2,
         atoms.positions,
         atoms.get_masses(),
         rotation=not atoms.pbc.any(),
+        free=None if free.all() else free,
         fmax=float(np.linalg.norm(undisplaced, axis=1).max()),
         asymmetry=float(np.abs(raw - raw.T).max()),
     )
+
+
+def _free(atoms: Atoms) -> Bool[np.ndarray, "N"]:
+    """Whom no `FixAtoms` holds; constraints that hold single coordinates are refused."""
+    free = np.ones(len(atoms), bool)
+    for constraint in atoms.constraints:
+        if type(constraint).__name__ in HARMLESS:
+            continue
+        if type(constraint).__name__ != "FixAtoms":
+            raise ValueError(
+                f"vibrations under {type(constraint).__name__} are not known here; wanted FixAtoms or no constraint"
+            )
+        free[constraint.get_indices()] = False
+    if not free.any():
+        raise ValueError("every atom is fixed, so none can vibrate; free some")
+    return free
 
 
 def modes_of(
@@ -103,19 +128,26 @@ def modes_of(
     masses: Float[np.ndarray, "N"],
     *,
     rotation: bool = True,
+    free: Bool[np.ndarray, "N"] | None = None,
     fmax: float = 0.0,
     asymmetry: float = 0.0,
 ) -> Vibrations:
-    """Normal modes of a Hessian one already has."""
+    """Normal modes of a Hessian one already has; of the `free` atoms alone where some are held, with no rigid motion taken out."""
     from scipy.linalg import null_space
 
     root = np.repeat(np.sqrt(masses), 3)
-    inner = null_space(rigid_motions(positions, masses, rotation=rotation))  # 3N × M: everything that is not rigid
+    # 3N × M: everything that is not rigid, or all coordinates of those who may move
+    inner = (
+        null_space(rigid_motions(positions, masses, rotation=rotation))
+        if free is None
+        else np.eye(len(root))[:, np.repeat(free, 3)]
+    )
     values, vectors = np.linalg.eigh(inner.T @ (hessian / np.outer(root, root)) @ inner)
     omega = np.sign(values) * np.sqrt(np.abs(values) * ACCELERATION)  # 1/fs
     modes = (inner @ vectors).T.reshape(-1, len(masses), 3)
     frequencies = omega / (2 * np.pi) * PER_CM
-    return Vibrations(frequencies, modes, hessian, np.array(positions, float), np.array(masses, float), fmax, asymmetry)
+    turns = rotation and free is None
+    return Vibrations(frequencies, modes, hessian, np.array(positions, float), np.array(masses, float), fmax, asymmetry, turns)
 
 
 @dataclass(frozen=True)
@@ -143,8 +175,7 @@ def compare(reference: Vibrations, other: Vibrations) -> tuple[ModePair, ...]:
         raise ValueError(
             f"cannot match modes of shape {other.modes.shape} with {reference.modes.shape}; give the same atoms in one order"
         )
-    free = reference.modes.shape[0] < 3 * len(reference.masses) - 3  # rotations were taken out: nothing holds the axes
-    turn = align(other.positions, reference.positions, reference.masses) if free else np.eye(3)
+    turn = align(other.positions, reference.positions, reference.masses) if reference.turns else np.eye(3)
     overlap = np.einsum("aix,bix->ab", reference.modes, other.modes @ turn.T) ** 2
     return tuple(
         ModePair(float(reference.frequencies_per_cm[a]), float(other.frequencies_per_cm[b]), float(overlap[a, b]))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 TRIES = 100
+ELSEWHERE = 0.1  # Å: a relaxation's leftover is below, another conformer or orientation above
 
 
 def normal_modes(
@@ -48,7 +49,14 @@ def normal_modes(
         raise ValueError(
             f"the modes are of {vibrations.modes.shape[1]} atoms, the structure has {len(atoms)}; give its own modes"
         )
-    if temperature_K < 0:
+    moved = atoms.positions - vibrations.positions
+    off = float(np.abs(moved - moved.mean(0)).max())
+    if off > ELSEWHERE or not np.allclose(atoms.get_masses(), vibrations.masses, rtol=1e-3):
+        raise ValueError(
+            f"the modes are of other masses or positions (up to {off:.3g} Å away, beside a common shift); give the structure's own modes, "
+            "in its orientation and order of atoms"
+        )
+    if not 0 <= temperature_K < np.inf:
         raise ValueError(f"temperature_K = {temperature_K}; wanted zero or more")
     floor = (2 * np.pi * softest_per_cm / PER_CM) ** 2 / ACCELERATION
     widths = np.sqrt(k_B * temperature_K / np.maximum(vibrations.curvatures, floor))  # √amu Å

@@ -35,13 +35,15 @@ def calibrate(error: np.ndarray, spread: np.ndarray) -> Calibration:
     >>> round(found.scale, 1), round(found.coverage["0.68"], 2), round(found.coverage["0.95"], 2)
     (3.0, 0.68, 0.95)
     """
-    error, spread = np.asarray(error, float).ravel(), np.asarray(spread, float).ravel()
-    if error.shape != spread.shape:
-        raise ValueError(f"{len(error)} errors and {len(spread)} spreads came; wanted one spread an error")
+    error, spread = _flat(error, spread)
     told = spread > 0
     if not told.any():
         raise ValueError("every spread is zero: the members of the committee agree exactly, are they copies of each other?")
     error, spread = error[told], spread[told]
+    if not np.isfinite(error).all():
+        raise ValueError(
+            f"{int((~np.isfinite(error)).sum())} of {len(error)} errors are not finite; leave out what has no label"
+        )
     scale = float(np.sqrt(np.mean((error / spread) ** 2)))
     return Calibration(scale, int(told.sum()), coverage(error, scale * spread), _spearman(np.abs(error), spread))
 
@@ -54,8 +56,9 @@ def pooled(scale: float, n: int, error: np.ndarray, spread: np.ndarray) -> float
     >>> pooled(1.0, 2, np.array([2.0, 2.0]), np.array([1.0, 1.0])) == math.sqrt(2.5)
     True
     """
-    told = np.asarray(spread) > 0
-    ratio = np.asarray(error)[told] / np.asarray(spread)[told]
+    error, spread = _flat(error, spread)
+    told = spread > 0
+    ratio = error[told] / spread[told]
     return float(np.sqrt((n * scale**2 + (ratio**2).sum()) / max(1, n + told.sum())))
 
 
@@ -69,7 +72,7 @@ def coverage(
     """
     from scipy.special import erfinv
 
-    z = np.abs(np.asarray(error)) / np.asarray(uncertainty)
+    z = _in_units(*_flat(error, uncertainty))
     return {f"{p:g}": float(np.mean(z <= math.sqrt(2) * erfinv(p))) for p in shares}
 
 
@@ -109,14 +112,27 @@ def trust(error: np.ndarray, uncertainty: np.ndarray) -> Trust:
     ... )
     (True, False, False)
     """
-    z = np.abs(np.asarray(error)) / np.maximum(np.asarray(uncertainty), np.finfo(float).tiny)
+    z = _in_units(*_flat(error, uncertainty))
     return Trust(float(np.mean(z <= 1)), float(np.mean(z <= 2)))
 
 
 def rank_correlation(error: np.ndarray, spread: np.ndarray) -> float | None:
     """Spearman's rank correlation of |error| with the spread: does it rank? None where there is nothing to rank."""
-    found = _spearman(np.abs(np.asarray(error)), np.asarray(spread))
+    error, spread = _flat(error, spread)
+    found = _spearman(np.abs(error), spread)
     return None if math.isnan(found) else found
+
+
+def _flat(error: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    error, spread = np.asarray(error, float), np.asarray(spread, float)
+    if error.shape != spread.shape:
+        raise ValueError(f"errors of shape {error.shape} and spreads of shape {spread.shape} came; wanted one spread an error")
+    return error.ravel(), spread.ravel()
+
+
+def _in_units(error: np.ndarray, uncertainty: np.ndarray) -> np.ndarray:
+    """|error| in units of what was expected of it: an error of zero is within any, another is not within none."""
+    return np.abs(error) / np.maximum(uncertainty, np.finfo(float).tiny)
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:

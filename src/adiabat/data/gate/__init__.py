@@ -78,7 +78,10 @@ def check(
     if not len(frames):
         return [Finding("no frames", "fault", [], "the set is empty, wanted at least one labeled frame", "read or label some")]
     if isolated is not None and not isinstance(isolated, Mapping):
-        isolated = {int(a.numbers[0]): labels(a)["energy"] for a in isolated}
+        isolated = _energies(isolated)
+    places = [int(k) for ks in (sides or {}).values() for k in ks]
+    if places and not 0 <= min(places) <= max(places) < len(frames):
+        raise ValueError(f"sides name frames {min(places)} to {max(places)} of {len(frames)}; wanted places in this set")
     known: list[dict[str, Any]] = []
     stale = []
     for k, atoms in enumerate(frames):
@@ -96,6 +99,19 @@ def check(
         for one in CHECKS:
             found += one(given)
     return sorted(found, key=lambda f: ("fault", "warning", "note").index(f.grade))
+
+
+def _energies(isolated: Sequence[Atoms]) -> dict[int, float]:
+    """Energy by number of labeled single atoms."""
+    found: dict[int, float] = {}
+    for atoms in isolated:
+        energy = labels(atoms).get("energy")
+        if len(atoms) != 1 or energy is None:
+            raise ValueError(
+                f"isolated: {atoms.get_chemical_formula() or 'nothing'} with energy {energy} came; wanted single atoms with an energy"
+            )
+        found[int(atoms.numbers[0])] = energy
+    return found
 
 
 def _stated(frames: Sequence[Atoms]) -> dict[str, list[int]]:

@@ -113,7 +113,7 @@ def train(
         say("data", ", ".join(f"{n} {side}" for side, n in counts.items()), {})
 
         solved = isinstance(potential_of, LinearBasis) and checked_fit.get("optimizer", "auto") == "auto"
-        pace = Pace(say, "frames described" if solved else "epochs")
+        pace = Pace(say, solved)
         training_folder = folder.path("training/metrics.jsonl").parent
         try:
             potential = training.fit(
@@ -158,8 +158,9 @@ def train(
 class Pace:
     """How a training gets on: the errors of its last check, and after each epoch how many are done."""
 
-    def __init__(self, say: Say, first: str) -> None:
-        self.say, self.last, self.where = say, first, "stopped"
+    def __init__(self, say: Say, solved: bool) -> None:
+        self.say, self.solved, self.where = say, solved, "stopped"
+        self.last = "frames described" if solved else "epochs"
 
     def checked(self, metrics: Mapping[str, Any]) -> None:
         self.last = spoken(metrics)
@@ -167,6 +168,8 @@ class Pace:
     def tick(self, done: int, of: int) -> None:
         self.where = f"stopped after {done} of {of}"
         self.say("train", self.last, {"done": done, "of": of})
+        if self.solved and done == of:
+            self.say("train", "solving for the coefficients", {})
 
 
 def check_fit(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
 
 import adiabat as ad
 from adiabat.config import ConfigError
@@ -114,6 +115,23 @@ def test_it_learns_and_its_file_says_how():
     said = potential.metadata
     assert said["training"]["noise"] == noise and said["training"]["ridge_chosen_by"] == "the model's prior"
     assert said["metrics"]["train"]["force_rmse_meV_per_A"] < 60  # of forces of 1 eV/Å
+
+
+def test_angles_say_what_distances_do_not():
+    """The labels are energies of angles alone: of a potential of three bodies whose sparse points are elsewhere."""
+    some, angles = frames(8), {"cutoff": 3.4, "n_sparse": 12}
+    made = ad.Potential(
+        GAP(soap=[], two_body=[], three_body={**angles, "n_sparse": 4, "theta": [1.5, 1.5, 1.5]}, elements=["Cu", "Au"])
+    )
+    for atoms in some:
+        found = made(Graph.of(atoms, made.cutoff))
+        atoms.calc = SinglePointCalculator(atoms, energy=float(found.energy[0]), forces=found.forces.detach().numpy())
+    wrong = [
+        ad.fit(GAP(soap=[], two_body=PAIR, three_body=more, noise={"energy": 1e-4, "forces": 1e-3, "stress": 1e-3}), some[:6], some[6:],
+               wall=False, reference_energies={"Cu": 0.0, "Au": 0.0}).metadata["metrics"]["validation"]["force_rmse_meV_per_A"]
+        for more in ([], angles)
+    ]  # fmt: skip
+    assert wrong[1] < 0.2 * wrong[0], wrong
 
 
 def test_doubt_grows_with_the_distance_from_what_was_seen(model):

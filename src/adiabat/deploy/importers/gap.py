@@ -154,6 +154,8 @@ class _Block:
             "nu_r": int(self._float("nu_r", 2)), "nu_s": int(self._float("nu_s", 2)),
         }  # fmt: skip
         r, s = self.options["nu_r"], self.options["nu_s"]
+        if not {r, s} <= {0, 1, 2}:
+            raise ForeignModelError(f"{self.path}: soap with nu_R {r}, nu_S {s} is not supported; known are 0, 1 and 2")
         first, second = (
             (self.options["n_max"] if r >= keep else 1) * (len(species) if s >= keep else 1) for keep in (1, 2)
         )  # channels of the two densities

@@ -3,7 +3,7 @@
 // The kinds of fades (HARD … POWER) are defined above.
 #include "logarithm.h"
 enum { PAIRS = 256, SUMS = 14, PLACES = 3 };  // pairs worked on together; rows of edges, of pairs, beside those of the functions
-enum { KEEP = 16384 };                        // numbers of pairs that an atom keeps from the way forth for the way back
+enum { KEEP = (1 << 19) / sizeof(S) };          // numbers of pairs that an atom keeps from the way forth for the way back
 
 struct Fade { I kind, bump, asymmetric; double from, per, gamma; };    // f(x), x = (d − from) per: from there on, or its amount
 struct Part { I fade; double eta, shift; };                            // f(x) exp(−η (d − shift)²)

@@ -153,15 +153,3 @@ def test_isolated_atoms_are_single_and_labeled(copper):
             check(copper, isolated=[wrong])
     with pytest.raises(ValueError, match="sides name frames"):
         check(copper, sides={"train": [0], "test": [len(copper)]})
-
-
-def test_a_gap_is_a_vacuum_only_where_there_are_images():
-    """A slab that is not periodic across has no image to be too near to."""
-    from ase.build import fcc111
-
-    slab = fcc111("Cu", (2, 2, 3), vacuum=3.5)
-    found = {}
-    for across in (False, True):
-        slab.pbc = (True, True, across)
-        found[across] = any(f.name == "thin vacuum" for f in check([labeled(slab, energy=-1.0)]))
-    assert found == {False: False, True: True}

@@ -27,7 +27,7 @@ def cells(given: Set) -> list[Finding]:
             left.append(k)
         if not pbc.any() and _filled(atoms, abs(volume)):
             unset.append(k)
-        if pbc.any() and (width := _gap(atoms, repeated=True)) is not None and VACUUM[0] < width < VACUUM[1]:
+        if pbc.any() and (width := _gap(atoms)) is not None and VACUUM[0] < width < VACUUM[1]:
             thin[k] = width
     least = min(thin.values(), default=0.0)
     return (
@@ -68,8 +68,9 @@ def _filled(atoms: Atoms, volume: float) -> bool:
     return width is not None and width < VACUUM[0]
 
 
-def _gap(atoms: Atoms, repeated: bool = False) -> float | None:
-    """The widest empty slice across a cell vector, Å, along any of the three, or of those along which there are images."""
+def _gap(atoms: Atoms) -> float | None:
+    """The widest empty slice across a cell vector, Å, along any of the three; images counted: of a slab that says it has none across,
+    plane waves had them all the same."""
     h = atoms.cell.array
     volume = abs(float(np.linalg.det(h)))
     if volume < 0.1:
@@ -77,4 +78,4 @@ def _gap(atoms: Atoms, repeated: bool = False) -> float | None:
     heights = volume / np.array([np.linalg.norm(np.cross(h[(a + 1) % 3], h[(a + 2) % 3])) for a in range(3)])
     places = np.sort(np.linalg.solve(h.T, atoms.positions.T) % 1.0, axis=1)  # 3 N
     gaps = np.diff(np.concatenate([places, places[:, :1] + 1.0], axis=1), axis=1).max(axis=1) * heights
-    return float(gaps[atoms.pbc].max() if repeated else gaps.max())
+    return float(gaps.max())

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from adiabat.kernels.ir import PolarizableStep
 
-WAYS = {"forward": ("edges",), "backward": (), "double": ("edges",)}
-PARTS = "first", "message", "products", "second", "update"
-FUNCTIONS = tuple(f"{way}_{part}" for way, before in WAYS.items() for part in (*before, *PARTS))
+FUNCTIONS = "forward_edges", "forward_layer", "backward_layer", "double_edges", "double_layer"
 
 
 def source(spec: PolarizableStep, header) -> str:
     """The whole translation unit; `header` gives the text of a header by its name.
 
-    >>> source(PolarizableStep(), lambda name: "").count("void double_message_of(const Layer *a)")
+    >>> source(PolarizableStep(), lambda name: "").count("void double_layer_of(const Layer *a)")
     1
     """
     exports = [f"void {name}_of(const Layer *a) {{ {name}(*a); }}" for name in FUNCTIONS]
@@ -34,6 +32,8 @@ int trial() {
   for (S **p = &a.z1; p <= &a.edges; p++) *p = outs.data();
   for (S **p = &a.ab; p <= &a.tableb; p++) *p = outs.data();
   for (S **p = &a.z1t; p <= &a.of_vn; p++) *p = outs.data();
+  for (S **p = &a.Phi1b; p <= &a.pack; p++) *p = outs.data();
+  for (const S **p = &a.Phi1; p <= &a.A2; p++) *p = ones.data();
   a.atoms = 2, a.C = 16, a.paths = a.parts = 3, a.intervals = 3, a.kinds = a.threads = 1, a.cutoff = 2, a.epsilon = 1;
   a.first = first, a.j = j, a.kind = kind, a.edges = near.data(), a.edgest = near.data() + 512;
 CALLS

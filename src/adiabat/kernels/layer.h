@@ -1,8 +1,9 @@
-// One layer of scalars and vectors that pass messages (PaiNN) between its matrix products: forth, back, and the way back itself taken
-// back. Names and equations are those of polarizable_layer_op.py; rows y, z, x of vectors. What ends in b is a cotangent, what ends
-// in t the tangent that the second derivative carries; `of_` are cotangents of what the way forth kept, got by `backward`, told by
-// `double backward`. A null pointer: nobody gave it, or nobody asked.
+// One layer of scalars and vectors that pass messages (PaiNN): forth, back, and the way back itself taken back. Names and equations are
+// those of polarizable_layer_op.py; rows y, z, x of vectors. What ends in b is a cotangent, what ends in t the tangent that the second
+// derivative carries; `of_` are cotangents of what the way forth kept, got by `backward`, told by `double backward`. A null pointer:
+// nobody gave it, or nobody asked.
 #include "gates.h"
+#include "products.h"
 
 struct Layer {
   I atoms, C, paths, parts, intervals, kinds, threads;
@@ -15,6 +16,17 @@ struct Layer {
   const S *st, *vt, *rt;
   S *z1t, *h1t, *phit, *wt, *botht, *v1t, *uvt, *dott, *z2t, *h2t, *at, *snt, *vnt, *vtb, *edgest;
   S *of_z1, *of_phi, *of_w, *of_uv, *of_both, *of_dot, *of_z2, *of_a, *of_vn;
+  const S *Phi1, *Phi2, *UV, *A1, *A2;  // matrices, and whether each lies column after column
+  I Phi1_turned, Phi2_turned, UV_turned, A1_turned, A2_turned;
+  S *Phi1b, *Phi2b, *UVb, *A1b, *A2b, *b1b, *b2b, *c1b, *c2b, *sb, *pack;
+};
+
+struct Weights {
+  Weight Phi1, Phi2, UV, A1, A2;
+  Weights(const Layer &a)
+      : Phi1{a.Phi1, a.C, a.C, a.Phi1_turned != 0}, Phi2{a.Phi2, a.C, a.paths * a.C, a.Phi2_turned != 0},
+        UV{a.UV, a.C, 2 * a.C, a.UV_turned != 0}, A1{a.A1, 2 * a.C, a.C, a.A1_turned != 0},
+        A2{a.A2, a.C, a.parts * a.C, a.A2_turned != 0} {}
 };
 
 // What compiled code cannot survive, in the order of the messages in polarizable_layer_op.py; 0 if all is well.
@@ -505,4 +517,68 @@ static void double_update(const Layer &a) {
       store(a.vnt + v, vt);
     }
   });
+}
+
+// ------------------------------------------------------------------------------------------------------------ whole ways
+static void forward_layer(const Layer &a) {
+  const Weights w(a);
+  const I N = a.atoms;
+  times(a.threads, a.s, w.Phi1, false, a.z1, N, a.pack);
+  forward_first(a);
+  times(a.threads, a.h1, w.Phi2, false, a.phi, N, a.pack);
+  forward_message(a);
+  times(a.threads, a.v1, w.UV, false, a.uv, 3 * N, a.pack);
+  forward_products(a);
+  times(a.threads, a.both, w.A1, false, a.z2, N, a.pack);
+  forward_second(a);
+  times(a.threads, a.h2, w.A2, false, a.a, N, a.pack);
+  forward_update(a);
+}
+
+// Without phib nobody asks beyond the sums over edges, without h1b nobody beyond φ.
+static void backward_layer(const Layer &a) {
+  const Weights w(a);
+  const I N = a.atoms, C = a.C, sums = (a.paths + (a.paths == 3 ? 3 : 0)) * N * C;  // φ and w follow each other
+  if (a.phib && a.of_phi) std::copy_n(a.of_phi, sums, a.phib);
+  else if (a.phib) std::fill_n(a.phib, sums, (S)0);
+  backward_update(a);
+  times(a.threads, a.ab, w.A2, true, a.h2b, N, a.pack);
+  backward_second(a);
+  times(a.threads, a.z2b, w.A1, true, a.bothb, N, a.pack);
+  backward_products(a);
+  times(a.threads, a.uvb, w.UV, true, a.v1b, 3 * N, a.pack, true);
+  backward_message(a);
+  if (a.h1b) {
+    times(a.threads, a.phib, w.Phi2, true, a.h1b, N, a.pack);
+    backward_first(a);
+  }
+  if (a.sb) {
+    std::copy_n(a.s1b, N * C, a.sb);
+    times(a.threads, a.z1b, w.Phi1, true, a.sb, N, a.pack, true);
+  }
+  outer(a.threads, a.s, a.z1b, w.Phi1, N, a.Phi1b), added(a.z1b, N, C, a.b1b);
+  outer(a.threads, a.h1, a.phib, w.Phi2, N, a.Phi2b), added(a.phib, N, a.paths * C, a.b2b);
+  outer(a.threads, a.v1, a.uvb, w.UV, 3 * N, a.UVb);
+  outer(a.threads, a.both, a.z2b, w.A1, N, a.A1b), added(a.z2b, N, C, a.c1b);
+  outer(a.threads, a.h2, a.ab, w.A2, N, a.A2b), added(a.ab, N, a.parts * C, a.c2b);
+}
+
+static void double_layer(const Layer &a) {
+  const Weights w(a);
+  const I N = a.atoms;
+  if (a.st) {
+    times(a.threads, a.st, w.Phi1, false, a.z1t, N, a.pack);
+    double_first(a);
+    times(a.threads, a.h1t, w.Phi2, false, a.phit, N, a.pack);
+  }
+  double_message(a);
+  times(a.threads, a.v1t, w.UV, false, a.uvt, 3 * N, a.pack);
+  double_products(a);
+  times(a.threads, a.botht, w.A1, false, a.z2t, N, a.pack);
+  double_second(a);
+  times(a.threads, a.h2t, w.A2, false, a.at, N, a.pack);
+  double_update(a);
+  outer(a.threads, a.st, a.z1b, w.Phi1, N, a.Phi1b), outer(a.threads, a.h1t, a.phib, w.Phi2, N, a.Phi2b);
+  outer(a.threads, a.v1t, a.uvb, w.UV, 3 * N, a.UVb), outer(a.threads, a.botht, a.z2b, w.A1, N, a.A1b);
+  outer(a.threads, a.h2t, a.ab, w.A2, N, a.A2b);
 }

@@ -32,9 +32,12 @@ EXTRA = "h1 v1 h2 sn".split()
 MADE = "ab h2b z2b bothb uvb s1b v1b phib wb h1b z1b".split()
 TANGENTS = "z1t h1t phit wt botht v1t uvt dott z2t h2t at snt vnt".split()
 TOLD = [f"of_{name}" for name in KEPT]
+WEIGHTS = "Phi1 Phi2 UV A1 A2".split()
+GRADIENTS = [*(f"{name}b" for name in WEIGHTS), *"b1b b2b c1b c2b sb pack".split()]
 # `struct Layer` of layer.h, field by field, each of eight bytes
 FIELDS = [*INTEGERS, "cutoff", "epsilon", *LISTS, *ARGUMENTS, *KEPT, *EXTRA, "edges", "gs", "gv", *MADE]
 FIELDS += ["vb", "rb", "tableb", "st", "vt", "rt", *TANGENTS, "vtb", "edgest", *TOLD]
+FIELDS += [*WEIGHTS, *(f"{name}_turned" for name in WEIGHTS), *GRADIENTS]
 PLACE = {name: k for k, name in enumerate(FIELDS)}
 
 
@@ -109,10 +112,6 @@ class Parts(NamedTuple):
         rows = self.group.lengths[name] // columns
         return self.flat.as_strided((rows, columns), (columns, 1), self.flat.storage_offset() + self.group.starts[name])
 
-    def stretch(self, first: str, last: str) -> Tensor:
-        """From the first's start to the last's end."""
-        return self.flat[self.group.starts[first] : self.group.starts[last] + self.group.lengths[last]]
-
 
 class Located(NamedTuple):
     """The edges with their splines and directions, once for all layers; with tangents for the second derivative."""
@@ -157,6 +156,16 @@ class Call:
             if x is not None:
                 self.words[PLACE[name]] = x.data_ptr()
         self.library, self.about = dispatch.library(SPEC, table.dtype), about
+
+    def weights(self, given: Sequence[Tensor]) -> None:
+        """The matrices, of which each lies row after row or column after column, and room to pack one."""
+        C = given[0].shape[1]
+        _, first, _, second, _, mixed, afirst, _, asecond, _ = given[BEFORE:]
+        for name, weight in zip(WEIGHTS, (first, second, mixed, afirst, asecond), strict=True):
+            self.words[PLACE[name]] = weight.data_ptr()
+            self.words[PLACE[f"{name}_turned"]] = not weight.is_contiguous()
+        self.held += [*given, pack := first.new_empty(3 * C * C)]
+        self.words[PLACE["pack"]] = pack.data_ptr()
 
     def place(self, group: Group, flat: Tensor, until: str | None = None) -> Parts:
         """A stretch of memory for a group of tensors, those before `until` if not for all."""

@@ -1,6 +1,6 @@
 """`polarizable_layers` as three nodes of autograd: forth, back, and the way back taken back.
 
-Between matrix products, which are torch's, everything runs compiled (`layer.h`):
+A layer's way is one compiled call (`layer.h`, its matrix products in `products.h`):
 
 | step | equations, rows of C channels; x̄ is a cotangent |
 |---|---|
@@ -49,7 +49,7 @@ class _Forward(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *inputs):
         *given, about = inputs
-        given = [x.contiguous() if k % OF_ONE == BEFORE or k < BEFORE else x for k, x in enumerate(given)]
+        given = [x if x.ndim == 2 and k > BEFORE and x.T.is_contiguous() else x.contiguous() for k, x in enumerate(given)]
         s, v, r, *weights = given
         each = _each(weights)
         located = Located.of(given, about)
@@ -192,110 +192,85 @@ class Known(NamedTuple):
 
 # ---------------------------------------------------------------------------------------------------------- one call after the other
 def _forward(given, located):
-    s, v, r, table, first, b1, second, b2, mixed, afirst, c1, asecond, c2 = given
+    s, v, r, table, _, b1, _, b2, _, _, c1, _, c2 = given
     at = Sizes.of(given)
-    C = at.C
     kept, extra = s.new_empty(at.kept.size), s.new_empty(at.extra.size)
     call = Call(at, located, s=s, v=v, r=r, table=table, b1=b1, b2=b2, c1=c1, c2=c2)
+    call.weights(given)
     k, e = call.place(at.kept, kept), call.place(at.extra, extra)
-    torch.mm(s, first, out=k("z1", C))
-    call.run("forward_first")
-    torch.mm(e("h1", C), second, out=k("phi", at.paths * C))
-    call.run("forward_message")
-    torch.mm(e("v1", C), mixed, out=k("uv", 2 * C))
-    call.run("forward_products")
-    torch.mm(k("both", 2 * C), afirst, out=k("z2", C))
-    call.run("forward_second")
-    torch.mm(e("h2", C), asecond, out=k("a", at.parts * C))
-    call.run("forward_update")
-    return e("sn", C), k("vn", C).view_as(v), kept, extra
+    call.run("forward_layer")
+    return e("sn", at.C), k("vn", at.C).view_as(v), kept, extra
 
 
 def _backward(given, kept, gs, gv, extra, injected, needs, rb, located):
     """s̄, v̄, the gradients of the table and weights, and what the next derivative reads; r̄ is added to `rb`."""
-    s, v, r, table, first, _, second, _, mixed, afirst, _, asecond, _ = given
+    s, v, r, table = given[: BEFORE + 1]
     at = Sizes.of(given)
-    C = at.C
-    of_s, of_v, of_table, of_first, of_b1, of_second, of_b2, of_mixed, of_afirst, of_c1, of_asecond, of_c2 = needs
+    of_s, of_v, of_table, *of_weights = needs
+    of_first, of_b1, of_second, of_b2, *_ = of_weights
     inner = of_s or of_first or of_b1  # somebody waits beyond φ
     nodes = inner or of_second or of_b2 or (of_v and at.paths == 3)
     made = s.new_empty(at.made.size)
-    tableb = torch.zeros_like(table) if of_table else None
+    sb = torch.empty_like(s) if of_s else None
     vb = torch.empty_like(v) if of_v and at.paths == 3 else None
-    call = Call(at, located, s=s, v=v, r=r, table=table, gs=gs, gv=gv, rb=rb, tableb=tableb, vb=vb)
-    k, e, m = call.place(at.kept, kept), call.place(at.extra, extra), call.place(at.made, made, None if nodes else "phib")
+    grads = [torch.zeros_like(table) if of_table else None, *_room(given, of_weights)]
+    call = Call(at, located, s=s, v=v, r=r, table=table, gs=gs, gv=gv, rb=rb, vb=vb, sb=sb, **dict(zip(OF_WEIGHTS, grads)))
+    call.weights(given)
+    call.place(at.kept, kept), call.place(at.extra, extra)
+    m = call.place(at.made, made, None if inner else "h1b" if nodes else "phib")
     if injected is not None:
-        injected = injected.contiguous()
-        call.place(at.told, injected)
-    if nodes:  # sums over edges are added to these
-        sums = m.stretch("phib", "wb")
-        sums.zero_() if injected is None else sums.copy_(Parts(at.kept, injected).stretch("phi", "w"))
-    call.run("backward_update")
-    torch.mm(ab := m("ab", at.parts * C), asecond.T, out=m("h2b", C))
-    call.run("backward_second")
-    torch.mm(z2b := m("z2b", C), afirst.T, out=m("bothb", 2 * C))
-    call.run("backward_products")
-    v1b = m("v1b", C).addmm_(uvb := m("uvb", 2 * C), mixed.T)
-    call.run("backward_message")
-    phib, z1b, sb = m("phib", at.paths * C), m("z1b", C), None
-    if inner:
-        torch.mm(phib, second.T, out=m("h1b", C))
-        call.run("backward_first")
-        sb = torch.addmm(m("s1b", C), z1b, first.T) if of_s else None
-    grads = (
-        tableb,
-        product(s, z1b, first) if of_first else None, z1b.sum(0) if of_b1 else None,
-        product(e("h1", C), phib, second) if of_second else None, phib.sum(0) if of_b2 else None,
-        product(e("v1", C), uvb, mixed) if of_mixed else None,
-        product(k("both", 2 * C), z2b, afirst) if of_afirst else None, z2b.sum(0) if of_c1 else None,
-        product(e("h2", C), ab, asecond) if of_asecond else None, ab.sum(0) if of_c2 else None,
-    )  # fmt: skip
-    return sb, v1b.view_as(v).clone() if of_v and at.paths == 2 else vb, grads, made
+        call.place(at.told, injected.contiguous())
+    call.run("backward_layer")
+    if of_v and vb is None:
+        vb = m("v1b", at.C).view_as(v).clone()
+    return sb, vb, grads, made
 
 
 def _double(given, kept, gs, gv, extra, made, st, vt, rt, needs, told, vtb, rb, located):
     """Tangents of s and v after the layer, and what ⟨gradients, tangents⟩ has as gradients of the table and weights; `told` is written,
     `vtb` is, `rb` is added to."""
-    s, v, r, table, first, _, second, _, mixed, afirst, _, asecond, _ = given
+    s, v, r, table = given[: BEFORE + 1]
     at = Sizes.of(given)
-    C = at.C
-    of_table, of_first, _, of_second, _, of_mixed, of_afirst, _, of_asecond, _ = needs
+    of_table, *of_weights = needs
+    # biases have none; without tangents of s nothing moves before the sums over edges
+    asked = [need and (k in (4, 5, 7) or (k in (0, 2) and st is not None)) for k, need in enumerate(of_weights)]
     tangents = s.new_empty(at.tangents.size)
-    tableb = torch.zeros_like(table) if of_table else None
-    call = Call(at, located, s=s, v=v, r=r, table=table, gs=gs, gv=gv, st=st, vt=vt, rt=rt, rb=rb, tableb=tableb, vtb=vtb)
-    call.place(at.kept, kept), call.place(at.extra, extra), call.place(at.told, told)
-    m, t = call.place(at.made, made), call.place(at.tangents, tangents)
-    if st is not None:
-        torch.mm(st, first, out=t("z1t", C))
-        call.run("double_first")
-        torch.mm(t("h1t", C), second, out=t("phit", at.paths * C))
-    else:
+    grads = [torch.zeros_like(table) if of_table else None, *_room(given, asked)]
+    call = Call(
+        at,
+        located,
+        s=s,
+        v=v,
+        r=r,
+        table=table,
+        gs=gs,
+        gv=gv,
+        st=st,
+        vt=vt,
+        rt=rt,
+        rb=rb,
+        vtb=vtb,
+        **dict(zip(OF_WEIGHTS, grads)),
+    )
+    call.weights(given)
+    call.place(at.kept, kept), call.place(at.extra, extra), call.place(at.told, told), call.place(at.made, made)
+    t = call.place(at.tangents, tangents)
+    if st is None:
         told[: at.kept.starts["phi"]] = 0  # z₁ hears nothing
         if vt is None:
             call.without("phit")
         else:
-            t("phit", C).zero_()
-    call.run("double_message")
-    torch.mm(t("v1t", C), mixed, out=t("uvt", 2 * C))
-    call.run("double_products")
-    torch.mm(t("botht", 2 * C), afirst, out=t("z2t", C))
-    call.run("double_second")
-    torch.mm(t("h2t", C), asecond, out=t("at", at.parts * C))
-    call.run("double_update")
-    grads = (
-        tableb,
-        product(st, m("z1b", C), first) if of_first and st is not None else None, None,
-        product(t("h1t", C), m("phib", at.paths * C), second) if of_second and st is not None else None, None,
-        product(t("v1t", C), m("uvb", 2 * C), mixed) if of_mixed else None,
-        product(t("botht", 2 * C), m("z2b", C), afirst) if of_afirst else None, None,
-        product(t("h2t", C), m("ab", at.parts * C), asecond) if of_asecond else None, None,
-    )  # fmt: skip
-    return t("snt", C), t("vnt", C).view_as(v), grads
+            t("phit", at.C).zero_()
+    call.run("double_layer")
+    return t("snt", at.C), t("vnt", at.C).view_as(v), grads
 
 
-def product(x: Tensor, y: Tensor, like: Tensor) -> Tensor:
-    """xᵀ y laid out as the weight is that it is added to."""
-    return torch.mm(x.T, y) if like.is_contiguous() else torch.mm(y.T, x).T
+OF_WEIGHTS = "tableb Phi1b b1b Phi2b b2b UVb A1b c1b A2b c2b".split()
+
+
+def _room(given: Sequence[Tensor], asked: Sequence[bool]) -> list[Tensor | None]:
+    """Where the gradients of weights go, each laid as its weight is."""
+    return [torch.empty_like(x) if need else None for x, need in zip(given[BEFORE + 1 :], asked, strict=True)]
 
 
 def _by_reference(known: Known, tangents, about: About):

@@ -1,5 +1,6 @@
 // What potentials in one call share: what comes and goes, matrix products on rows that lie anywhere, the checks and the last sums.
-enum { PIECE = 32, SLOTS = 2, PANEL = ADIABAT_BYTES == 64 ? 4 : 2, TILE = 6, DEEP = 128 };
+#include "rows.h"
+enum { PIECE = 32, SLOTS = 2 };
 
 struct Input {
   I atoms, edges, structures, threads;
@@ -7,44 +8,6 @@ struct Input {
   const double *r;
   double *energies, *forces, *strain;
 };
-
-// One matrix [K, N] packed as [N / columns][K][columns]; its columns are nv vectors wide. Without numbers it is the identity.
-struct Matrix {
-  const S *w;
-  I K, N;
-};
-
-template <int M, int NV> static inline void tile(const S *const *x, S *const *y, I column, const S *w, I k0, I k1, bool add) {
-  V acc[M][NV];
-  for (int r = 0; r < M; r++)
-    for (int v = 0; v < NV; v++) acc[r][v] = add ? *(const VU *)(y[r] + column + v * W) : V{};
-  for (I k = k0; k < k1; k++) {
-    V b[NV];
-    for (int v = 0; v < NV; v++) b[v] = *(const VU *)(w + (k * NV + v) * W);
-    for (int r = 0; r < M; r++)
-      for (int v = 0; v < NV; v++) acc[r][v] += x[r][k] * b[v];
-  }
-  for (int r = 0; r < M; r++)
-    for (int v = 0; v < NV; v++) *(VU *)(y[r] + column + v * W) = acc[r][v];
-}
-
-template <int NV> static void multiply(const Matrix &m, const S *const *x, S *const *y, I rows, bool add) {
-  for (I column = 0; column < m.N; column += NV * W) {
-    const S *w = m.w + column * m.K;
-    for (I k0 = 0; k0 < m.K; k0 += DEEP) {
-      I k1 = std::min(k0 + DEEP, m.K), r = 0;
-      bool more = add || k0;
-      for (; r + TILE <= rows; r += TILE) tile<TILE, NV>(x + r, y + r, column, w, k0, k1, more);
-      switch (rows - r) {
-        case 5: tile<5, NV>(x + r, y + r, column, w, k0, k1, more); break;
-        case 4: tile<4, NV>(x + r, y + r, column, w, k0, k1, more); break;
-        case 3: tile<3, NV>(x + r, y + r, column, w, k0, k1, more); break;
-        case 2: tile<2, NV>(x + r, y + r, column, w, k0, k1, more); break;
-        case 1: tile<1, NV>(x + r, y + r, column, w, k0, k1, more); break;
-      }
-    }
-  }
-}
 
 // Rows of two arrays that belong together: y = x·W, or y += x·W.
 struct Rows {

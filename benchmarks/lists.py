@@ -3,7 +3,7 @@
     python benchmarks/lists.py                             # print
     python benchmarks/lists.py --keep --machine "..."      # and append to results/lists.jsonl
 
-Rows: 512 silicon atoms with the 50 functions of benchmarks/bpnn.py and 576 atoms of water with 196 functions, once as `BPNN` makes them
+Rows: 512 silicon atoms with the 50 functions of benchmarks/bpnn.py and 576 atoms of water with 124 functions, once as `BPNN` makes them
 (one compiled program a size of set) and once as a list of them (one program for all lists), the same network: forces agree to
 1e-12 of the largest, asserted first. Then n2p2's own H2O_RPBE-D3 (1,080 atoms, 27 and 30 functions of range 12 bohr) and Cu2S_PBE
 (144), whose forces agree with the values n2p2's tests want, to 1e-11 eV/Å. Calls of energy, forces and stress on one core without the

@@ -14,7 +14,7 @@ Each has a plain PyTorch reference, which is the meaning; fast paths stand behin
 | `line_graph` | edges of edges, for messages between bonds |
 | `linear` | dense maps of one irrep |
 | `polarizable_layer` | messages and updates of scalars and vectors (PaiNN) at once, fast |
-| `local`, `networks`, `invariants`, `pairs` | whole terms of a frozen potential in one compiled call each, on common sums |
+| `local`, `networks`, `listed`, `invariants`, `pairs` | whole terms of a frozen potential in one compiled call each, on common sums |
 | `rigid` | drift and rotation taken out of velocities, fast |
 | `ir` | path lists, coefficient tables, Horner polynomials: what fast paths are generated from |
 """

@@ -35,7 +35,7 @@ def check(campaign: Campaign, kills: int) -> None:
 @pytest.mark.parametrize("mode", ["driver", "both"])
 def test_a_driver_killed_at_random_moments_resumes(tmp_path, mode):
     campaign = Campaign(tmp_path, n_tasks=60, sleep_s=0.05)
-    campaign.kill(mode, moments=4, rng=random.Random(7), up_to_s=0.5)
+    campaign.kill(mode, moments=4, rng=random.Random(7), up_to_s=0.3)
     check(campaign, kills=4)
 
 
@@ -94,7 +94,7 @@ def test_a_second_interrupt_does_not_wait(tmp_path):
 @pytest.mark.parametrize("mode", ["driver", "worker", "both", "term", "int"])
 def test_kill_matrix(tmp_path, mode, capsys):
     campaign = Campaign(tmp_path, n_tasks=1000, sleep_s=0.012)
-    campaign.kill(mode, moments=10, rng=random.Random(mode), up_to_s=0.8)
+    campaign.kill(mode, moments=10, rng=random.Random(mode), up_to_s=0.4)
     with capsys.disabled():
         print(f"\n{mode:7s}", json.dumps(campaign.counts()))
     check(campaign, kills=10)

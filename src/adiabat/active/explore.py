@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from adiabat.active.select import Candidate
-from adiabat.dynamics import State, langevin
-from adiabat.dynamics.guards import EXPLODED
+from adiabat.dynamics import State, langevin, npt
+from adiabat.dynamics.guards import EXPLODED, Swollen, Watch
 from adiabat.uncertainty import Committee
 
 if TYPE_CHECKING:
@@ -48,8 +49,11 @@ def explore(
     halt_eV_per_A: float,
     friction_per_fs: float,
     seed: int,
+    pressure_GPa: float | None = None,
 ) -> Exploration:
     """Langevin dynamics of one replica a start; every `look_every_fs` the spread is looked at.
+
+    At constant volume, or, with `pressure_GPa`, at that pressure: cells then breathe, and one that doubles or halves is halted, too.
 
     A replica whose largest force spread exceeds `halt_eV_per_A`, or that explodes, is halted there: beyond, its forces are
     inventions. The frame at which it was halted is a candidate like the others.
@@ -58,6 +62,7 @@ def explore(
     mean, doubting = committee.without_spread.frozen(), committee.frozen()
     state = State.of(starts, mean, temperature_K=temperature_K, rng=rng)
     stride = max(1, round(look_every_fs / timestep_fs))
+    watches: tuple[Watch, ...] = (*EXPLODED, Swollen(state.graph.volume))
     looks = max(1, round(duration_fs / (stride * timestep_fs)))
     spreads = np.full((len(starts), looks), np.nan)
     times = np.arange(1, looks + 1) * stride * timestep_fs
@@ -67,11 +72,15 @@ def explore(
         running = state.running.tolist()
         if not any(running):
             break
-        steps = langevin(
-            state, mean, rng=rng, timestep_fs=timestep_fs, temperature_K=temperature_K, friction_per_fs=friction_per_fs,
-            guards=(), stop_if=EXPLODED, check_every=1,
-        )  # fmt: skip
-        state = next(islice(steps, stride - 1, stride))
+        options: dict[str, Any] = {
+            "rng": rng, "timestep_fs": timestep_fs, "temperature_K": temperature_K, "friction_per_fs": friction_per_fs, "guards": (),
+            "check_every": 1,
+        }  # fmt: skip
+        if pressure_GPa is None:
+            steps = langevin(state, mean, **options, stop_if=EXPLODED)
+        else:
+            steps = npt(state, mean, **options, stop_if=watches, pressure_GPa=pressure_GPa)
+        [state] = deque(islice(steps, stride), maxlen=1)  # fewer steps, where the last replica was halted on the way
         spread = _largest(doubting(state.graph).outputs["forces_spread"], state.structure, len(starts))
         frames = state.to_atoms()
         for replica, atoms in enumerate(frames):

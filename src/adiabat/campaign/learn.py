@@ -25,7 +25,7 @@ from adiabat.campaign.options import Campaign, as_mapping, parse, structure_of
 from adiabat.campaign.run_folder import RunFolder
 from adiabat.campaign.story import Story, signed_errors
 from adiabat.campaign.workshop import ByLabels, EnginePotential, Say, Workshop, as_atoms, as_json, model_path
-from adiabat.config import build, read_yaml
+from adiabat.config import ConfigError, build, read_yaml
 from adiabat.data.gate import check
 from adiabat.deploy.load import load
 from adiabat.elements import symbol
@@ -51,6 +51,10 @@ def learn(config: str | Path | Mapping[str, Any], *, out: str | Path | None = No
         given["out"] = str(out)
     campaign = parse(given)
     atoms = structure_of(campaign.structure)
+    if campaign.explore.pressure_GPa is not None and not atoms.pbc.all():
+        raise ConfigError(
+            f"explore.pressure_GPa: {campaign.explore.pressure_GPa:g} came for a structure that is not periodic along three axes; leave it out"
+        )
     matter = matter_of(atoms)
     # All its cells are strained, rattled and relaxed from one: they share that one's k-points, or energies would jump between them.
     labeler = build(campaign.labeler, LABELERS, where="labeler").for_frames([atoms]).pinned(atoms)
@@ -251,6 +255,7 @@ class _Learning:
             halt_eV_per_A=x.halt_eV_per_angstrom,
             friction_per_fs=x.friction_per_fs,
             seed=int(rng.integers(2**31)),
+            pressure_GPa=x.pressure_GPa,
         )
         uncertain = found.uncertain(self.c.stop.tolerance_eV_per_A)
         spreads = [c.spread_eV_per_A for c in found.candidates] or [float("inf")]

@@ -46,7 +46,8 @@ class Start:
 @dataclass(frozen=True)
 class Explore:
     """Dynamics with the committee: `replicas` at each of `temperatures_K` in turn, `duration_fs` long, looked at every
-    `look_every_fs`; a replica whose spread exceeds `halt_eV_per_angstrom` is halted."""
+    `look_every_fs`; a replica whose spread exceeds `halt_eV_per_angstrom` is halted. Of what is periodic `pressure_GPa` lets the cells
+    breathe at that pressure (all lengths by one factor); without it they keep the volume they start with."""
 
     temperatures_K: list[float] = field(default_factory=lambda: [300.0, 500.0, 700.0])
     replicas: int = 16
@@ -55,6 +56,7 @@ class Explore:
     look_every_fs: float = 10.0
     friction_per_fs: float = 0.02
     halt_eV_per_angstrom: float = 0.5
+    pressure_GPa: float | None = None
 
 
 @dataclass(frozen=True)

@@ -90,5 +90,6 @@ def _undetermined(a: np.ndarray, rank: int, elements: list[int]) -> tuple[int, .
     """Elements whose energy can be changed without changing any prediction: those with a part in the null space of a."""
     if rank == len(elements):
         return ()
-    null = np.linalg.svd(a, full_matrices=True)[2][rank:]
+    triangle = np.linalg.qr(a, mode="r")  # the same null space in as many rows as elements: of a itself U is frames × frames
+    null = np.linalg.svd(triangle, full_matrices=True)[2][rank:]
     return tuple(z for z, part in zip(elements, np.abs(null).max(axis=0)) if part > 1e-6)

@@ -163,6 +163,24 @@ def test_wrong_usage_is_told_before_anything_is_written(argon, tmp_path):
     assert set(tmp_path.iterdir()) == before
 
 
+def test_atoms_that_are_held_have_no_temperature(tmp_path):
+    """Half of the atoms fixed, velocities drawn at 300 K for the others: counted over all it would be 150 K."""
+    from ase.build import bulk
+    from ase.constraints import FixAtoms
+    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+
+    frames = []
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        atoms = bulk("Cu", cubic=True) * (3, 3, 3)
+        atoms.set_constraint(FixAtoms(range(54)))
+        MaxwellBoltzmannDistribution(atoms, temperature_K=300, rng=rng)
+        frames.append(atoms)
+    write(tmp_path / "held.xyz", frames)
+    found = analyze(str(tmp_path / "held.xyz"), ["temperature"])["temperature"]
+    assert abs(found["value"] - 300) < 5 * 300 * np.sqrt(2 / (3 * 54 * 40))  # χ² of all samples together
+
+
 def test_analysis_of_what_does_not_tell_its_time(argon):
     write("bare.xyz", [Atoms("Ar2", [[0, 0, 0], [0, 0, 3.8 + 0.01 * k]]) for k in range(12)])
     with pytest.raises(ValueError, match="give it with --interval-fs"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -60,6 +62,17 @@ def test_stress_is_told_in_gigapascal(argon, rng):
     found = errors(argon, [own(argon, crystal, stress=0.5 * GPa), own(argon, clusters(1, rng)[0])]).to_json()
     assert found["stress_mae_GPa"] == pytest.approx(0.5)
     assert found["by_kind"]["even"]["stress_mae_GPa"] is None
+
+
+def test_a_model_that_tells_no_number_for_a_stress_is_not_excused(argon, rng):
+    """A molecule has no stress to compare; a crystal whose stress is NaN is wrong without end."""
+    crystal = bulk("Ar", a=5.3)
+    found = errors(argon, [own(argon, crystal, stress=0.5 * GPa)] * 2)
+    broken = found.stress_model.copy()
+    broken[1] = np.nan
+    assert np.isnan(dataclasses.replace(found, stress_model=broken).to_json()["stress_mae_GPa"])
+    molecule = labeled(clusters(1, rng)[0], energy=0.0, stress=np.ones(6))
+    assert errors(argon, [molecule]).to_json()["stress_mae_GPa"] is None
 
 
 def test_kinds_add_up(argon, rng):

@@ -16,7 +16,7 @@ from ase import Atoms, units
 from adiabat import analysis
 from adiabat.campaign.frames import read_all
 from adiabat.config import find
-from adiabat.data.structure import labels
+from adiabat.data.structure import fixed_atoms, labels
 from adiabat.report.record import plain
 
 
@@ -80,6 +80,8 @@ def temperature(t: Trajectory) -> Mapping[str, Any]:
     arms = np.cross(x - masses @ x / masses.sum(), masses[:, None] * v[0])
     turns = bool(t.frames[0].pbc.any()) or np.abs(arms.sum(0)).max() > 1e-6 * np.abs(arms).sum()
     freedom = analysis.degrees_of_freedom(x, masses, momentum_removed=not drifts, rotation_removed=not turns)
+    if held := fixed_atoms(t.frames[0]):  # they have no temperature, and take up the others' momentum
+        freedom = 3 * (len(x) - len(held))
     return analysis.mean(np.array(analysis.temperature_K(analysis.kinetic_energy(v, masses), freedom)), "K").to_json()
 
 

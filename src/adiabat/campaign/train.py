@@ -159,14 +159,14 @@ class Pace:
     """How a training gets on: the errors of its last check, and after each epoch how many are done."""
 
     def __init__(self, say: Say, solved: bool) -> None:
-        self.say, self.solved, self.where = say, solved, "stopped"
+        self.say, self.solved, self.where = say, solved, "in the first epoch"
         self.last = "frames described" if solved else "epochs"
 
     def checked(self, metrics: Mapping[str, Any]) -> None:
         self.last = spoken(metrics)
 
     def tick(self, done: int, of: int) -> None:
-        self.where = f"stopped after {done} of {of}"
+        self.where = f"after {done} of {of} epochs"
         self.say("train", self.last, {"done": done, "of": of})
         if self.solved and done == of:
             self.say("train", "solving for the coefficients", {})

@@ -55,7 +55,7 @@ class AdiabatCalculator(Calculator):
             self.graph = self.graph.move(torch.as_tensor(self.own.positions, device=self.device))
         else:
             super().calculate(atoms, properties, system_changes)
-            self._anew(system_changes)
+            self.graph = self._anew(system_changes)
         prediction = self.frozen(self.graph)
         energy = prediction.energy.item()
         self.results = {
@@ -72,17 +72,17 @@ class AdiabatCalculator(Calculator):
         for name, value in prediction.outputs.items():
             self.results[name] = _array(value)
 
-    def _anew(self, system_changes: Any) -> None:
+    def _anew(self, system_changes: Any) -> Graph:
+        """The graph of atoms that changed by more than their positions."""
         here: Any = self.atoms  # the calculator's own copy
-        if self.graph is not None and set(system_changes) <= {"positions", "cell"}:
-            cell = torch.as_tensor(np.array(here.cell.array), device=self.device)[None]
-            self.graph = self.graph.move(torch.as_tensor(here.get_positions(), device=self.device), cell)
-        else:
-            bare = here.copy()
-            bare.calc = None
-            self.graph = None  # if this structure is refused, another one's graph must not answer for it
-            self.graph = Graph.of(bare, self.cutoff or 1.0, skin=self.skin, device=self.device)
+        before, self.graph = self.graph, None  # if this structure is refused, another one's graph must not answer for it
         self.own, self.has_volume = here, bool(here.cell.array.any(1).all())
+        if before is not None and set(system_changes) <= {"positions", "cell"}:
+            cell = torch.as_tensor(np.array(here.cell.array), device=self.device)[None]
+            return before.move(torch.as_tensor(here.get_positions(), device=self.device), cell)
+        bare = here.copy()
+        bare.calc = None
+        return Graph.of(bare, self.cutoff or 1.0, skin=self.skin, device=self.device)
 
 
 def _moved(kept: Any, atoms: Any) -> Any:

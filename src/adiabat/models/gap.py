@@ -59,7 +59,7 @@ class GAP(LinearBasis, Model):
         elements: list[str] | None = None,
         variance: bool = False,
         seed: int = 0,
-        three_body: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
+        three_body: Mapping[str, Any] | Sequence[Mapping[str, Any]] = [],
     ) -> None:
         super().__init__()
         if elements is not None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from adiabat.kernels import build, dispatch
 from adiabat.kernels.polarizable import Dense, PolarizableLayer
-from adiabat.kernels.polarizable_layer import polarizable_layers, reference_polarizable_layers
+from adiabat.kernels.polarizable_layer import polarizable_layers
+from adiabat.kernels.polarizable_reference import reference_polarizable_layers
 from kernels.topology import CUTOFF, edges_of, random_edges
 
 try:

@@ -27,8 +27,8 @@ import torch
 
 from adiabat.kernels.engine import asked
 from adiabat.kernels.polarizable import Dense, PolarizableLayer
-from adiabat.kernels.polarizable_layer import reference_polarizable_layers
 from adiabat.kernels.polarizable_layer_call import BEFORE, OF_ONE, About, Call, Located, Parts, Sizes
+from adiabat.kernels.polarizable_reference import reference_polarizable_layers
 from adiabat.typing import Tensor
 
 

@@ -22,9 +22,10 @@ from adiabat.nn import Derived
 from adiabat.potential import Potential, describe
 from adiabat.prediction import Prediction, Quick
 from adiabat.typing import Float, Tensor
+from adiabat.uncertainty.frozen import FrozenCommittee, Members
 
 
-class Committee(Potential):
+class Committee(Members):
     """M potentials as one. Called like any potential it gives the mean, and the spread among its outputs:
 
     ``forces_spread`` [N], eV/Å: the root mean square over x, y, z of the members' standard deviation, times the calibration;
@@ -115,8 +116,6 @@ class Committee(Potential):
 
     def frozen(self) -> Quick:
         """This committee as it is called most quickly for values; see `FrozenCommittee`."""
-        from adiabat.uncertainty.frozen import FrozenCommittee
-
         return FrozenCommittee(self, spread=True)
 
     def predictions(self, graph: Graph) -> Prediction:
@@ -220,8 +219,6 @@ class Mean:
 
     def frozen(self) -> Quick:
         """The mean as it is called most quickly for values."""
-        from adiabat.uncertainty.frozen import FrozenCommittee
-
         return FrozenCommittee(self.committee, spread=False)
 
 

@@ -6,8 +6,9 @@ Where nothing is compiled, on other devices and while it trains, the committee i
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
@@ -18,15 +19,45 @@ from adiabat.kernels.networks import Networks
 from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Model, Potential
 from adiabat.prediction import Prediction
+from adiabat.typing import Tensor
 
-if TYPE_CHECKING:
-    from adiabat.uncertainty.committee import Committee
+
+class Members(Potential):
+    """A potential of several: what is asked of it here. `Committee` is the one there is."""
+
+    learned: Any  # the terms that differ, as a module with `terms`
+    fixed: list[Model]  # local ones that all share
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """M, the number of members."""
+
+    @abstractmethod
+    def member(self, m: int) -> Potential:
+        """One member as a potential of its own."""
+
+    @abstractmethod
+    def stacked(self) -> dict[str, Tensor]:
+        """The members' numbers by the names of one, [M, ...]."""
+
+    @abstractmethod
+    def mean(self, graph: Graph) -> Prediction:
+        """The mean alone."""
+
+    @abstractmethod
+    def told(self, each: Prediction) -> Prediction:
+        """Mean and spread of every member's prediction."""
+
+    @abstractmethod
+    def with_fixed(self, learned: Prediction) -> Prediction:
+        """The terms in `fixed` added."""
 
 
 class FrozenCommittee:
     """Mean and spread, or the mean alone, as the committee tells them. Parameters that change are taken up at the next call."""
 
-    def __init__(self, committee: Committee, spread: bool) -> None:
+    def __init__(self, committee: Members, spread: bool) -> None:
         self.committee, self.spread, self.cutoff = committee, spread, committee.cutoff
         self.seen: Snapshot | None = None
         self.freezing = Lock()
@@ -111,7 +142,7 @@ class FrozenCommittee:
         )  # fmt: skip
 
 
-def _linear_mean(committee: Committee) -> Potential | None:
+def _linear_mean(committee: Members) -> Potential | None:
     """The potential of mean coefficients, where members differ in nothing but what their energies are linear in."""
     linear = [
         name + "." + own

@@ -66,6 +66,16 @@ def test_a_spread_of_zero_says_nothing_and_is_left_out(rng):
     assert (padded.n, padded.scale) == (plain.n, plain.scale)
 
 
+def test_what_symmetry_forbids_says_nothing_though_it_is_rounded(rng):
+    """Atoms of a perfect crystal: the members' forces differ by 1e-15, the label's by what its engine converges to."""
+    error, spread = made(rng, 2.0)
+    errors, spreads = np.append(error, rng.normal(0, 1e-6, 5000)), np.append(spread, rng.uniform(0, 1e-14, 5000))
+    assert calibrate(errors, spreads).scale == calibrate(error, spread).scale
+    assert pooled(1.0, 10, errors, spreads) == pooled(1.0, 10, error, spread)
+    wild = np.append(spreads, np.full(100, 1e9))  # a few frames where the members know nothing take nothing from the others
+    assert calibrate(np.append(errors, np.ones(100)), wild).n == N + 100
+
+
 def test_members_that_agree_exactly_are_an_error():
     with pytest.raises(ValueError, match="every spread is zero: the members of the committee agree exactly"):
         calibrate(np.ones(5), np.zeros(5))

@@ -11,6 +11,7 @@ import numpy as np
 # within one of it, erf(2/(1.5 √2)) within two. More within two is no fault: errors of many sizes have heavier tails than that.
 ONE_SIGMA = (0.495, 0.866)
 TWO_SIGMA = 0.818
+FORBIDDEN = 1e-4  # of the large ones: a spread below it is rounding where symmetry forbids a force (1e-13), not confidence
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ def calibrate(error: np.ndarray, spread: np.ndarray) -> Calibration:
     """Scale the spread so that error/spread has unit variance: the maximum-likelihood scale of a normal error.
 
     Laves, Ihler, Fast, Kahrs and Ortmaier, MIDL 2020 ("σ scaling"). `error` and `spread` are of one unit, one entry each
-    component; entries of spread zero say nothing and are left out.
+    component. Entries that symmetry holds at zero say nothing and are left out: there the members differ by rounding alone, and
+    whatever the label's own noise is would be infinitely many of it.
 
     >>> rng = np.random.default_rng(0)
     >>> spread = rng.uniform(0.5, 2, 20000)
@@ -36,7 +38,7 @@ def calibrate(error: np.ndarray, spread: np.ndarray) -> Calibration:
     (3.0, 0.68, 0.95)
     """
     error, spread = _flat(error, spread)
-    told = spread > 0
+    told = _tells(spread)
     if not told.any():
         raise ValueError("every spread is zero: the members of the committee agree exactly, are they copies of each other?")
     error, spread = error[told], spread[told]
@@ -57,7 +59,7 @@ def pooled(scale: float, n: int, error: np.ndarray, spread: np.ndarray) -> float
     True
     """
     error, spread = _flat(error, spread)
-    told = spread > 0
+    told = _tells(spread)
     ratio = error[told] / spread[told]
     return float(np.sqrt((n * scale**2 + (ratio**2).sum()) / max(1, n + told.sum())))
 
@@ -128,6 +130,14 @@ def _flat(error: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray
     if error.shape != spread.shape:
         raise ValueError(f"errors of shape {error.shape} and spreads of shape {spread.shape} came; wanted one spread an error")
     return error.ravel(), spread.ravel()
+
+
+def _tells(spread: np.ndarray) -> np.ndarray:
+    """Which spreads are more than rounding beside the others."""
+    large = (
+        np.nanquantile(spread, 0.9) if spread.size else 0.0
+    )  # neither the wild ones of a few frames nor zeros, if there are many
+    return spread > FORBIDDEN * large
 
 
 def _in_units(error: np.ndarray, uncertainty: np.ndarray) -> np.ndarray:

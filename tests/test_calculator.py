@@ -138,6 +138,16 @@ def test_a_changed_element_is_noticed():
         atoms.get_potential_energy()
 
 
+def test_a_charge_stated_later_is_noticed():
+    """No term here takes one, so it is refused; before, the neutral structure's graph went on to answer."""
+    atoms = molecule("H2O")
+    atoms.calc = network(0).calculator()
+    atoms.get_potential_energy()
+    atoms.info["charge"] = 1
+    with pytest.raises(ValueError, match="charge"):
+        atoms.get_potential_energy()
+
+
 def test_one_calculator_serves_several_structures(copper):
     other = bulk("Cu", cubic=True) * (2, 1, 1)
     other.calc = copper.calc

@@ -18,6 +18,7 @@ ARRAYS = (
     "initial_charges",
     "initial_magmoms",
 )  # of ASE's `all_changes`, those that are arrays of the atoms
+STATED = ("charge", "multiplicity")  # of a structure's `info`, what a `Graph` takes up
 
 
 class AdiabatCalculator(Calculator):
@@ -46,6 +47,7 @@ class AdiabatCalculator(Calculator):
         kept, now = before.arrays, atoms.arrays
         changed = [name for name in ARRAYS if not _same(kept.get(name), now.get(name))]
         changed += ["cell"] * (not _same(before.cell.array, atoms.cell.array))
+        changed += ["info"] * any(before.info.get(name) != atoms.info.get(name) for name in STATED)
         return changed + ["pbc"] * (not _same(before.pbc, atoms.pbc))
 
     def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:

@@ -41,11 +41,13 @@ def measured(value: float | None, error: float | None = None, unit: str = "") ->
 
     >>> measured(0.0441, 0.1), measured(300.42, 2.13, "K"), measured(104.02, None, "°"), measured(None)
     ('0.04 ± 0.10', '300.4 ± 2.1 K', '104°', '–')
+    >>> measured(5.475236, 7.9e-05, "Å")
+    '5.475236 ± 0.000079 Å'
     """
     if value is None:
         return "–"
     number = show(value, 4 if abs(value) >= 10 else 3)
-    if error is not None and 1e-4 < error < 1e4:
+    if error is not None and 1e-9 < error < 1e4:
         places = max(0, 1 - math.floor(math.log10(error)))
         number = f"{value:.{places}f} ± {error:.{places}f}".replace("-", "−")
     elif error is not None:

@@ -167,14 +167,14 @@ def test_atoms_that_are_held_have_no_temperature(tmp_path):
     """Half of the atoms fixed, velocities drawn at 300 K for the others: counted over all it would be 150 K."""
     from ase.build import bulk
     from ase.constraints import FixAtoms
-    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+    from ase.md.velocitydistribution import thermalize_momenta
 
     frames = []
     rng = np.random.default_rng(0)
     for _ in range(40):
         atoms = bulk("Cu", cubic=True) * (3, 3, 3)
         atoms.set_constraint(FixAtoms(range(54)))
-        MaxwellBoltzmannDistribution(atoms, temperature_K=300, rng=rng)
+        thermalize_momenta(atoms, temperature_K=300, rng=rng)
         frames.append(atoms)
     write(tmp_path / "held.xyz", frames)
     found = analyze(str(tmp_path / "held.xyz"), ["temperature"])["temperature"]

@@ -113,3 +113,17 @@ def test_torchrun_trains_what_one_process_does(tmp_path, shards):
         # sums in another order, a few steps of AdamW
         torch.testing.assert_close(two.state_dict()[name], value, rtol=1e-6, atol=1e-9)
     assert done.stdout.count("report.html") == 1  # one process tells how it goes
+
+
+def test_least_squares_that_is_interrupted_does_not_promise_to_go_on(tmp_path):
+    """It keeps nothing half-way, unlike a training by epochs, and begins anew in the same folder."""
+    write(tmp_path / "set.xyz", water(12))
+
+    def stop_at_the_first_frame(stage, told, numbers):
+        if stage == "train":
+            raise KeyboardInterrupt
+
+    given = {"data": str(tmp_path / "set.xyz"), "model": {"ace": {"cutoff": 3.0, "channels": 2}}, "out": str(tmp_path / "run")}
+    with pytest.raises(KeyboardInterrupt, match="begins anew"):
+        train(**given, say=stop_at_the_first_frame)
+    assert (train(**given) / "models/model.adiabat").exists()

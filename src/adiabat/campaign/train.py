@@ -132,6 +132,8 @@ def train(
                 raise KeyboardInterrupt(
                     f"{pace.where}; run the same command again to go on, or with --finish for a model of what is learned so far"
                 ) from None
+            if solved:
+                raise KeyboardInterrupt("stopped; least squares keeps nothing half-way, the same command begins anew") from None
             raise
         told = potential.metadata["training"]
         how = "" if told["optimizer"] == "least squares" else f", the {told['kept']} of {told['epochs']} epochs"

@@ -187,6 +187,9 @@ def main() -> None:
     arguments.add_argument("--keep", action="store_true", help="append the numbers to results/mace.jsonl")
     arguments.add_argument("--seconds", type=float, default=30.0, help="of the clock, for each row and allocator")
     arguments.add_argument("--row", action="append", help="only rows whose name contains this; may be given again")
+    arguments.add_argument(
+        "--calls", type=int, default=1, help="of each side a turn: with several, caches are one's own, as in dynamics"
+    )
     arguments.add_argument("--machine", help="the machine in words")
     chosen = arguments.parse_args()
     wanted = {name: row for name, row in ROWS.items() if not chosen.row or any(part in name for part in chosen.row)}
@@ -206,12 +209,14 @@ def main() -> None:
                     exact = duel.agreement(EXACT)(f"{name}, float64", mine.values(), theirs.values())
                     theirs.prepare(**turn)
                     (result,) = duel.duel(
-                        {name: turn}, ours=mine, peer=theirs, agree=duel.agreement(AS_TIMED), seconds=chosen.seconds, warm=1
-                    )
+                        {name: turn}, ours=mine, peer=theirs, agree=duel.agreement(AS_TIMED), seconds=chosen.seconds, warm=1,
+                        calls=chosen.calls,
+                    )  # fmt: skip
                     unit = (1, "ms", 1e3) if turn["case"] == "training" else (ATOMS[turn["case"]], "µs/atom", 1e6)
                     print(f"[{allocator} allocator] {result.line(*unit)}", {"float64": exact, **result.differences}, flush=True)
                     lines.append(
                         {**result.record(), "allocator_of_peer": allocator, "exact": exact, "intervals": INTERVALS,
+                         "calls_a_turn": chosen.calls,
                          "peer_versions": theirs.versions("mace-torch", "torch", "e3nn"), **rows.circumstances(chosen.machine)}
                     )  # fmt: skip
     if chosen.keep:

@@ -206,7 +206,7 @@ template <class L> static void forward(Model &m, const Input &in, I t) {
 // Chunks are shared out by slots: those of one go into sums of their own, in order, by one thread at a time. Which these are depends on
 // the number of atoms alone, and so no bit depends on threads. One slot more than two threads: whoever is free finds one that is idle,
 // and a thread that has to wait for its processor keeps the other from waiting. With many atoms the third one's memory is worth more.
-enum { FEW = 1 << 15 };
+enum { FEW = 1 << 11 };
 static inline I slots(const Input &in) { return std::min((I)(in.atoms <= FEW ? SLOTS + 1 : SLOTS), pieces(in)); }
 
 struct Turns {

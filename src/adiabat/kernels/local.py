@@ -131,6 +131,17 @@ class Adds(Protocol):
     def add(self, call: Call) -> None: ...
 
 
+class Several:
+    """Terms that add to the same sums, one after the other."""
+
+    def __init__(self, terms: Sequence[Adds]) -> None:
+        self.terms = terms
+
+    def add(self, call: Call) -> None:
+        for term in self.terms:
+            term.add(call)
+
+
 class LocalProgram(Protocol):
     """What such a term is made from; a frozen dataclass."""
 

@@ -21,6 +21,7 @@ from adiabat.deploy.lammps.image import ALIGN, Image, image
 from adiabat.elements import symbol
 from adiabat.kernels import dispatch
 from adiabat.kernels.evaluation import Compiled
+from adiabat.kernels.local import Several
 from adiabat.potential import Model, Potential, ReferenceEnergies
 from adiabat.uncertainty import Committee
 
@@ -71,7 +72,16 @@ def evaluators(potential: Potential) -> Iterator[Any]:
         if program is None or not program.fast:
             why = "this family has none" if program is None else f"kernels: {dispatch.status()['kernels']}"
             raise NotCompiled(f"{term.name}: no compiled evaluator computes it here ({why}); {INSTEAD}")
-        yield (program if share == 1 else program.times(share)).evaluator()
+        yield from _single((program if share == 1 else program.times(share)).evaluator())
+
+
+def _single(evaluator: Any) -> Iterator[Any]:
+    """The evaluators with a library each that one is made of; the file adds up what its parts say, as the call does."""
+    if not isinstance(evaluator, Several):
+        yield evaluator
+        return
+    for term in evaluator.terms:
+        yield from _single(term)
 
 
 def checksum(content: bytes) -> int:

@@ -214,6 +214,31 @@ def test_compiled_it_says_the_same(model):
     assert torch.equal(frozen(graph).forces, found.forces)
 
 
+def test_compiled_angles_say_the_same():
+    """Of like and unlike neighbors, two kernels of one pair, atoms that see their own images, angles of 180°; coefficients of order 1."""
+    near, far = (
+        {"cutoff": 3.2, "theta": [1.0, 0.7, 1.3], "n_sparse": 5},
+        {"cutoff": 4.0, "n_sparse": 9, "theta": [2.0, 1.5, 1.0]},
+    )
+    each = [{"center": c, "pair": pair} for c in ("Cu", "Au") for pair in (["Cu", "Cu"], ["Au", "Cu"], ["Au", "Au"])]
+    made = GAP(
+        soap=[], two_body=[], three_body=[*({**near, **one} for one in each), {**far, **each[0]}], elements=["Cu", "Au"]
+    ).double()
+    small = bulk("CuAu", "zincblende", 4.6)
+    small.rattle(0.1, seed=1)
+    line = Atoms("CuAuCu", [[0, 0, -2.5], [0, 0, 0], [0, 0, 2.6]])
+    graph = Graph.of([*frames(2), small, line, Atoms("Au")], made.cutoff)
+    made.prepare([graph])
+    with torch.no_grad():
+        made.coefficients.normal_(generator=torch.Generator().manual_seed(0))
+    potential = ad.Potential(made)
+    frozen = potential.frozen()
+    found, wanted = frozen(graph), potential(graph)
+    assert frozen.evaluators, "nothing was compiled"
+    for name in ("atomic_energies", "forces", "strain_gradient"):
+        torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("nu_s", [0, 1])
 def test_compiled_spectra_summed_over_species_say_the_same(nu_s):
     made = GAP(soap={**SOAP, "nu_s": nu_s}, two_body=[], elements=["Cu", "Au"]).double()
@@ -225,9 +250,12 @@ def test_compiled_spectra_summed_over_species_say_the_same(nu_s):
         torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-12)
 
 
-def test_more_atoms_than_a_block_and_more_threads_give_the_same_bits(model):
-    graph = Graph.of(frames(1)[0].repeat((3, 3, 1)), model.cutoff)
-    potential, threads = ad.Potential(model), torch.get_num_threads()
+@pytest.mark.parametrize("three_body", [[], {"n_sparse": 3}])
+def test_more_atoms_than_a_block_and_more_threads_give_the_same_bits(three_body):
+    made = GAP(soap=SOAP, two_body=PAIR, three_body=three_body, elements=["Cu", "Au"]).double()
+    made.prepare([Graph.of(frames(4), made.cutoff)])
+    graph = Graph.of(frames(1)[0].repeat((3, 3, 1)), made.cutoff)
+    potential, threads = ad.Potential(made), torch.get_num_threads()
     frozen = potential.frozen()
     torch.testing.assert_close(frozen(graph).forces, potential(graph).forces, rtol=0, atol=1e-11)
     try:

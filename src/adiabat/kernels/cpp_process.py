@@ -1,4 +1,5 @@
-"""Sparse Gaussian processes in C++: on power spectra (`soap.h`) and on distances (`two_body.h`), each one function of a `Call`."""
+"""Sparse Gaussian processes in C++: on power spectra (`soap.h`), on distances (`two_body.h`) and on three of them (`three_body.h`), each one
+function of a `Call`."""
 
 from __future__ import annotations
 
@@ -11,28 +12,35 @@ MAX_N, MAX_L = 32, 12
 
 @dataclass(frozen=True)
 class Process:
-    """A sparse Gaussian process on power spectra of so many radial functions and harmonics, or (0 radial functions) on distances.
+    """A sparse Gaussian process on power spectra of so many radial functions and harmonics, or (0 radial functions) on distances among
+    so many atoms.
 
-    >>> str(Process.of("process;8;6")), str(Process(0, 0))
-    ('process;8;6', 'process;0;0')
+    >>> str(Process.of("process;8;6")), str(TRIPLES)
+    ('process;8;6', 'process;0;0;3')
     """
 
     n_max: int
     l_max: int
+    bodies: int = 0
 
     def __post_init__(self) -> None:
         if not (0 <= self.n_max <= MAX_N and 0 <= self.l_max <= MAX_L):
             raise ValueError(f"a power spectrum of n_max {self.n_max}, l_max {self.l_max}; wanted at most {MAX_N}, {MAX_L}")
+        if self.bodies not in ((0,) if self.n_max else (2, 3)):
+            raise ValueError(f"distances among {self.bodies} atoms; wanted 2 or 3")
 
     @classmethod
     def of(cls, text: str) -> Process:
-        kind, n_max, l_max = text.split(";")
-        if kind != "process":
-            raise ValueError(f"{text!r} is no process; wanted process;n_max;l_max")
-        return cls(int(n_max), int(l_max))
+        kind, *sizes = text.split(";")
+        if kind != "process" or len(sizes) not in (2, 3):
+            raise ValueError(f"{text!r} is no process; wanted process;n_max;l_max or process;0;0;atoms")
+        return cls(*map(int, sizes))
 
     def __str__(self) -> str:
-        return f"process;{self.n_max};{self.l_max}"
+        return f"process;{self.n_max};{self.l_max}" + (f";{self.bodies}" if self.bodies else "")
+
+
+PAIRS, TRIPLES = Process(0, 0, 2), Process(0, 0, 3)
 
 
 def source(spec: Process, header) -> str:
@@ -45,7 +53,12 @@ def source(spec: Process, header) -> str:
     parts = [f"// {spec}", header("lanes.h"), "#include <algorithm>", "#include <new>", "namespace {", header("vectors.h")]
     if spec.n_max:
         parts += [f"enum {{ NMAX = {spec.n_max}, LMAX = {spec.l_max} }};"]
-    parts += [header("call.h"), header("columns.h"), header("soap.h" if spec.n_max else "two_body.h"), "}"]
+    parts += [
+        header("call.h"),
+        header("columns.h"),
+        header({0: "soap.h", 2: "two_body.h", 3: "three_body.h"}[spec.bodies]),
+        "}",
+    ]
     more = [f"int panel() {{ return {'PANEL' if spec.n_max else '1'} * W; }}", _COLUMNS]
     return "\n".join([*parts, exports(_SOAP if spec.n_max else "  return 0;", more=more), ""])
 

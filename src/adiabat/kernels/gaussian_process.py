@@ -1,5 +1,5 @@
-"""Sparse Gaussian processes frozen into C calls; `soap.h` and `two_body.h` compute them, in double precision: coefficients are large
-and cancel."""
+"""Sparse Gaussian processes frozen into C calls; `soap.h`, `two_body.h` and `three_body.h` compute them, in double precision:
+coefficients are large and cancel."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from adiabat.kernels import dispatch
-from adiabat.kernels.cpp_process import MAX_L, MAX_N, Process
-from adiabat.kernels.local import FAULTS, NO_MEMORY, Adds, Call, Edges, Evaluator, hold, kind_table
+from adiabat.kernels.cpp_process import MAX_L, MAX_N, PAIRS, TRIPLES, Process
+from adiabat.kernels.local import FAULTS, NO_MEMORY, Adds, Call, Edges, Evaluator, Several, hold, kind_table
 from adiabat.kernels.soap import folding
+from adiabat.kernels.three_body import TripleProcess, triples
 from adiabat.typing import Float, Tensor
 
 DTYPE = torch.float64
@@ -58,7 +59,16 @@ class Processes:
     elements: tuple[int, ...]
     soap: tuple[SoapProcess, ...]
     pairs: tuple[PairProcess, ...]
+    triples: tuple[TripleProcess, ...] = ()
     eV: float = 1.0
+
+    @classmethod
+    def of(cls, elements: tuple[int, ...], listed: Sequence[SoapProcess | PairProcess | TripleProcess]) -> Processes:
+        """Their sum."""
+        soap, pairs, triples = (
+            tuple(it for it in listed if isinstance(it, kind)) for kind in (SoapProcess, PairProcess, TripleProcess)
+        )
+        return cls(elements, soap, pairs, triples)  # type: ignore[arg-type]
 
     def times(self, eV: float) -> Processes:
         """The same in other units."""
@@ -67,7 +77,8 @@ class Processes:
     @property
     def specs(self) -> list[Process]:
         """What is compiled."""
-        return [*dict.fromkeys(Process(*it.shape) for it in self.soap), *([Process(0, 0)] if self.pairs else [])]
+        distances = [spec for spec, listed in ((PAIRS, self.pairs), (TRIPLES, self.triples)) if listed]
+        return [*dict.fromkeys(Process(*it.shape) for it in self.soap), *distances]
 
     @property
     def fast(self) -> bool:
@@ -80,18 +91,11 @@ class Processes:
         """What computes it."""
         with torch.no_grad():
             made: list[Adds] = [_soap(self, it) for it in self.soap]
-            return Several([*made, *([_pairs(self)] if self.pairs else [])])
-
-
-class Several:
-    """Terms that add to the same sums, one after the other."""
-
-    def __init__(self, terms: Sequence[Adds]) -> None:
-        self.terms = terms
-
-    def add(self, call: Call) -> None:
-        for term in self.terms:
-            term.add(call)
+            if self.pairs:
+                made.append(_pairs(self))
+            if self.triples:
+                made.append(triples(self.elements, self.triples, self.eV))
+            return Several(made)
 
 
 class _Columns(ctypes.Structure):
@@ -162,13 +166,14 @@ class Columns:
         evaluator.library.add_columns.argtypes = [ctypes.c_void_p] * 3
 
     @classmethod
-    def of(cls, elements: tuple[int, ...], one: SoapProcess | PairProcess) -> Columns | None:
+    def of(cls, elements: tuple[int, ...], one: SoapProcess | PairProcess | TripleProcess) -> Columns | None:
         """None where nothing is compiled."""
-        if isinstance(one, SoapProcess):
-            whole = Processes(elements, (one,), ())
-            return cls(_soap(whole, one), len(one.a)) if whole.fast else None
-        whole = Processes(elements, (), (one,))
-        return cls(_pairs(whole), len(one.a)) if whole.fast else None
+        whole = Processes.of(elements, [one])
+        if not whole.fast:
+            return None
+        (evaluator,) = whole.evaluator().terms
+        assert isinstance(evaluator, Evaluator)
+        return cls(evaluator, len(one.a))
 
     def __call__(
         self, edges: Edges, r: Float[Tensor, "E 3"]
@@ -199,7 +204,7 @@ def _folded(kept: list, kinds: int, n_max: int, nu_s: int) -> tuple[int, int]:
 
 
 def _pairs(it: Processes) -> Evaluator:
-    spec, kept = Process(0, 0), []  # type: tuple[Process, list]
+    spec, kept = PAIRS, []  # type: tuple[Process, list]
     lanes, Z = dispatch.library(str(spec), DTYPE).lanes(), len(it.elements)
     table = (_Process * (Z * Z))()
     for one in it.pairs:

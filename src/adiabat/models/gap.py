@@ -16,7 +16,7 @@ from adiabat import elements as periodic_table
 from adiabat.config import checked
 from adiabat.elements import symbol
 from adiabat.graph import Graph
-from adiabat.kernels.gaussian_process import PairProcess, Processes, SoapProcess
+from adiabat.kernels.gaussian_process import PairProcess, Processes
 from adiabat.kernels.local import Edges
 from adiabat.nn.linear_basis import EDGES_AT_ONCE, Centers, Columns, Edged, LinearBasis
 from adiabat.nn.soap_kernel import Soap
@@ -118,11 +118,11 @@ class GAP(LinearBasis, Model):
             return None
         each = self.coefficients.detach()[0].split([kernel.n_sparse for kernel in self._kernels])
         made = [kernel.process(alpha) for kernel, alpha in zip(self._kernels, each)]
-        pairs = tuple(it for it in made if isinstance(it, PairProcess))
-        soap = tuple(it for it in made if isinstance(it, SoapProcess))
-        if len(pairs) + len(soap) < len(made) or len({it.pair for it in pairs}) < len(pairs):
+        listed = [it for it in made if it is not None]
+        pairs = [it.pair for it in listed if isinstance(it, PairProcess)]
+        if len(listed) < len(made) or len({*pairs}) < len(pairs):
             return None
-        return Processes(self.elements, soap, pairs)
+        return Processes.of(self.elements, listed)
 
     def alone(self) -> Float[Tensor, "Z K"]:
         """What is taken from the kernels: those of an atom of each element without neighbors."""

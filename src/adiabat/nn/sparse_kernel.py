@@ -15,6 +15,7 @@ from adiabat.kernels import distance
 from adiabat.kernels.gaussian_process import Columns, PairProcess, SoapProcess
 from adiabat.kernels.line_graph import line_graph
 from adiabat.kernels.soap import shoulder
+from adiabat.kernels.three_body import TripleProcess
 from adiabat.nn.linear_basis import Centers, Edged
 from adiabat.nn.sparse_points import chosen, spread_out
 from adiabat.typing import Float, Int, Tensor
@@ -67,7 +68,7 @@ class SparseKernel(nn.Module):
         rows = chosen(seen, self.n_sparse, method, generator)
         self.points[: len(rows)].copy_(seen[rows])
 
-    def process(self, alpha: Float[Tensor, "M"]) -> PairProcess | SoapProcess | None:
+    def process(self, alpha: Float[Tensor, "M"]) -> PairProcess | SoapProcess | TripleProcess | None:
         """Its energies with these coefficients, as they are compiled; None where nothing compiles it."""
         return None
 
@@ -223,6 +224,10 @@ class ThreeBody(OfDistances):
     def fade(self, q: Float[Tensor, "t 3"]) -> Float[Tensor, "t"]:
         half, apart = 0.5 * q[:, 0], 0.5 * q[:, 1].sqrt()
         return shoulder(half + apart, self.cutoff, self.width) * shoulder(half - apart, self.cutoff, self.width)
+
+    def process(self, alpha: Float[Tensor, "M"]) -> TripleProcess:
+        a = alpha * self.delta**2 * self.fade(self.points)
+        return TripleProcess(self.center, self.pair, self.cutoff, self.width, tuple(self.theta.tolist()), self.points, a)
 
 
 def _places(elements: Sequence[str], pair: Sequence[str]) -> tuple[int, int]:

@@ -8,6 +8,7 @@ file reaches the compiler.
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib.resources import files
 from types import ModuleType
 
@@ -97,6 +98,7 @@ def source(spec: Spec, tangents: bool = False) -> str:
     return "\n".join([*parts, *_exports(writer, tangents), ""])
 
 
+@cache
 def _header(name: str) -> str:
     """The text of a header, with those of ours that it includes."""
     text = files("adiabat.kernels").joinpath(name).read_text()

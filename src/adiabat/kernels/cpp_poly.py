@@ -48,10 +48,14 @@ def body(poly: Contraction) -> list[str]:
 def _split(root: dict) -> list[dict]:
     """The terms of one row as trees of bounded size, by their first factor."""
     parts: list[dict] = [{}]
+    terms = 0
     for factor, child in root.items():
-        if parts[-1] and _size(parts[-1]) + _size(child) > TERMS_IN_A_FUNCTION:
+        more = _size(child)
+        if parts[-1] and terms + more > TERMS_IN_A_FUNCTION:
             parts.append({})
+            terms = 0
         parts[-1][factor] = child
+        terms += more
     return parts
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import duel
 import structures
+from ase_calls import through_ase
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "silicon": {"type_map": ["Si"], "rcut": 5.0, "sel": [40]},
@@ -60,7 +61,7 @@ def peer(case: str, folder: str, backend: str = "TensorFlow", precision: str = "
         torch.set_num_threads(1)
         frozen = written.with_suffix(".pth")
         torch.jit.save(torch.jit.script(EnergyModel.deserialize(data).eval()), str(frozen))
-    return _through_ase(DP(model=str(frozen)), frame(case))
+    return through_ase(DP(model=str(frozen)), frame(case))
 
 
 def _made_up(case: str, precision: str, written: Path) -> dict[str, Any]:
@@ -94,37 +95,10 @@ def ours(case: str, folder: str, backend: str = "", precision: str = "float32") 
 
     torch.set_num_threads(1)
     potential = ad.import_model(Path(folder) / f"{case}-{precision}.dp").to(getattr(torch, precision))
-    return _through_ase(potential.calculator(), frame(case))
+    return through_ase(potential.calculator(), frame(case))
 
 
 # ------------------------------------------------------------------------------------------------------------------ both
-def _through_ase(calculator: Any, atoms: Any) -> tuple:
-    """(what is timed, what is compared)"""
-    import numpy as np
-
-    rest, rng = atoms.positions.copy(), np.random.default_rng(7)
-
-    def call() -> None:
-        atoms.calc = calculator
-        atoms.get_stress()  # all three at once, in both
-
-    def step() -> None:
-        atoms.positions = rest + rng.normal(0, 1e-3, rest.shape)
-        call()
-
-    def values() -> dict[str, Any]:
-        atoms.positions = rest
-        call()
-        found = calculator.results
-        return {
-            "energy": [float(np.ravel(found["energy"])[0]) / len(atoms)],
-            "forces": np.ravel(found["forces"]).tolist(),
-            "stress": np.ravel(found["stress"]).tolist(),
-        }
-
-    return step, values
-
-
 def main() -> None:
     import rows
 

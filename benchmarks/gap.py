@@ -24,6 +24,7 @@ from typing import Any
 
 import duel
 import structures
+from ase_calls import through_ase
 
 EVERY, SPARSE, DISTANCES = 12, 1000, 15
 CUTOFF, WIDTH, SIGMA, ZETA, N_MAX, L_MAX = 5.0, 1.0, 0.5, 4, 8, 6
@@ -38,7 +39,7 @@ def peer(xml: str) -> tuple:
     """Runs in quippy's environment."""
     from quippy.potential import Potential
 
-    return _through_ase(Potential("IP GAP", param_filename=xml))
+    return through_ase(Potential("IP GAP", param_filename=xml), structures.silicon(512))
 
 
 def ours(xml: str) -> tuple:
@@ -47,28 +48,7 @@ def ours(xml: str) -> tuple:
     from adiabat.deploy.importers import import_model
 
     torch.set_num_threads(1)
-    return _through_ase(import_model(xml).calculator())
-
-
-def _through_ase(calculator: Any) -> tuple:
-    import numpy as np
-
-    atoms = structures.silicon(512)
-    atoms.calc = calculator
-    rest, rng = atoms.positions.copy(), np.random.default_rng(7)
-
-    def call() -> tuple:
-        return atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
-
-    def step() -> None:
-        atoms.positions = rest + rng.normal(0, 1e-3, rest.shape)
-        call()
-
-    def values() -> dict[str, Any]:
-        energy, forces, stress = call()
-        return {"energy": [float(energy) / len(atoms)], "forces": forces.ravel().tolist(), "stress": stress.tolist()}
-
-    return step, values
+    return through_ase(import_model(xml).calculator(), structures.silicon(512))
 
 
 # ---------------------------------------------------------------------------------------------------------------------- fits

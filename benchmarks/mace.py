@@ -20,6 +20,7 @@ from typing import Any
 
 import duel
 import structures
+from ase_calls import through_ase
 
 CUTOFF, INTERVALS, FINE = 5.0, 512, 8192
 ROWS = {
@@ -88,7 +89,7 @@ def peer(case: str, irreps: str, weights: str, dtype: str = "float32", transform
     if case != "training":
         from mace.calculators import MACECalculator
 
-        return _through_ase(MACECalculator(models=[model], device="cpu", default_dtype=dtype), found[0])
+        return through_ase(MACECalculator(models=[model], device="cpu", default_dtype=dtype), found[0])
     from mace import data
     from mace.tools import AtomicNumberTable, torch_geometric
 
@@ -118,7 +119,7 @@ def ours(
     potential = import_model(weights, intervals=intervals)
     found = frames(case)
     if case != "training":
-        return _through_ase(potential.calculator(dtype=kind), found[0])
+        return through_ase(potential.calculator(dtype=kind), found[0])
     model, graph = potential.to(kind), Graph.of(found, CUTOFF)
 
     def call() -> tuple:
@@ -151,31 +152,6 @@ def _training(model: Any, call: Callable[[], tuple], found: list[Any], kind: Any
         return {"energy": (E.detach() / sizes).tolist(), "forces": F.detach().flatten().tolist()}
 
     model.train()
-    return step, values
-
-
-def _through_ase(calculator: Any, atoms: Any) -> tuple:
-    import numpy as np
-
-    rest, rng = atoms.positions.copy(), np.random.default_rng(7)
-    stressed = bool(atoms.pbc.all())
-
-    def call() -> None:
-        atoms.calc = calculator
-        atoms.get_forces()
-        if stressed:
-            atoms.get_stress()
-
-    def step() -> None:
-        atoms.positions = rest + rng.normal(0, 1e-3, rest.shape)
-        call()
-
-    def values() -> dict[str, Any]:
-        call()
-        found = calculator.results
-        told = {"energy": [float(found["energy"]) / len(atoms)], "forces": np.ravel(found["forces"]).tolist()}
-        return told | ({"stress": np.ravel(found["stress"]).tolist()} if stressed else {})
-
     return step, values
 
 

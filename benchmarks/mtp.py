@@ -20,6 +20,7 @@ from typing import Any
 
 import duel
 import structures
+from ase_calls import through_ase
 
 EXACT = {"energy": 1e-9, "forces": 1e-8, "stress": 1e-9}  # eV/atom, eV/Å, eV/Å³
 TOLERANCES = {"float64": EXACT, "float32": {"energy": 1e-5, "forces": 5e-4, "stress": 1e-5}}
@@ -32,7 +33,7 @@ def peer(file: str, precision: str = "float64") -> tuple:
 
     data = read_mtp(file)
     data.species = [14]
-    return _through_ase(MTP(data, engine="cext"))
+    return through_ase(MTP(data, engine="cext"), structures.silicon())
 
 
 def ours(file: str, precision: str = "float64") -> tuple:
@@ -41,35 +42,7 @@ def ours(file: str, precision: str = "float64") -> tuple:
     import adiabat as ad
 
     torch.set_num_threads(1)
-    return _through_ase(ad.import_model(file, elements=["Si"]).to(getattr(torch, precision)).calculator())
-
-
-def _through_ase(calculator: Any) -> tuple:
-    """(what is timed, what is compared)"""
-    import numpy as np
-
-    atoms = structures.silicon()
-    rest, rng = atoms.positions.copy(), np.random.default_rng(7)
-
-    def call() -> None:
-        atoms.calc = calculator
-        atoms.get_stress()  # all three at once, in both
-
-    def step() -> None:
-        atoms.positions = rest + rng.normal(0, 1e-3, rest.shape)
-        call()
-
-    def values() -> dict[str, Any]:
-        atoms.positions = rest
-        call()
-        found = calculator.results
-        return {
-            "energy": [float(found["energy"]) / len(atoms)],
-            "forces": np.ravel(found["forces"]).tolist(),
-            "stress": np.ravel(atoms.get_stress()).tolist(),
-        }
-
-    return step, values
+    return through_ase(ad.import_model(file, elements=["Si"]).to(getattr(torch, precision)).calculator(), structures.silicon())
 
 
 def unpacked(file: Path, folder: Path) -> Path:

@@ -22,6 +22,7 @@ from typing import Any
 
 import duel
 import structures
+from ase_calls import through_ase
 
 CUTOFF, CHANNELS, LAYERS, RADIAL = 5.0, 128, 3, 20
 INTERVALS, FINE = 512, 4096
@@ -79,7 +80,7 @@ def peer(case: str, dtype: str = "float32", atoms: int = 512, weights: str | Non
         from schnetpack.interfaces import SpkCalculator
 
         neighbors = MatScipyNeighborList(cutoff=CUTOFF)
-        return _through_ase(SpkCalculator(model, neighbors, energy_unit="eV", stress_key="stress", dtype=kind), found[0])
+        return through_ase(SpkCalculator(model, neighbors, energy_unit="eV", stress_key="stress", dtype=kind), found[0])
     inputs = AtomsConverter(neighbor_list=MatScipyNeighborList(cutoff=CUTOFF), dtype=kind)(found)
 
     def call() -> tuple:
@@ -101,7 +102,7 @@ def ours(case: str, weights: str, dtype: str = "float32", atoms: int = 512, inte
     model = painn(read(weights), ELEMENTS, intervals=intervals).to(kind)
     found = frames(case, atoms)
     if case == "ase":
-        return _through_ase(model.calculator(), found[0])
+        return through_ase(model.calculator(), found[0])
     graph = Graph.of(found, CUTOFF)
     potential = model if case == "training" else model.frozen()  # as the calculator and dynamics call it
 
@@ -148,32 +149,6 @@ def _steps(
 
     model.train(training)
     return step if training else call, values
-
-
-def _through_ase(calculator: Any, atoms: Any) -> tuple:
-    import numpy as np
-
-    rest, rng = atoms.positions.copy(), np.random.default_rng(7)
-
-    def call() -> None:
-        atoms.calc = calculator
-        atoms.get_stress()  # all three at once, in both
-
-    def step() -> None:
-        atoms.positions = rest + rng.normal(0, 1e-3, rest.shape)
-        call()
-
-    def values() -> dict[str, Any]:
-        call()
-        found = calculator.results
-        stress = np.ravel(found["stress"])
-        return {
-            "energy": [float(np.ravel(found["energy"])[0]) / len(atoms)],
-            "forces": np.ravel(found["forces"]).tolist(),
-            "stress": (stress[[0, 4, 8, 5, 2, 1]] if len(stress) == 9 else stress).tolist(),
-        }
-
-    return step, values
 
 
 def _numbers() -> list[int]:

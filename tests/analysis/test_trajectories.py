@@ -8,6 +8,7 @@ from ase import Atoms
 
 from adiabat.analysis import (
     diffusion_coefficient,
+    distances,
     mean_square_displacement,
     power_spectrum,
     rdf,
@@ -68,6 +69,50 @@ def test_g_agrees_with_ase_where_ase_has_one():
     theirs = Analysis(atoms).get_rdf(5.0, 25)[0]
     n = len(atoms)
     assert rdf([atoms], cutoff=5.0, bins=25).g == pytest.approx(theirs * n / (n - 1), rel=1e-9)
+
+
+def test_the_first_peak_is_the_nearest_shell_also_where_the_second_is_higher():
+    """Diamond: 4 neighbors at √3/4 a and 12 at a/√2, so that n/r² is 21 and 24. Thermal, and with 128 noisy pairs of one frame."""
+    from ase.build import bulk
+
+    for sigma in (0.0, 0.05, 0.15):
+        silicon = bulk("Si", a=5.43, cubic=True) * (2, 2, 2)
+        silicon.rattle(sigma, seed=1)
+        g = rdf([silicon], cutoff=5.0)
+        assert abs(g.first_peak - 2.35) < 0.025 / 2 + sigma  # half a bin, and where the sample's densest place is
+        if sigma < 0.1:
+            assert g.r[g.g.argmax()] > 3.8
+
+
+def test_a_stray_pair_and_the_noise_of_a_gas_are_no_peak(rng):
+    gas = ideal_gas(rng, np.diag([10.0, 10.0, 10.0]), ["He"] * 60, 5)
+    assert np.isnan(rdf(gas, cutoff=5.0).first_peak)
+    from ase.build import bulk
+
+    silicon = bulk("Si", a=5.43, cubic=True) * (2, 2, 2)
+    hot = [silicon.copy() for _ in range(3)]
+    for k, atoms in enumerate(hot):
+        atoms.rattle(0.08, seed=k)
+    hot[0].positions[0] = hot[0].positions[1] + [0.4, 0.0, 0.0]  # one pair of a tiny shell: g is high there
+    g = rdf(hot, cutoff=5.0)
+    assert g.g[g.r < 0.5].max() > 1 and abs(g.first_peak - 2.35) < 0.06
+
+
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+def test_g_and_bonds_of_our_list_equal_those_of_ases(rng, cell):
+    """Bit by bit where no distance is a bin's bound: the same vectors are summed."""
+    from ase.neighborlist import neighbor_list
+
+    atoms = ideal_gas(rng, cell, ["He"] * 4 + ["Ne"] * 5, 1)[0]
+    i, j, d = neighbor_list("ijd", atoms, 5.0)
+    g = rdf([atoms], cutoff=5.0, bins=25, elements=("He", "Ne"))
+    wanted = (atoms.numbers[i] == 2) & (atoms.numbers[j] == 10)
+    counts = np.histogram(d[wanted], np.linspace(0, 5, 26))[0]
+    assert np.array_equal(g.pairs, counts) and np.array_equal(g.coordination, np.cumsum(counts) / 4)
+    assert np.sort(distances([atoms], ("He", "Ne"), cutoff=5.0)[0]) == pytest.approx(np.sort(d[wanted]), abs=1e-12)
+    atoms.positions[3] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        distances([atoms], ("He", "Ne"))
 
 
 def test_g_of_what_has_none_is_refused():

@@ -17,7 +17,7 @@ from ase import Atoms
 from ase.build import bulk
 
 import adiabat
-from adiabat.campaign.analyze import analyze
+from adiabat.campaign.analyze import analyze, told
 from adiabat.campaign.md import MDStopped, md
 from adiabat.data.formats import read, write
 from adiabat.models import LennardJones
@@ -179,6 +179,26 @@ def test_atoms_that_are_held_have_no_temperature(tmp_path):
     write(tmp_path / "held.xyz", frames)
     found = analyze(str(tmp_path / "held.xyz"), ["temperature"])["temperature"]
     assert abs(found["value"] - 300) < 5 * 300 * np.sqrt(2 / (3 * 54 * 40))  # χ² of all samples together
+
+
+def test_wandering_is_told_by_element_and_of_all_on_request(tmp_path, rng):
+    """Two gases that diffuse at 0.01 and 0.0001 Å²/fs, D = σ²/2Δt: a mean of both describes neither. The box drifts besides."""
+    sigma = np.array([0.2] * 20 + [0.02] * 30)[:, None]
+    walk = np.cumsum(rng.normal(size=(240, 50, 3)) * sigma, 0) + 0.05 * np.arange(240)[:, None, None]
+    write(tmp_path / "two.xyz", [Atoms("He20Kr30", x, cell=[9.0] * 3, pbc=True) for x in walk])
+    found = analyze(str(tmp_path / "two.xyz"), ["msd", "diffusion"], interval_fs=2.0)
+    assert list(found["msd"]) == list(found["diffusion"]) == ["He", "Kr"]
+    for name, D in (("He", 0.01), ("Kr", 0.0001)):
+        q = found["diffusion"][name]
+        # Student's t of 4; the center of mass, nearly krypton's, wanders with 0.0002 of helium's share
+        assert abs(q["value"] - D) < 5 * q["error"] + 0.05 * D
+    rows = [row for name, result in found.items() for row in told(name, result)]
+    assert [row[0] for row in rows] == ["msd He", "msd Kr", "diffusion He", "diffusion Kr"]
+    whole = analyze(str(tmp_path / "two.xyz"), ["diffusion"], interval_fs=2.0, of=["all"])["diffusion"]
+    mean = (20 * found["diffusion"]["He"]["value"] + 30 * found["diffusion"]["Kr"]["value"]) / 50
+    assert whole["value"] == pytest.approx(mean, rel=1e-9) and whole["of"] == "all"
+    with pytest.raises(ValueError, match=r"no atom of 'Ne' in the trajectory; wanted He, Kr or all"):
+        analyze(str(tmp_path / "two.xyz"), ["msd"], interval_fs=2.0, of=["Ne"])
 
 
 def test_analysis_of_what_does_not_tell_its_time(argon):

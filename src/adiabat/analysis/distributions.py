@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from adiabat.elements import COVALENT_RADII
+from adiabat.neighbors import edges as near
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -201,13 +202,15 @@ def _shortest(atoms, vectors):
 
 def _bonds(atoms, elements, cutoff):
     from ase.data import atomic_numbers
-    from ase.neighborlist import neighbor_list
 
     a, b = (atomic_numbers[symbol] for symbol in elements)
     reach = 1.3 * (COVALENT_RADII[a] + COVALENT_RADII[b]) if cutoff is None else cutoff
-    i, j, r = neighbor_list("ijD", atoms, reach)
-    wanted = (atoms.numbers[i] == a) & (atoms.numbers[j] == b)
-    return i[wanted], j[wanted], r[wanted].reshape(-1, 3)
+    if not np.isfinite(atoms.positions).all():
+        raise ValueError("positions of a frame are not finite; leave out what comes after a run exploded")
+    found = near(atoms.positions, atoms.cell.array, atoms.pbc, reach)
+    wanted = (atoms.numbers[found.i] == a) & (atoms.numbers[found.j] == b)
+    i, j, shift = found.i[wanted], found.j[wanted], found.shift[wanted]
+    return i, j, atoms.positions[j] - atoms.positions[i] + shift @ atoms.cell.array
 
 
 def _first_nonzero_sign(r):

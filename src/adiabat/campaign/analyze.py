@@ -28,6 +28,7 @@ class Trajectory:
     interval_fs: float | None
     cutoff: float
     bond: float | None  # Å, the longest distance that counts as one; None: 1.3 times the sum of covalent radii
+    of: Sequence[str] = ()  # whose wandering: elements, or "all" for all atoms together; none: every element
 
     def interval(self, what: str) -> float:
         if self.interval_fs is None:
@@ -42,15 +43,36 @@ class Trajectory:
             )
         return np.array([a.get_velocities() * units.fs for a in self.frames])
 
+    def walks(self) -> list[tuple[str, np.ndarray]]:
+        """Unwrapped positions by name, element or "all": kinds wander differently. Seen from the center of mass, unless atoms are held."""
+        unwrapped = analysis.unwrap(self.frames)
+        if len(self.frames[0]) > 1 and not fixed_atoms(self.frames[0]):
+            unwrapped = analysis.without_drift(unwrapped, self.frames[0].get_masses())
+        symbols = np.array(self.frames[0].symbols)
+        names = self.of or self.symbols
+        for name in names:
+            if name != "all" and name not in self.symbols:
+                raise ValueError(f"of: no atom of {name!r} in the trajectory; wanted {', '.join(self.symbols)} or all")
+        return [(name, unwrapped if name == "all" else unwrapped[:, symbols == name]) for name in names]
+
     @property
     def symbols(self) -> list[str]:
         return sorted({str(s) for s in self.frames[0].symbols})
 
 
 def analyze(
-    path: str, what: Sequence[str], *, interval_fs: float | None = None, cutoff: float | None = None, skip: int = 0
+    path: str,
+    what: Sequence[str],
+    *,
+    interval_fs: float | None = None,
+    cutoff: float | None = None,
+    skip: int = 0,
+    of: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The wanted quantities of a trajectory file, its first `skip` frames left out."""
+    """The wanted quantities of a trajectory file, its first `skip` frames left out.
+
+    msd and diffusion are those of each element, or of the elements (and "all") named in `of`.
+    """
     for name in what:
         find(name, ANALYSES, where="what")
     frames = read_all(path, where="trajectory")[0][skip:]
@@ -58,7 +80,7 @@ def analyze(
         raise ValueError(f"{path}: {len(frames)} frames came after leaving out {skip}; wanted at least two")
     if len({len(a) for a in frames}) > 1:
         raise ValueError(f"{path}: the frames have different numbers of atoms; wanted one trajectory of one system")
-    trajectory = Trajectory(frames, interval_fs or _interval(frames), cutoff or _cutoff(frames[0]), cutoff)
+    trajectory = Trajectory(frames, interval_fs or _interval(frames), cutoff or _cutoff(frames[0]), cutoff, of)
     return plain({name: ANALYSES[name](trajectory) for name in what})
 
 
@@ -100,16 +122,18 @@ def rdf(t: Trajectory) -> Mapping[str, Any]:
             "error": g.error,
             "coordination": g.coordination,
         }
-    return found if len(found) > 1 else found["all"]
+    return _one_or_all(found)
 
 
 def msd(t: Trajectory) -> Mapping[str, Any]:
-    curve = analysis.mean_square_displacement(analysis.unwrap(t.frames))
-    return {"value": curve[-1], "unit": "Å²", "time_fs": np.arange(len(curve)) * t.interval("msd"), "msd_A2": curve}
+    times = np.arange(len(t.frames)) * t.interval("msd")
+    curves = {name: analysis.mean_square_displacement(r) for name, r in t.walks()}
+    return _one_or_all({k: {"value": c[-1], "unit": "Å²", "time_fs": times, "msd_A2": c} for k, c in curves.items()})
 
 
 def diffusion(t: Trajectory) -> Mapping[str, Any]:
-    return analysis.diffusion_coefficient(analysis.unwrap(t.frames), t.interval("diffusion")).to_json()
+    interval = t.interval("diffusion")
+    return _one_or_all({name: analysis.diffusion_coefficient(r, interval).to_json() for name, r in t.walks()})
 
 
 def distances(t: Trajectory) -> Mapping[str, Any]:
@@ -143,9 +167,18 @@ def told(name: str, result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Rows of a table for people: quantity, value with its error and unit, verdict."""
     if "unit" not in result:
         return [row for key, inner in result.items() for row in told(f"{name} {key}", inner)]
+    name = f"{name} {result['of']}" if "of" in result else name
     value, error = result.get("value"), result.get("error")
     text = "a curve" if value is None else f"{value:.5g}" + (f" ± {error:.2g}" if isinstance(error, float) else "")
     return [(name, f"{text} {result['unit']}".strip(), str(result.get("verdict") or ""))]
+
+
+def _one_or_all(found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Of one curve its object, which says whose it is; of several one a name."""
+    if len(found) > 1:
+        return found
+    [(name, result)] = found.items()
+    return {**result, "of": name}
 
 
 def _histograms(samples: Mapping[str, Any], unit: str, width: float) -> dict[str, Any]:

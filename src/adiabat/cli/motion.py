@@ -66,13 +66,17 @@ def analyze(
         None, "--cutoff-angstrom", help="of g(r), half the cell without it; of bonds, 1.3 times the radii"
     ),
     skip: int = typer.Option(0, help="frames left out at the start"),
+    of: str = typer.Option(
+        "", help="of msd and diffusion: elements, all for all atoms together, as O,H,all; every element without it"
+    ),
     to_json: str = JSON,
 ) -> int:
     """What a trajectory tells: energy drift, temperature, distributions, g(r), diffusion, spectra."""
     from adiabat.campaign.analyze import analyze as run
     from adiabat.campaign.analyze import told
 
-    found = run(trajectory, [w.strip() for w in what.split(",") if w.strip()], interval_fs=interval, cutoff=cutoff, skip=skip)
+    wanted, whose = ([w.strip() for w in given.split(",") if w.strip()] for given in (what, of))
+    found = run(trajectory, wanted, interval_fs=interval, cutoff=cutoff, skip=skip, of=whose)
     if put_json(found, to_json):
         table(
             trajectory,

@@ -53,6 +53,18 @@ def test_it_is_the_function_quippy_evaluates(case, agrees):
         agrees(ROWS[name], TOLD["peer"], **compared)
 
 
+@pytest.mark.parametrize("name", GOLDEN)
+def test_compiled_it_is_that_function_too(name):
+    potential = import_model(FOLDER / f"{name}.xml", elements=ELEMENTS.get(name))
+    frozen = potential.frozen()
+    for wanted in GOLDEN[name].values():
+        atoms = Atoms(wanted["symbols"], wanted["positions"], cell=wanted["cell"], pbc=wanted["pbc"])
+        found = frozen(Graph.of(atoms, potential.cutoff))
+        assert float(found.energy[0]) == pytest.approx(wanted["energy"], abs=2e-11 * len(atoms))
+        np.testing.assert_allclose(found.forces.numpy(), wanted["forces"], rtol=0, atol=1e-9)
+    assert len(frozen.evaluators) == 2, "something was not compiled"  # the reference energies and the process
+
+
 def test_a_calculator_and_a_file_have_the_variance(case, tmp_path):
     _, potential, answers = case
     wanted = answers["molecule"]

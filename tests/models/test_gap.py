@@ -239,13 +239,18 @@ def test_compiled_angles_say_the_same():
         torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("nu_s", [0, 1])
-def test_compiled_spectra_summed_over_species_say_the_same(nu_s):
-    made = GAP(soap={**SOAP, "nu_s": nu_s}, two_body=[], elements=["Cu", "Au"]).double()
+@pytest.mark.parametrize("nu_s", [0, 1, 2])
+@pytest.mark.parametrize("nu_r", [0, 1, 2])
+def test_compiled_spectra_compressed_say_the_same(nu_r, nu_s):
+    made = GAP(soap={**SOAP, "nu_r": nu_r, "nu_s": nu_s}, two_body=[], elements=["Cu", "Au"]).double()
     graph = Graph.of(frames(4), made.cutoff)
     made.prepare([graph])
+    with torch.no_grad():
+        made.coefficients.normal_(generator=torch.Generator().manual_seed(0))
     potential = ad.Potential(made)
-    found, wanted = potential.frozen()(graph), potential(graph)
+    frozen = potential.frozen()
+    found, wanted = frozen(graph), potential(graph)
+    assert frozen.evaluators, "nothing was compiled"
     for name in ("atomic_energies", "forces", "strain_gradient"):
         torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-12)
 

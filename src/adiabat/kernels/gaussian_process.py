@@ -13,7 +13,6 @@ import torch
 from adiabat.kernels import dispatch
 from adiabat.kernels.cpp_process import MAX_L, MAX_N, PAIRS, TRIPLES, Process
 from adiabat.kernels.local import FAULTS, NO_MEMORY, Adds, Call, Edges, Evaluator, Several, hold, kind_table
-from adiabat.kernels.soap import folding
 from adiabat.kernels.three_body import TripleProcess, triples
 from adiabat.typing import Float, Tensor
 
@@ -28,7 +27,7 @@ class SoapProcess:
     center: int
     channels: tuple[int, ...]  # of each element: which kind of neighbor, −1 where it does not count
     shape: tuple[int, int]  # n_max, l_max
-    nu_s: int  # 2 unless the spectrum is compressed; see `folding`
+    nu: tuple[int, int]  # ν_R, ν_S: 1 or 2; what has 0 has one radial function, or one kind of neighbor, alone
     cutoff: float
     width: float
     zeta: int
@@ -108,9 +107,12 @@ class _SoapFacts(ctypes.Structure):
     """`struct Facts` of soap.h, field by field."""
 
     _fields_ = (
-        [(name, ctypes.c_int64) for name in "elements kinds points columns dimensions intervals zeta".split()]
+        [
+            (name, ctypes.c_int64)
+            for name in "elements kinds points columns dimensions intervals zeta others merged summed".split()
+        ]
         + [(name, ctypes.c_double) for name in "cutoff width reach lone".split()]
-        + [(name, ctypes.c_void_p) for name in "known center channel table alone across along a norm into share".split()]
+        + [(name, ctypes.c_void_p) for name in "known center channel table alone across along a norm".split()]
     )
 
 
@@ -137,9 +139,10 @@ def _soap(it: Processes, one: SoapProcess) -> Evaluator:
     n_max, l_max = one.shape
     wide = -(-n_max // lanes) * lanes
     alone = torch.nn.functional.pad(one.alone[:, 0].unflatten(0, (-1, n_max)), (0, wide - n_max))
-    M, D = one.points.shape
+    others, points = _second(one, len(alone))
+    M, D = points.shape
     m, d = -(-M // panel) * panel, -(-D // panel) * panel
-    points = torch.nn.functional.pad(one.points, (0, d - D, 0, m - M))
+    points = torch.nn.functional.pad(points, (0, d - D, 0, m - M))
     across = points[:, :D].T.unflatten(1, (-1, panel)).movedim(1, 0)  # panels of sparse points
     along = points.unflatten(1, (-1, panel)).movedim(1, 0)  # panels of dimensions
     a = torch.nn.functional.pad(one.a * it.eV, (0, m - M))
@@ -147,13 +150,13 @@ def _soap(it: Processes, one: SoapProcess) -> Evaluator:
     center, _ = kind_table(kept, {z: int(k == one.center) for k, z in enumerate(it.elements)})
     channel, _ = kind_table(kept, dict(zip(it.elements, one.channels, strict=True)))
     facts = _SoapFacts(
-        length, len(alone), m, d, D, len(one.table) - 3, one.zeta, one.cutoff, one.width, one.reach, one.lone * it.eV, known, center, channel,
+        length, len(alone), m, d, D, len(one.table) - 3, one.zeta, others, one.nu[1] == 1, one.nu[0] == 1,
+        one.cutoff, one.width, one.reach, one.lone * it.eV, known, center, channel,
         *(
             hold(kept, x, DTYPE)
             for x in (torch.nn.functional.pad(one.table / math.sqrt(4 * math.pi), (0, wide - n_max)), alone, across, along, a,
                       torch.tensor([_norm(l, abs(m)) for l in range(l_max + 1) for m in range(-l, l + 1)], dtype=torch.float64))
         ),
-        *_folded(kept, len(alone), n_max, one.nu_s),
     )  # fmt: skip
     return Evaluator(spec, DTYPE, facts, kept)  # type: ignore[arg-type]
 
@@ -194,13 +197,13 @@ class Columns:
         return energy[: self.sparse], forces[..., : self.sparse], strain[upper][..., : self.sparse]
 
 
-def _folded(kept: list, kinds: int, n_max: int, nu_s: int) -> tuple[int, int]:
-    """The addresses of a folding's indices and shares; none where nothing is compressed."""
-    if nu_s == 2:
-        return 0, 0
-    into, share = folding(kinds, n_max, nu_s)
-    kept.append(into)
-    return into.data_ptr(), hold(kept, share, DTYPE)
+def _second(one: SoapProcess, kinds: int) -> tuple[int, Float[Tensor, "M D"]]:
+    """How many channels the second density of a compressed spectrum has, and the sparse points with radial functions fastest."""
+    (n_max, l_max), (nu_r, nu_s) = one.shape, one.nu
+    if (nu_r, nu_s) == (2, 2):
+        return 0, one.points
+    others = (n_max if nu_r == 2 else 1) * (kinds if nu_s == 2 else 1)
+    return others, one.points.unflatten(1, (kinds, n_max, others, l_max + 1)).permute(0, 1, 3, 4, 2).flatten(1)
 
 
 def _pairs(it: Processes) -> Evaluator:

@@ -4,18 +4,17 @@ enum { L1 = LMAX + 1, LM = L1 * L1, NV = (NMAX + W - 1) / W, NP = NV * W, BLOCK 
 
 struct Facts {
   I elements, kinds, points, columns, dimensions, intervals, zeta;  // points, columns: padded to whole panels
+  I others, merged, summed;                                         // of a compressed spectrum's second density; others: 0 if there is none
   double cutoff, width, reach, lone;
   const I *known, *center, *channel;  // by atomic number: ≥ 0 if known; 1 if a center; which kind of neighbor, −1 if none counted
   const S *table;                     // [intervals + 3, L1, NP]: radial functions over √4π
   const S *alone;                     // [kinds, NP]: what the atom's own Gaussian gives to l = 0
   const S *across, *along, *a;        // points as panels [points, dimensions] → [·, dimensions, PANEL W] and [·, points, PANEL W]; [points]
   const S *norm;                      // [LM]: of the harmonics
-  const I *into;                      // compressed: [pairs, 2], the products that a pair of channels adds to; or null
-  const S *share;                     // [pairs, 2]: how much of it
 };
 
 struct Worker {
-  std::vector<S> c, cb, x, xb, o, full, r, Y, dp, whole;
+  std::vector<S> c, cb, x, xb, o, full, r, Y, dp, second;
   std::vector<I> edge, channel, from;
   std::vector<double> length, e;
 };
@@ -35,7 +34,7 @@ static void reserve(Model &m, const Call &in) {
   for (Worker &w : m.workers) {
     w.c.resize(BLOCK * rows), w.cb.resize(rows);
     w.x.assign(BLOCK * m.columns, 0), w.xb.assign(BLOCK * m.columns, 0), w.o.assign(BLOCK * m.points, 0);
-    w.full.assign(L1 * C * m.kinds * NP, 0), w.whole.resize(C * (C + 1) / 2 * L1);
+    w.full.assign(L1 * C * m.kinds * NP, 0), w.second.resize(2 * LM * m.others);
     w.Y.resize(4 * LM * W), w.from.resize(BLOCK + 1), w.length.resize(BLOCK), w.e.resize(BLOCK);
   }
   m.g.resize(3 * in.edges + 1);
@@ -143,25 +142,16 @@ static void density(const Model &m, Worker &w, I t, S *c) {
   }
 }
 
-// A compressed spectrum from the whole one, and p̄ of the whole one from that of the compressed.
-static void fold(const Model &m, const S *whole, S *x) {
-  std::fill(x, x + m.dimensions, (S)0);
-  for (I q = 0; q < m.kinds * NMAX * (m.kinds * NMAX + 1); q++)
-    for (int l = 0; l <= LMAX; l++) x[m.into[q] * L1 + l] += m.share[q] * whole[q / 2 * L1 + l];
-}
-static void unfold(const Model &m, const S *xb, S *whole) {
-  for (I q = 0; q < m.kinds * NMAX * (m.kinds * NMAX + 1); q += 2)
-    for (int l = 0; l <= LMAX; l++)
-      whole[q / 2 * L1 + l] = m.share[q] * xb[m.into[q] * L1 + l] + m.share[q + 1] * xb[m.into[q + 1] * L1 + l];
-}
+#include "compressed.h"
 
 // p of one atom from c: for a ≥ b and l, l fastest; 1/|p|, by which it is multiplied.
 static S spectrum(const Model &m, Worker &w, const S *c, S *x) {
   I C = m.kinds * NMAX;
   double square = 0;
-  S once[L1], *to = m.into ? w.whole.data() : x;
+  S once[L1];
+  if (m.others) products(m, w, c, x);
   for (int l = 0; l <= LMAX; l++) once[l] = (S)(1 / std::sqrt(2.0 * l + 1));
-  for (I a = 0; a < C; a++) {
+  for (I a = 0; a < C && !m.others; a++) {
     const S *ca = c + (a / NMAX) * LM * NP + a % NMAX;
     for (I y = 0; y <= a / NMAX; y++) {
       const S *cb = c + y * LM * NP;
@@ -174,12 +164,11 @@ static S spectrum(const Model &m, Worker &w, const S *c, S *x) {
           I b = y * NMAX + n;
           if (b > a) break;
           S value = sum[n / W][n % W] * (a == b ? scale : twice);
-          to[(a * (a + 1) / 2 + b) * L1 + l] = value;
+          x[(a * (a + 1) / 2 + b) * L1 + l] = value;
         }
       }
     }
   }
-  if (m.into) fold(m, to, x);
   for (I k = 0; k < m.dimensions; k++) square += (double)x[k] * x[k];
   S over = (S)(1 / std::sqrt(square));
   for (I k = 0; k < m.dimensions; k++) x[k] *= over;
@@ -189,7 +178,7 @@ static S spectrum(const Model &m, Worker &w, const S *c, S *x) {
 // c̄ of one atom from p̄.
 static void spectrum_back(const Model &m, Worker &w, const S *c, const S *pb, S *cb) {
   I C = m.kinds * NMAX, wide = m.kinds * NP;
-  if (m.into) unfold(m, pb, w.whole.data()), pb = w.whole.data();
+  if (m.others) return products_back(m, w, c, pb, cb);
   S once[L1];
   for (int l = 0; l <= LMAX; l++) once[l] = (S)(1.4142135623730950488 / std::sqrt(2.0 * l + 1));
   S *G = w.full.data();  // [L1, C, kinds NP], symmetric
@@ -347,8 +336,8 @@ static void slopes(const Model &m, Worker &w, I t, const S *c, const S *p, S ove
         }
       I z = w.channel[k];
       for (int x = 0; x < 3; x++, dp += m.dimensions) {
-        S *to = m.into ? w.whole.data() : dp;
-        for (int l = 0; l <= LMAX; l++) {
+        if (m.others) products_slope(m, w, c, dc + x * LM * NP, z, over, dp);
+        for (int l = 0; l <= LMAX && !m.others; l++) {
           for (I b = 0; b < C; b++) {
             const S *cb = c + (b / NMAX) * LM * NP + b % NMAX;
             V sum[NV] = {};
@@ -359,10 +348,9 @@ static void slopes(const Model &m, Worker &w, I t, const S *c, const S *p, S ove
           for (I a = 0; a < C; a++)
             for (I b = 0; b <= a; b++) {
               S value = (a / NMAX == z ? one[b * NP + a % NMAX] : 0) + (b / NMAX == z ? one[a * NP + b % NMAX] : 0);
-              to[(a * (a + 1) / 2 + b) * L1 + l] = value * once[l] * (a == b ? (S)0.70710678118654752440 : (S)1);
+              dp[(a * (a + 1) / 2 + b) * L1 + l] = value * once[l] * (a == b ? (S)0.70710678118654752440 : (S)1);
             }
         }
-        if (m.into) fold(m, to, dp);
         S along = 0;
         for (I d = 0; d < m.dimensions; d++) along += dp[d] * p[d];
         for (I d = 0; d < m.dimensions; d++) dp[d] -= along * p[d];
@@ -388,7 +376,7 @@ static int columns(Model &m, const Call &in, const Columns &out) {
   if (m.workers.empty()) m.workers.resize(1);
   Worker &w = m.workers[0];
   I each = m.kinds * LM * NP, C = m.kinds * NMAX;
-  w.Y.resize(4 * LM * W), w.from.resize(2), w.c.resize(each), w.cb.resize(3 * LM * NP), w.full.resize(C * NP), w.x.resize(m.columns), w.whole.resize(C * (C + 1) / 2 * L1);
+  w.Y.resize(4 * LM * W), w.from.resize(2), w.c.resize(each), w.cb.resize(3 * LM * NP), w.full.resize(C * NP), w.x.resize(m.columns), w.second.resize(2 * LM * m.others);
   std::vector<S> lone(m.points);
   V value[PANEL], rate[PANEL];
   w.edge.clear(), w.channel.clear(), w.from[0] = w.from[1] = 0, w.r.assign(3 * W, 0);

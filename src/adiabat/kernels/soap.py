@@ -197,31 +197,6 @@ def compressed(c: Float[Tensor, "N z n lm"], nu_r: int, nu_s: int) -> Float[Tens
     return torch.stack(parts, -1).flatten(1)
 
 
-def folding(kinds: int, n_max: int, nu_s: int) -> tuple[Int[Tensor, "p 2"], Float[Tensor, "p 2"]]:
-    """How the pairs of channels of a whole power spectrum make that of ν_R = 2 and this ν_S: the products each adds to, and how much.
-
-    Radial functions are not summed over in this way: densities nearly cancel in such a sum, which is to be taken before the product.
-
-    >>> into, share = folding(2, 1, 1)  # of 00, 01, 11
-    >>> into.tolist(), share[1].tolist()
-    ([[0, 0], [1, 0], [1, 1]], [0.7071067811865476, 0.7071067811865476])
-    """
-    species, radial = torch.arange(kinds).repeat_interleave(n_max), torch.arange(n_max).repeat(kinds)
-    one, other = (species * (nu_s >= of_two) * n_max + radial for of_two in (1, 2))
-    a, b = torch.tril_indices(len(species), len(species))
-    if nu_s == 1:
-        into = torch.stack([one[a] * n_max + other[b], one[b] * n_max + other[a]], 1)
-        half = torch.full((len(a),), math.sqrt(0.5), dtype=torch.float64)
-        share = torch.stack([torch.where(a == b, 1.0, half), torch.where(a == b, 0.0, half)], 1)
-    else:
-        high, low = torch.maximum(one[a], one[b]), torch.minimum(one[a], one[b])
-        into = torch.stack([high * (high + 1) // 2 + low, torch.zeros_like(high)], 1)
-        twice = (high == low) & (a != b)  # the whole spectrum has √2 of what the sum counts twice
-        share = torch.ones(len(a), 2, dtype=torch.float64)
-        share[twice, 0], share[:, 1] = math.sqrt(2), 0.0
-    return into, share
-
-
 def directions(r: Float[Tensor, "e 3"], l_max: int) -> tuple[Float[Tensor, "e"], Float[Tensor, "e lm"]]:
     """`edge_geometry`, also of harmonics that are not compiled."""
     if l_max <= MAX_L:

@@ -108,9 +108,16 @@ class Soap(SparseKernel):
         return self._spectra(at)[1]
 
     def process(self, alpha: Float[Tensor, "M"]) -> SoapProcess | None:
-        if self.zeta % 1 or self.nu[0] < 2:
+        if self.zeta % 1:
             return None
+        (nu_r, nu_s), table, kind = self.nu, self.table[0], self.kind
+        alone = self.alone.unflatten(0, (self.kinds, self.n_max))
+        # What is summed over in both densities is summed beforehand: densities nearly cancel in sums over radial functions.
+        if nu_r == 0:
+            table, alone = table.sum(-1, keepdim=True), alone.sum(1, keepdim=True)
+        if nu_s == 0:
+            kind, alone = [min(k, 0) for k in kind], alone.sum(0, keepdim=True)
         return SoapProcess(
-            self.center, tuple(self.kind), (self.n_max, self.l_max), self.nu[1], self.cutoff, self.width, int(self.zeta),
-            self.table[0], self.reach, self.alone, self.points, alpha * self.delta**2, float(self.alone_as(self.center) @ alpha),
+            self.center, tuple(kind), (table.shape[-1], self.l_max), (nu_r or 2, nu_s or 2), self.cutoff, self.width, int(self.zeta),
+            table, self.reach, alone.flatten(0, 1), self.points, alpha * self.delta**2, float(self.alone_as(self.center) @ alpha),
         )  # fmt: skip

@@ -33,6 +33,20 @@ class Silent(Calculator):
         self.results = {"energy": 0.0, "forces": np.zeros((len(atoms), 3))}
 
 
+class SilentInNumpy(Silent):
+    converged = np.bool_(False)
+
+
+class Magnetic(Silent):
+    """Moments that agree are 0.1 eV lower than moments that do not."""
+
+    converged = True
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.results["energy"] = -0.1 * float(np.prod(np.sign(atoms.get_initial_magnetic_moments())))
+
+
 class NotFinite(Silent):
     converged = True
 

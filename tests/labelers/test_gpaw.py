@@ -137,6 +137,14 @@ def test_a_multiplicity_is_imposed():
         engine(triplet)
 
 
+def test_a_multiplicity_that_the_settings_rule_out_is_refused():
+    triplet = molecule("O2")
+    triplet.info["multiplicity"] = 3
+    with pytest.raises(LabelError, match="has multiplicity 3 and spin is off, .* a singlet; leave spin out") as caught:
+        GPAW(cutoff_eV=250.0, spin=False)._placed(triplet)
+    assert caught.value.kind == "bad_input"
+
+
 def test_strained_cells_keep_the_grid_of_the_cell_they_come_from():
     cell = bulk("Si", cubic=True)
     pinned = GPAW(kspacing_per_angstrom=0.3).pinned(cell)

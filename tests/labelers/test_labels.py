@@ -114,6 +114,28 @@ REFUSED = {
     "EMT": ("ase", {}, bulk("Si"), "bad_input", "emt failed for Si.*No EMT-potential.*see whether"),
     "gives up": ("ase", {"calculator": HERE + "GivesUp"}, H2O, "not_converged", "did not converge for H2O.*loosen"),
     "silent": ("ase", {"calculator": HERE + "Silent"}, H2O, "not_converged", "not converged for H2O.*change"),
+    "silent in numpy": ("ase", {"calculator": HERE + "SilentInNumpy"}, H2O, "not_converged", "not converged for H2O.*change"),
+    "half a charge": (
+        "tblite",
+        {},
+        Atoms("OH2", H2O.positions, info={"charge": 0.5}),
+        "bad_input",
+        r"H2O has charge 0\.5; wanted a whole number; correct info\['charge'\]",
+    ),
+    "multiplicity of nothing": (
+        "pyscf",
+        {},
+        Atoms("OH2", H2O.positions, info={"multiplicity": 1.5}),
+        "bad_input",
+        r"multiplicity 1\.5; wanted a whole",
+    ),
+    "pseudopotential": (
+        "pyscf",
+        {"basis": "gth-szv"},
+        H2O,
+        "bad_input",
+        "'gth-szv' is made for a pseudopotential of [OH] that PySCF does not bring",
+    ),
     "not finite": ("ase", {"calculator": HERE + "NotFinite"}, H2O, "crashed", "forces .*not finite, wanted"),
     "no forces": ("ase", {"calculator": HERE + "NoForces"}, H2O, "bad_input", "needs energy and forces; choose"),
     "arguments": ("ase", {"calculator": HERE + "ENTROPY_eV"}, H2O, "bad_input", "refused the arguments.*correct"),
@@ -132,6 +154,21 @@ def test_no_label_but_an_error_with_a_cure(name, settings, atoms, kind, words):
     with pytest.raises(LabelError, match=rf"(?s){words}") as caught:
         labeler(name, **settings)(atoms)
     assert caught.value.kind == kind and caught.value.cure and caught.value.cure in str(caught.value)
+
+
+def test_a_basis_of_valence_functions_comes_with_its_core_potential():
+    """Experiment: HCl lies 4.4 eV below its atoms; with all electrons in valence functions it would be keV."""
+    engine = labeler("pyscf", basis="lanl2dz")
+    bound, H, Cl = (
+        engine(a).get_potential_energy() for a in (Atoms("HCl", [[0, 0, 0], [0, 0, 1.29]]), Atoms("H"), Atoms("Cl"))
+    )
+    assert -6 < bound - H - Cl < -2
+
+
+@pytest.mark.parametrize("basis", ["def2-svp", "Def2-SVP", "ma-def2-svp", "lanl2dz"])
+def test_iodines_core_is_its_potential_however_the_basis_is_spelled(basis):
+    molecule, _ = labeler("pyscf", basis=basis)._molecule(Atoms("HI", [[0, 0, 0], [0, 0, 1.61]]))
+    assert molecule.nelectron == 54 - (46 if basis == "lanl2dz" else 28)
 
 
 def test_a_missing_engine_says_how_to_install_it():

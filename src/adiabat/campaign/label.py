@@ -14,6 +14,7 @@ from adiabat.config import build
 from adiabat.data.formats import write
 from adiabat.data.store import Dataset
 from adiabat.data.structure import content_hash, from_json, name_of, to_json
+from adiabat.data.structure import labels as labels_of
 from adiabat.jobs import Interrupted, Ledger, LocalPool, Outcome, RunPaused, Task, run
 from adiabat.labelers import LABELERS, Labeler
 
@@ -88,7 +89,7 @@ def keep(
         elif one.key not in labeled:
             labeled[one.key] = from_json(outcome.result["atoms"])
             labeled[one.key].info.update({name: value for name, value in frame.info.items() if name != "adiabat"})
-    frames_out = list(labeled.values())
+    frames_out = _lowest(labeled, failures, tasks)
     if frames_out:
         with Dataset(folder.path("labels.db")) as store:
             store.add(frames_out)
@@ -103,9 +104,31 @@ def keep(
     return summary
 
 
+def _lowest(labeled: dict[str, Atoms], failures: dict[str, dict[str, Any]], tasks: Sequence[Task]) -> list[Atoms]:
+    """One label a structure: of several magnetic states the lowest. The others are told among the failures."""
+    by_structure: dict[str, list[str]] = {}
+    for key, atoms in labeled.items():
+        by_structure.setdefault(content_hash(atoms), []).append(key)
+    for states in by_structure.values():
+        energies = {key: float(labels_of(labeled[key])["energy"]) for key in states}
+        lowest = min(states, key=lambda key: energies[key])
+        for key in states:
+            if key != lowest:
+                failures[key] = {
+                    "frames": [k for k, one in enumerate(tasks) if one.key == key],
+                    "structure": name_of(labeled.pop(key)),
+                    "kind": "bad_input",
+                    "message": f"another magnetic state of this structure lies {energies[key] - energies[lowest]:.3g} eV below; it is kept",
+                    "cure": "take away the frame whose initial moments lead here",
+                }
+    return list(labeled.values())
+
+
 def task(engine: Labeler, record: dict[str, Any], atoms: Atoms, limit_minutes: float | None = None) -> Task:
     """One label; the key is of structure, level of theory, settings and version, so a campaign's labels and these are the same work."""
     identity = {"structure": content_hash(atoms), **{name: record[name] for name in ("level_of_theory", "version", "settings")}}
+    if atoms.has("initial_magmoms"):  # another start may lead to another magnetic state of the same structure
+        identity["initial_magmoms"] = atoms.get_initial_magnetic_moments().tolist()
     limit_s = None if limit_minutes is None else 60 * limit_minutes
     return Task(
         "label",

@@ -90,7 +90,7 @@ class ASECalculator(Labeler):
                 "bad_input",
                 "see whether it knows these elements and this cell",
             ) from error
-        if getattr(engine, "converged", True) is False:
+        if str(getattr(engine, "converged", True)) == "False":  # numpy's False is another object
             raise LabelError(
                 f"labeler.ase: {self.calculator} says it is not converged for {name_of(atoms)}",
                 "not_converged",

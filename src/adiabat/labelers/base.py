@@ -191,7 +191,7 @@ def charge_and_multiplicity(atoms: Atoms, charge: int, multiplicity: int | None,
     >>> charge_and_multiplicity(Atoms("OH2"), 0, None, "here"), charge_and_multiplicity(Atoms("O"), 0, None, "here")
     ((0, 1), (0, 3))
     """
-    charge = int(atoms.info.get("charge", charge) or 0)
+    charge = _whole(atoms.info.get("charge", charge) or 0, "charge", atoms, where)
     electrons = int(atoms.numbers.sum()) - charge
     chosen = atoms.info.get("multiplicity", multiplicity)
     if chosen is None:
@@ -199,7 +199,7 @@ def charge_and_multiplicity(atoms: Atoms, charge: int, multiplicity: int | None,
             chosen = ground_multiplicity(int(atoms.numbers[0]))
         else:
             chosen = 1 + electrons % 2
-    chosen = int(chosen)
+    chosen = _whole(chosen, "multiplicity", atoms, where)
     if electrons < 0 or chosen < 1 or (electrons - chosen) % 2 == 0 or chosen - 1 > electrons:
         raise LabelError(
             f"{where}: {name_of(atoms)} with charge {charge} has {electrons} electrons, which cannot have multiplicity {chosen}",
@@ -207,6 +207,19 @@ def charge_and_multiplicity(atoms: Atoms, charge: int, multiplicity: int | None,
             f"set info['multiplicity'] to {'an odd' if electrons % 2 == 0 else 'an even'} number, or correct info['charge']",
         )
     return charge, chosen
+
+
+def _whole(value: Any, what: str, atoms: Atoms, where: str) -> int:
+    try:
+        if float(value) == round(float(value)):
+            return round(float(value))
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise LabelError(
+        f"{where}: {atoms.get_chemical_formula()} has {what} {value!r}; wanted a whole number",
+        "bad_input",
+        f"correct info[{what!r}] or the setting",
+    )
 
 
 def ground_multiplicity(z: int) -> int:

@@ -196,6 +196,12 @@ class GPAW(Labeler):
         return here
 
     def _polarized(self, atoms: Atoms) -> bool:
+        if self.spin is False and (_imposed(atoms) or 0) > 0:
+            raise LabelError(
+                f"gpaw: {name_of(atoms)} has multiplicity {atoms.info['multiplicity']} and spin is off, so that it would be a singlet",
+                "bad_input",
+                "leave spin out, or take info['multiplicity'] away",
+            )
         if self.spin is not None:
             return self.spin
         return bool(

@@ -10,6 +10,8 @@ zero. Measured on rattled water, PBE/def2-SVP, one thread, against grid level 8 
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -92,14 +94,12 @@ class PySCF(Labeler):
 
         charge, multiplicity = charge_and_multiplicity(atoms, self.charge, self.multiplicity, "pyscf")
         symbols = atoms.get_chemical_symbols()
-        # def2 sets describe elements beyond krypton with effective core potentials
-        heavy = {s: self.basis for s, z in zip(symbols, atoms.numbers) if z > 36 and self.basis.startswith("def2")}
         try:
             molecule = gto.M(
                 atom=list(zip(symbols, (atoms.positions / bohr).tolist())),
                 unit="Bohr",
                 basis=self.basis,
-                ecp=heavy,
+                ecp=core_potentials(self.basis, set(symbols)),
                 charge=charge,
                 spin=multiplicity - 1,
                 max_memory=self.max_memory_MB,
@@ -109,6 +109,7 @@ class PySCF(Labeler):
             raise LabelError(
                 f"pyscf: basis {self.basis!r} for {name_of(atoms)} was refused: {error}", "bad_input", "choose another basis"
             ) from error
+        _check_core(molecule, self.basis)
         return molecule, multiplicity - 1
 
     def _solver(self, molecule, unrestricted: bool, level_shift=0.0, damp=0.0, longer=1):
@@ -203,3 +204,48 @@ def broken_symmetry(molecule) -> np.ndarray:
     total = density[0] + density[1]
     swing = 0.5 * (up[:, None] + up[None]) * total
     return np.stack([total / 2 + swing / 2, total / 2 - swing / 2])
+
+
+def core_potentials(basis: str, symbols: Iterable[str]) -> dict[str, Any]:
+    """The effective core potentials that a basis set was made for, by element.
+
+    PySCF gives a molecule none by itself: without its potential a set of valence functions has an energy too, and it means nothing.
+
+    >>> sorted(core_potentials("Def2-SVP", ["H", "I"])), sorted(core_potentials("lanl2dz", ["C", "Cl"]))
+    (['I'], ['Cl'])
+    """
+    from pyscf.gto.basis import load_ecp
+
+    family = next((name for name in ("ccecp", "bfd") if basis.lower().startswith(name)), basis)  # named by the potential
+    found = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that more sets could be downloaded
+        for symbol in symbols:
+            try:
+                found[symbol] = load_ecp(family, symbol)
+            except (
+                Exception
+            ):  # RuntimeError, KeyError, BasisNotFoundError or TypeError, as the basis has it; `_check_core` looks on
+                continue
+    return {symbol: potential for symbol, potential in found.items() if potential}
+
+
+def _check_core(molecule, basis: str) -> None:
+    """Refuse a set with fewer functions of a kind than its element has occupied shells beside the core's: one for a pseudopotential."""
+    from pyscf.data.elements import CONFIGURATION
+    from pyscf.gto.ecp import core_configuration
+
+    for atom in range(molecule.natm):
+        symbol, charge = molecule.atom_pure_symbol(atom), molecule.atom_charge(atom)
+        hidden = molecule.atom_nelec_core(atom)
+        core = core_configuration(hidden, symbol) if hidden else [0] * 4
+        shells = range(*molecule.aoslice_by_atom()[atom][:2])
+        for l, electrons in enumerate(CONFIGURATION[charge + hidden]):
+            there = sum(int(molecule.bas_nctr(k)) for k in shells if molecule.bas_angular(k) == l)
+            occupied = -(-electrons // (4 * l + 2)) - core[l]
+            if there < occupied or basis.lower().startswith("gth"):
+                raise LabelError(
+                    f"pyscf: basis {basis!r} is made for a pseudopotential of {symbol} that PySCF does not bring along",
+                    "bad_input",
+                    "choose a basis of all electrons, or one whose core potential PySCF has (def2-svp, lanl2dz); for plane waves gpaw",
+                )

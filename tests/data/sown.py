@@ -191,6 +191,10 @@ def stress_of(change):
     return lambda a: with_labels(a, stress=change(labels(a)["stress"]))
 
 
+def emptied(atoms: Atoms) -> Atoms:
+    return Atoms(cell=atoms.cell, pbc=atoms.pbc, info=atoms.info)
+
+
 def nan(a):
     forces = labels(a)["forces"].copy()
     forces[2, 1] = np.nan
@@ -354,6 +358,7 @@ SOWN = [
     Sown(*row)
     for row in (
         ("copper", "stale labels", "an atom moved by 0.1 Å after labeling", at(5)(stale), [5]),
+        ("copper", "no atoms", "a frame whose atoms got lost", at(6)(emptied), [6]),
         ("copper", "not finite", "a NaN among the forces", at(7)(nan), [7]),
         ("copper", "shape", "a stress of five numbers", at(3)(stress_of(lambda s: s[:5])), [3]),
         ("copper", "missing energy", "energies taken away, all", every(without("energy")), EVERY),

@@ -1,6 +1,7 @@
 """Equation of state and elastic constants against lattice sums, published numbers, and laws that any crystal keeps."""
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -158,9 +159,24 @@ def test_an_answer_that_is_no_number_is_refused(where):
         return [dataclasses.replace(a, **{where: getattr(a, where) * np.nan}) for a in emt(frames)]
 
     copper = bulk("Cu", a=3.6)
-    for prop in (elastic_constants, stress_check, *([] if where == "stress" else [equation_of_state])):
+    for prop in (elastic_constants, stress_check, *([equation_of_state] if where == "energy" else [])):
         with pytest.raises(ValueError, match=f"the {where} of structure 1 of .* is not finite"):
             prop(copper, broken)
+
+
+def test_an_engine_without_stress_has_an_equation_of_state_and_is_asked_for_energies_alone():
+    class Plain(EMT):
+        implemented_properties: ClassVar = ["energy", "free_energy", "forces"]
+
+        def get_property(self, name, *args, **kwargs):
+            assert name in ("energy", "free_energy"), f"asked for {name}"
+            return super().get_property(name, *args, **kwargs)
+
+    copper = bulk("Cu", a=3.6)
+    plain, whole = (equation_of_state(copper, by_calculator(c)) for c in (Plain(), EMT()))
+    assert np.array_equal(plain.energies, whole.energies) and plain.bulk_modulus == whole.bulk_modulus
+    with pytest.raises(ValueError, match="Plain gives no stress, which is wanted here"):
+        elastic_constants(copper, by_calculator(Plain()))
 
 
 def test_an_answer_too_few_is_refused():

@@ -24,25 +24,27 @@ class Answer:
     stress: Float[np.ndarray, "3 3"]
 
 
+EVERYTHING = ("energy", "forces", "stress")
 Ask = Callable[[Sequence["Atoms"]], list[Answer]]
 AT_ONCE = 64  # structures in one batch
 
 
-def asked(ask: Ask, frames: Sequence[Atoms], *, stress: bool = True) -> list[Answer]:
+def asked(ask: Ask, frames: Sequence[Atoms], *, needed: Sequence[str] = EVERYTHING) -> list[Answer]:
     """The answers, one a frame; refused where one is missing or not a number: a NaN force is below every limit.
 
-    Pass ``stress=False`` where the stress is not used: engines without one may leave it NaN.
+    What is not `needed` may be NaN: engines without stress leave it so. Who answers at less cost where energies alone are needed says
+    how by a function `energies_alone`, as `by_calculator` does.
 
     >>> from ase.build import bulk
     >>> asked(lambda frames: [Answer(float("nan"), np.zeros((1, 3)), np.zeros((3, 3)))], [bulk("Cu")])
     Traceback (most recent call last):
     ValueError: the energy of structure 1 of 1 is not finite: nan; wanted a number. See what the engine or potential says of it
     """
-    found = list(ask(frames))
+    found = list((getattr(ask, "energies_alone", ask) if tuple(needed) == ("energy",) else ask)(frames))
     if len(found) != len(frames):
         raise ValueError(f"{len(found)} answers came to {len(frames)} structures; wanted one each, in order")
     for number, answer in enumerate(found, 1):
-        for name in ("energy", "forces", "stress") if stress else ("energy", "forces"):
+        for name in needed:
             value = np.asarray(getattr(answer, name))
             if not np.isfinite(value).all():
                 raise ValueError(
@@ -83,23 +85,43 @@ def by_potential(potential: Potential | Any) -> Ask:
     return ask
 
 
-def by_calculator(calculator: Any) -> Ask:
-    """Answers of an ASE calculator, one structure after the other.
+class ByCalculator:
+    """Answers of an ASE calculator, one structure after the other; see `by_calculator`."""
+
+    def __init__(self, calculator: Any) -> None:
+        self.calculator = calculator
+
+    def __call__(self, frames: Sequence[Atoms]) -> list[Answer]:
+        if "stress" not in self.calculator.implemented_properties:
+            raise ValueError(
+                f"{type(self.calculator).__name__} gives no stress, which is wanted here; use an engine that does. The equation of state "
+                "needs energies alone"
+            )
+        return [self._one(a) for a in frames]
+
+    def energies_alone(self, frames: Sequence[Atoms]) -> list[Answer]:
+        """Forces and stress are NaN: a stress may cost as much as the energy, and not every engine has one."""
+        return [self._one(a, alone=True) for a in frames]
+
+    def _one(self, atoms: Atoms, *, alone: bool = False) -> Answer:
+        here = _bare(atoms)
+        here.calc = self.calculator
+        energy = float(here.get_potential_energy(force_consistent="free_energy" in self.calculator.implemented_properties))
+        if alone:
+            return Answer(energy, np.full((len(here), 3), np.nan), np.full((3, 3), np.nan))
+        stress = np.array(here.get_stress(voigt=False, apply_constraint=False))
+        return Answer(energy, np.array(here.get_forces(apply_constraint=False)), stress)
+
+
+def by_calculator(calculator: Any) -> ByCalculator:
+    """Answers of an ASE calculator, one structure after the other; where energies are enough it is asked for nothing else.
 
     >>> from ase.build import bulk
     >>> from ase.calculators.emt import EMT
     >>> round(by_calculator(EMT())([bulk("Cu")])[0].energy, 3)
     -0.006
     """
-
-    def one(atoms: Atoms) -> Answer:
-        here = _bare(atoms)
-        here.calc = calculator
-        energy = here.get_potential_energy(force_consistent="free_energy" in calculator.implemented_properties)
-        stress = here.get_stress(voigt=False, apply_constraint=False)
-        return Answer(float(energy), np.array(here.get_forces(apply_constraint=False)), np.array(stress))
-
-    return lambda frames: [one(a) for a in frames]
+    return ByCalculator(calculator)
 
 
 def _in_double(potential: Any) -> Any:

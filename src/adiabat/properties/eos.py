@@ -69,7 +69,7 @@ def equation_of_state(atoms: Atoms, ask: Ask, *, largest: float = 0.02, points: 
         raise ValueError(f"points = {points}, largest = {largest}; wanted at least five points and a strain below 0.2")
     frames = [strained(atoms, s * np.eye(3)) for s in np.linspace(-largest, largest, points)]
     volumes = np.array([a.get_volume() for a in frames])
-    energies = np.array([answer.energy for answer in asked(ask, frames, stress=False)])
+    energies = np.array([answer.energy for answer in asked(ask, frames, needed=["energy"])])
     reference = atoms.get_volume()
     x = (volumes / reference) ** (-2 / 3) - 1  # of order one hundredth: a well-conditioned polynomial
     design = np.vander(x, 4, increasing=True)

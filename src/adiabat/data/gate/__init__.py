@@ -5,7 +5,7 @@ physics wrong in silence; a *warning* may be meant so; a *note* is worth knowing
 
 finding     Finding; Set, the frames read once
 survey      the distances of each frame, looked at once for all checks
-present     finite, missing, unconverged, zero, foreign, slipped labels
+present     atoms, finite, missing, unconverged, zero, foreign, slipped labels
 theory      mixed levels, offsets, charge and spin
 units       energy, forces, one against the other (`adiabat.data.scale` measures)
 stress      sign, unit, order of components, by strained energies (strain) or a pair model
@@ -44,7 +44,7 @@ CHECKS: tuple[Callable[[Set], list[Finding]], ...] = (
 
 # Every name a finding may have, with the gravest grade it may have.
 NAMES: dict[str, str] = {
-    "no frames": "fault", "stale labels": "fault", "not finite": "fault", "shape": "fault", "missing energy": "fault",
+    "no frames": "fault", "stale labels": "fault", "no atoms": "fault", "not finite": "fault", "shape": "fault", "missing energy": "fault",
     "missing forces": "warning", "missing stress": "note", "unconverged": "fault", "foreign record": "fault", "zero forces": "fault",
     "constrained forces": "fault", "labels of another frame": "fault", "mixed levels of theory": "fault", "energy offset": "fault",
     "impossible state": "fault", "mixed states": "warning", "units of energy": "fault", "energies against forces": "fault",

@@ -12,8 +12,9 @@ from adiabat.data.structure import LABELS, fixed_atoms
 
 
 def finite(given: Set) -> list[Finding]:
-    """Nothing is NaN or infinite, and every label has its shape; the other checks rely on it."""
+    """Every frame has atoms, nothing is NaN or infinite, and every label has its shape; the other checks rely on it."""
     bad, shapes = [], []
+    nothing = [k for k, atoms in enumerate(given.frames) if not len(atoms)]
     for k, (atoms, known) in enumerate(zip(given.frames, given.labels)):
         if not all(np.isfinite(v).all() for v in (atoms.positions, atoms.cell.array, *known.values())):
             bad.append(k)
@@ -21,6 +22,8 @@ def finite(given: Set) -> list[Finding]:
         if any(np.shape(value) != wanted[name] for name, value in known.items()):
             shapes.append(k)
     return finding(
+        "no atoms", "fault", nothing, "{n} {hold|holds} no atoms", "leave them out, and see what wrote them: a cut file, or a failed run", None, LEAVE_OUT
+    ) + finding(
         "not finite", "fault", bad, "{n} {hold|holds} NaN or infinite positions, cell or labels", "leave them out", None, LEAVE_OUT
     ) + finding(
         "shape", "fault", shapes, "{n} {have|has} labels of the wrong shape", "wanted one energy, forces (N, 3), stress (6)", None, LEAVE_OUT

@@ -22,7 +22,8 @@ def finite(given: Set) -> list[Finding]:
         if any(np.shape(value) != wanted[name] for name, value in known.items()):
             shapes.append(k)
     return finding(
-        "no atoms", "fault", nothing, "{n} {hold|holds} no atoms", "leave them out, and see what wrote them: a cut file, or a failed run", None, LEAVE_OUT
+        "no atoms", "fault", nothing, "{n} {hold|holds} no atoms", "leave them out, and see what wrote them: a cut file, or a failed run", None,
+        LEAVE_OUT
     ) + finding(
         "not finite", "fault", bad, "{n} {hold|holds} NaN or infinite positions, cell or labels", "leave them out", None, LEAVE_OUT
     ) + finding(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ import torch
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
 from adiabat.graph import Graph
+from adiabat.prediction import Later
 
 ARRAYS = (
     "positions",
@@ -24,8 +26,8 @@ STATED = ("charge", "multiplicity")  # of a structure's `info`, what a `Graph` t
 class AdiabatCalculator(Calculator):
     """Energy (eV), forces (eV/Å), stress (eV/Å³, Voigt, where there is a cell), per-atom energies, and named outputs.
 
-    A committee adds ``forces_spread`` and ``energy_spread`` to the results: its calibrated uncertainty. Edges are kept
-    between calls while no atom has moved more than half the skin.
+    A committee adds ``forces_spread`` and ``energy_spread`` to the results: its calibrated uncertainty. A model with a ``variance``
+    adds that, worked out when it is read. Edges are kept between calls while no atom has moved more than half the skin.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "energies"]  # type: ignore[misc]
@@ -71,8 +73,11 @@ class AdiabatCalculator(Calculator):
             self.results["stress"] = np.array([s[0, 0], s[1, 1], s[2, 2], s[1, 2], s[0, 2], s[0, 1]])
         elif properties and "stress" in properties:
             raise PropertyNotImplementedError("stress needs three cell vectors; this structure has no volume")
-        for name, value in prediction.outputs.items():
-            self.results[name] = _array(value)
+        outputs = prediction.outputs
+        if isinstance(outputs, dict):
+            self.results |= _arrays(outputs)
+        else:  # some of them wait to be read; whoever goes through all results waits for all
+            self.results = ChainMap(self.results, Later(outputs, lambda: _arrays(outputs)))  # type: ignore[assignment, arg-type]
 
     def _anew(self, system_changes: Any) -> Graph:
         """The graph of atoms that changed by more than their positions."""
@@ -97,6 +102,10 @@ def _moved(kept: Any, atoms: Any) -> Any:
 
 def _array(x: torch.Tensor) -> np.ndarray:
     return x.numpy(force=x.requires_grad or x.device.type != "cpu")
+
+
+def _arrays(outputs: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: _array(value) for name, value in outputs.items()}
 
 
 def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:

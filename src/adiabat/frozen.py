@@ -5,7 +5,7 @@ A potential makes its frozen form, so this file knows potentials and their terms
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -16,13 +16,14 @@ from torch import nn
 from adiabat.graph import Graph
 from adiabat.kernels.evaluation import Evaluate, Lists, Program
 from adiabat.kernels.local import Adds, Call, ConstantsEvaluator, Edges, LocalProgram, Sums
-from adiabat.prediction import Prediction, symmetric
+from adiabat.prediction import Later, Prediction, overlaid, symmetric
 from adiabat.typing import Tensor
 
 
 class Frozen:
     """A potential whose terms that have a program run in one compiled call each; the others run as always, and so does all of it
-    where nothing is compiled, on other devices, and while it trains. Parameters that change are taken up at the next call."""
+    where nothing is compiled, on other devices, and while it trains. What a compiled term tells beside its energies (a variance) is
+    worked out by tensors when it is read. Parameters that change are taken up at the next call."""
 
     def __init__(self, potential: Any) -> None:
         self.potential, self.cutoff = potential, potential.cutoff
@@ -46,7 +47,7 @@ class Frozen:
             sums = found if sums is None else Sums(*(a + b for a, b in zip(sums, found, strict=True)))
         if sums is None or self.locals:
             sums = call_of(graph, sums=sums).made_by(self.locals)
-        prediction = predicted(sums, graph)
+        prediction = predicted(sums, graph, self._beside(graph))
         if self.rest:
             prediction = _sum([prediction, self._by_tensors(graph)])
         return potential.with_global(prediction) if self.facts.is_global else prediction
@@ -66,9 +67,11 @@ class Frozen:
         self.cutoff = self.facts.cutoff
         self.evaluators: list[Evaluate | Adds] = []
         self.rest: list[Any] = []
+        self.telling: list[Any] = []  # compiled terms that tell more
         for term in self.potential.terms:
             if (program := compiled(term)) is not None:
                 self.evaluators.append(program.evaluator())
+                self.telling += [term] * (len(term.outputs) > 1)
             elif not term.is_global:
                 self.rest.append(term)
         self.locals = [it for it in self.evaluators if isinstance(it, Adds)]
@@ -76,6 +79,18 @@ class Frozen:
         if all(isinstance(it, ConstantsEvaluator) for it in self.evaluators):
             self.evaluators = []  # nothing to gain
         self.seen = seen  # at the end: what failed halfway is begun anew
+
+    def _beside(self, graph: Graph) -> Mapping[str, Tensor]:
+        """What compiled terms tell beside their energies."""
+
+        def later(term: Any) -> Later:
+            return Later((name for name in term.outputs if name != "energies"), lambda: self._told(term, graph))
+
+        return overlaid([later(term) for term in self.telling]) if self.telling else {}
+
+    @torch.no_grad()
+    def _told(self, term: Any, graph: Graph) -> dict[str, Tensor]:
+        return term.beside(graph.replace(r=graph.r.detach().to(self.potential.dtype)))
 
     def _by_tensors(self, graph: Graph) -> Prediction:
         graph.accept_vectors()  # compiled terms look for themselves
@@ -113,8 +128,8 @@ class Facts:
 
 
 def compiled(term: Any) -> Program | LocalProgram | None:
-    """The program of a term that may run compiled here and tells nothing beside its energies."""
-    program = None if term.is_global or term.outputs != ("energies",) or not _states_its_program(term) else term.program()
+    """The program of a term's energies that may run compiled here."""
+    program = None if term.is_global or not _states_its_program(term) else term.program()
     return program if program is not None and program.fast else None
 
 
@@ -154,9 +169,9 @@ def call_of(graph: Graph, members: int | None = None, sums: Sums | None = None) 
     return Call(edges, r, torch.get_num_threads(), members, sums)
 
 
-def predicted(sums: Sums, graph: Graph) -> Prediction:
+def predicted(sums: Sums, graph: Graph, outputs: Mapping[str, Tensor] | None = None) -> Prediction:
     """What the sums of a call say."""
-    return Prediction(sums.energy, sums.forces, sums.energies, graph, {}, lambda: symmetric(sums.strain))
+    return Prediction(sums.energy, sums.forces, sums.energies, graph, outputs or {}, lambda: symmetric(sums.strain))
 
 
 def _sum(parts: Sequence[Prediction]) -> Prediction:
@@ -165,7 +180,7 @@ def _sum(parts: Sequence[Prediction]) -> Prediction:
     def total(name: str) -> Tensor:
         return torch.stack([getattr(it, name) for it in parts]).sum(0)
 
-    outputs = {name: value for it in parts for name, value in it.outputs.items()}
+    outputs = overlaid([it.outputs for it in parts])
     return Prediction(
         total("energy"), total("forces"), total("atomic_energies"), parts[0].graph, outputs, lambda: total("strain_gradient")
     )

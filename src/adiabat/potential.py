@@ -70,6 +70,14 @@ class Model(nn.Module):
         """What the evaluator may run in one call instead of `forward`; None where there is no such list of operations."""
         return None
 
+    def uncompiled(self) -> str:
+        """Why `program` tells None, for whoever needs a compiled form."""
+        return "this family has none"
+
+    def beside(self, graph: Graph) -> dict[str, Tensor]:
+        """What `forward` tells beside energies, where these come from a compiled form."""
+        return {name: value for name, value in self(graph).items() if name != "energies"}
+
     def remember(self, graph: Graph) -> Graph:
         """The graph with what this model need not work out again for fixed positions; by default as it came."""
         return graph
@@ -120,6 +128,12 @@ class Scaled(Model):
     def program(self) -> Program | LocalProgram | None:
         program = self.model.program()
         return None if program is None else program.times(self.eV)
+
+    def uncompiled(self) -> str:
+        return f"{self.model.name}: {self.model.uncompiled()}"
+
+    def beside(self, graph: Graph) -> dict[str, Tensor]:
+        return self.model.beside(graph)
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         self.model.prepare(graphs)

@@ -52,8 +52,8 @@ class ACE(LinearBasis, Model):
 
     Body order is ν + 1. `cutoff` and `shortest` in Å: with both, near neighbors are seen by all channels, far ones by some. `elements` may
     be left to the training data. An element has (number of couplings η) × `channels` coefficients: 36 × `channels` for l ≤ 3 and ν = 4.
-    With `variance` a fit keeps their covariance (the square of that many numbers), and the model tells each atom's variance, eV²; it is
-    not compiled then.
+    With `variance` a fit keeps their covariance (the square of that many numbers), and the model tells each atom's variance, eV²,
+    worked out when it is read.
     """
 
     name = "ace"

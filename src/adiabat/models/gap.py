@@ -7,6 +7,7 @@ their fit: Deringer et al., Chem. Rev. 121, 10073 (2021), section 2. Descriptors
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ class GAP(LinearBasis, Model):
     `soap`, `two_body` and `three_body` are options of these kernels, or lists of options, each with its `center` and `pair` of elements; []
     leaves them out. `noise`: σ of energies and strain gradients, eV/atom (times √N for a structure), and of forces, eV/Å. `sparse`:
     how environments are chosen, a method of `nn.sparse_points`; distances are chosen evenly. With `variance` the model tells each
-    atom's predictive variance, eV², as QUIP defines it, and is not compiled.
+    atom's predictive variance, eV², as QUIP defines it.
 
     It computes in double precision whatever is asked for: coefficients are as large as 10⁵ eV and cancel.
     """
@@ -102,8 +103,12 @@ class GAP(LinearBasis, Model):
         (at,) = self.centers(graph.replace(r=graph.r.to(torch.float64)))
         found = {"energies": self.basis(at) @ self.coefficients[0]}
         if "variance" in self.outputs:
-            found["variance"] = torch.stack([kernel.variance(at) for kernel in self._kernels]).sum(0)
+            found["variance"] = self.variance(at)
         return found
+
+    def variance(self, at: Centers) -> Float[Tensor, "n"]:
+        at = replace(at, r=at.r.to(torch.float64))
+        return torch.stack([kernel.variance(at) for kernel in self._kernels]).sum(0)
 
     @property
     def _kernels(self) -> list[SparseKernel]:

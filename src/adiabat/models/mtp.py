@@ -35,7 +35,7 @@ class MTP(LinearBasis, Model):
     The basis of a level holds all contractions of up to four moments with Σ (2 + 4μ + ν) at most the level. It is linear in ξ, and in
     the radial coefficients it is not: least squares leaves them as they are drawn. `sizes`, lengths of the three tables, and `radials`,
     the number of f_μ, are for imported potentials, whose tables come with their numbers. Lengths in Å; `nearest` is R_min, `cutoff` R_max.
-    With `variance` a fit keeps the covariance of ξ, and the model tells each atom's variance, eV²; it is not compiled then.
+    With `variance` a fit keeps the covariance of ξ, and the model tells each atom's variance, eV², worked out when it is read.
     """
 
     name = "mtp"

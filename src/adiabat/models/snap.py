@@ -32,7 +32,7 @@ class SNAP(LinearBasis, Model):
 
     `twojmax` is 2J: 55 components for 8. `cutoff` in Å is that of two atoms of radius 0.5; `weights` by element, 1 where not given.
     The order of components, and of the products behind them, is LAMMPS's. With `variance` a fit keeps the coefficients' covariance, and
-    the model tells each atom's variance, eV²; it is not compiled then.
+    the model tells each atom's variance, eV², worked out when it is read.
     """
 
     name = "snap"

@@ -11,7 +11,8 @@ import torch
 from adiabat.nn.surroundings import Topology
 from adiabat.typing import Float, Int, Tensor
 
-EDGES_AT_ONCE = 500  # of which descriptors are worked out together
+EDGES_AT_ONCE = 500  # of which descriptors are worked out together, with their slopes
+EDGES_OF_VALUES = 20_000  # without
 
 
 class Edged(Topology, Protocol):
@@ -128,6 +129,17 @@ class LinearBasis:
                     variance[mine] = (B[mine] @ root.T.to(B)).square().sum(1)
                 found["variance"] = variance.to(torch.float64)
         return found
+
+    @torch.no_grad()
+    def beside(self, graph: Edged) -> dict[str, Tensor]:
+        """What `forward` tells beside energies: the variance, in parts that fit into memory."""
+        if "variance" not in self.outputs:
+            return {}
+        return {"variance": torch.cat([self.variance(at) for at in self.centers(graph, EDGES_OF_VALUES)])}
+
+    def variance(self, at: Centers) -> Float[Tensor, "n"]:
+        """Of the atoms' energies, eV², by the posterior that is kept."""
+        return self.told(at, at.r.new_zeros(at.n))["variance"]
 
     def keep_posterior(self, blocks: int) -> None:
         """Room for the roots W of the coefficients' covariance WᵀW by element, eV; `variance` [n], eV², is told from now on."""

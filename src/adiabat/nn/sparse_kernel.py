@@ -25,6 +25,7 @@ UNSURE = 1e-3  # eV: what QUIP adds to every K_MM when it tells variances
 _COMPILED: WeakKeyDictionary[SparseKernel, tuple[tuple[int, int], Columns | None]] = (
     WeakKeyDictionary()
 )  # of points as they were
+_ROOTS: WeakKeyDictionary[SparseKernel, tuple[tuple[int, int], Tensor]] = WeakKeyDictionary()  # likewise
 
 
 class SparseKernel(nn.Module):
@@ -103,9 +104,16 @@ class SparseKernel(nn.Module):
 
     def left(self, k: Float[Tensor, "e M"]) -> Float[Tensor, "e"]:
         """δ² − k K_MM⁻¹ kᵀ with QUIP's regularization."""
-        R = torch.linalg.cholesky(self.covariance(UNSURE**2))
+        R = torch.linalg.cholesky(self.covariance(UNSURE**2)) if torch.is_grad_enabled() else self._root()
         told = torch.linalg.solve_triangular(R, k.to(R).T, upper=False).square().sum(0).to(k)
         return self.delta**2 + UNSURE**2 - told
+
+    def _root(self) -> Float[Tensor, "M M"]:
+        """The factor of K_MM, kept: dynamics that looks at variances asks for it at every look."""
+        now = self.points.data_ptr(), self.points._version
+        if self not in _ROOTS or _ROOTS[self][0] != now:
+            _ROOTS[self] = now, torch.linalg.cholesky(self.covariance(UNSURE**2))
+        return _ROOTS[self][1]
 
 
 class OfDistances(SparseKernel):
@@ -191,6 +199,7 @@ class ThreeBody(OfDistances):
     each pair in both orders: QUIP's angle_3b. Scales θ are Å, Å², Å."""
 
     option = "three_body"
+    one_by_one = True  # which triples count is seen from distances: nothing that members do together
 
     def __init__(
         self,

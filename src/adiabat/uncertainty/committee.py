@@ -20,7 +20,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from adiabat.graph import Graph
 from adiabat.nn import Derived
 from adiabat.potential import Potential, describe
-from adiabat.prediction import Prediction, Quick
+from adiabat.prediction import Later, Prediction, Quick, overlaid
 from adiabat.typing import Float, Tensor
 from adiabat.uncertainty.frozen import FrozenCommittee, Members
 
@@ -105,13 +105,14 @@ class Committee(Members):
     def told(self, each: Prediction) -> Prediction:
         """Mean and spread of every member's prediction."""
         scale = self.calibration
+        others = Later(each.outputs, lambda: {name: value.mean(0) for name, value in each.outputs.items()})
         spreads = {
             "forces_spread": scale["forces"] * each.forces.var(0).mean(-1).sqrt(),
             "energy_spread": scale["energy"] * each.energy.std(0),
         }
         return Prediction(
             each.energy.mean(0), each.forces.mean(0), each.atomic_energies.mean(0), each.graph,
-            {**{k: v.mean(0) for k, v in each.outputs.items()}, **spreads}, lambda: each.strain_gradient.mean(0),
+            overlaid([others, spreads]), lambda: each.strain_gradient.mean(0),
         )  # fmt: skip
 
     def frozen(self) -> Quick:

@@ -18,7 +18,7 @@ from adiabat.kernels.local import Adds
 from adiabat.kernels.networks import Networks
 from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Model, Potential
-from adiabat.prediction import Prediction
+from adiabat.prediction import Later, Prediction
 from adiabat.typing import Tensor
 
 
@@ -111,8 +111,9 @@ class FrozenCommittee:
         """The mean with what all share."""
         if self.one_by_one:
             each = self._each(graph)
+            outputs = Later(each.outputs, lambda: {name: value.mean(0) for name, value in each.outputs.items()})
             learned = Prediction(
-                each.energy.mean(0), each.forces.mean(0), each.atomic_energies.mean(0), graph, {},
+                each.energy.mean(0), each.forces.mean(0), each.atomic_energies.mean(0), graph, outputs,
                 lambda: each.strain_gradient.mean(0),
             )  # fmt: skip
             return self._with_fixed(learned)
@@ -128,7 +129,10 @@ class FrozenCommittee:
         energy, forces, energies = (
             torch.stack([getattr(it, name) for it in found]) for name in ("energy", "forces", "atomic_energies")
         )
-        return Prediction(energy, forces, energies, graph, {}, lambda: torch.stack([it.strain_gradient for it in found]))
+        outputs = Later(
+            found[0].outputs, lambda: {name: torch.stack([it.outputs[name] for it in found]) for name in found[0].outputs}
+        )
+        return Prediction(energy, forces, energies, graph, outputs, lambda: torch.stack([it.strain_gradient for it in found]))
 
     def _with_fixed(self, learned: Prediction) -> Prediction:
         if self.shared_by_torch:
@@ -138,7 +142,7 @@ class FrozenCommittee:
         shared = predicted(call_of(learned.graph).made_by(self.shared), learned.graph)
         return Prediction(
             learned.energy + shared.energy, learned.forces + shared.forces, learned.atomic_energies + shared.atomic_energies,
-            learned.graph, {}, lambda: learned.strain_gradient + shared.strain_gradient,
+            learned.graph, learned.outputs, lambda: learned.strain_gradient + shared.strain_gradient,
         )  # fmt: skip
 
 
@@ -166,5 +170,5 @@ def _linear_mean(committee: Members) -> Potential | None:
 def _together(terms: tuple[Model, ...]) -> Networks | None:
     """One program of the members' programs, if they are networks that run compiled."""
     programs = [compiled(term) for term in terms]
-    networks = [it for it in programs if isinstance(it, Networks)]
+    networks = [it for it, term in zip(programs, terms, strict=True) if isinstance(it, Networks) and len(term.outputs) == 1]
     return networks[0].together(networks[1:]) if len(networks) == len(terms) else None

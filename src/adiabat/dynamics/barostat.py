@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from adiabat.dynamics.guards import EXPLODED, Watch, raise_for, stopped_by
+from adiabat.dynamics.guards import EXPLODED, Watch
 from adiabat.dynamics.langevin import Temperature, ornstein_uhlenbeck
-from adiabat.dynamics.splitting import Bath, strides
+from adiabat.dynamics.splitting import Bath, until_stopped
 from adiabat.dynamics.state import Piston, PotentialLike, State, quickest
 from adiabat.prediction import symmetric
 from adiabat.typing import Float, Tensor
@@ -92,21 +92,16 @@ def npt(
         raise ValueError(f"cell = {cell!r}; wanted one of {', '.join(CELLS)}")
     _accept(state)
     cell_friction = FORGETTING / pressure_damping_fs if cell_friction_per_fs is None else cell_friction_per_fs
-    potential, taken = quickest(potential), 0
+    potential = quickest(potential)
     first = temperature_K(state.time_fs) if callable(temperature_K) else temperature_K
     state = state.replace(piston=_piston(state, first, pressure_GPa, pressure_damping_fs, CELLS[cell]))
     bath = ornstein_uhlenbeck(state, rng=rng, temperature_K=temperature_K, friction_per_fs=friction_per_fs)
     box_bath = _box_bath(state, rng, temperature_K, cell_friction, CELLS[cell])
-    while bool(state.running.any()):
-        _, drift, kick = strides(state, timestep_fs)
-        running = state.running
-        while state.running is running:  # until someone stops
-            state = _step(state, potential, drift, kick, bath, box_bath, CELLS[cell], timestep_fs)
-            taken += 1
-            if taken % check_every == 0:
-                raise_for(guards, state, timestep_fs)
-                state = stopped_by(stop_if, state, timestep_fs)
-            yield state
+
+    def step(state: State, moving: Tensor | None, drift: Tensor, kick: Tensor) -> State:
+        return _step(state, potential, drift, kick, bath, box_bath, CELLS[cell], timestep_fs)
+
+    yield from until_stopped(state, step, timestep_fs, guards=guards, stop_if=stop_if, check_every=check_every)
 
 
 def _step(

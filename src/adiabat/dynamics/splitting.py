@@ -66,12 +66,29 @@ def integrate(
         raise ValueError(f"timestep_fs = {timestep_fs}; wanted a positive time, 0.5 fs where hydrogen moves")
     if bath is None and "O" in splitting.letters:
         raise ValueError(f"splitting {splitting.letters!r} has an O but no bath came")
-    potential, taken = quickest(potential), 0
+    potential = quickest(potential)
+
+    def step(state: State, moving: Tensor | None, drift: Tensor, kick: Tensor) -> State:
+        return _step(state, potential, splitting, moving, drift, kick, bath, timestep_fs)
+
+    yield from until_stopped(state, step, timestep_fs, guards=guards, stop_if=stop_if, check_every=check_every)
+
+
+def until_stopped(
+    state: State,
+    step: Callable[[State, Tensor | None, Tensor, Tensor], State],
+    timestep_fs: float,
+    *,
+    guards: Sequence[Watch],
+    stop_if: Sequence[Watch],
+    check_every: int,
+) -> Iterator[State]:
+    """What `step(state, *strides)` makes of a state, again and again, until every structure was stopped by a watch."""
+    taken = 0
     while bool(state.running.any()):
-        moving, drift, kick = strides(state, timestep_fs)
-        running = state.running
+        now, running = strides(state, timestep_fs), state.running
         while state.running is running:  # until someone stops
-            state = _step(state, potential, splitting, moving, drift, kick, bath, timestep_fs)
+            state = step(state, *now)
             taken += 1
             if taken % check_every == 0:
                 raise_for(guards, state, timestep_fs)

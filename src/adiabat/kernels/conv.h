@@ -110,10 +110,10 @@ template <class T, class F> static void chunk_of(const Conv &a, Work<T> &work, I
 static inline I chunks(const Conv &a) { return (a.centers + CHUNK - 1) / CHUNK; }
 
 // The team's threads share the chunks (this stands inside a parallel region).
-template <class T, class F> static void share_chunks(const Conv &a, F todo) {
+template <class T, class F> static void share_chunks(const Conv &a, int &fault, F todo) {
   Work<T> work;
 #pragma omp for schedule(dynamic)
-  for (I k = 0; k < chunks(a); k++) chunk_of(a, work, k, todo);
+  for (I k = 0; k < chunks(a); k++) safely(fault, [&] { chunk_of(a, work, k, todo); });
 }
 
 // One thread walks them all, in order.
@@ -123,8 +123,10 @@ template <class T, class F> static void walk_chunks(const Conv &a, F todo) {
 }
 
 template <class T> static void forward(const Conv &a) {
+  int fault = 0;
 #pragma omp parallel num_threads(a.threads)
-  share_chunks<T>(a, [&](const Work<T> &work, I n0, I n1, I e0) { sums<T>(a, work, n0, n1, e0); });
+  share_chunks<T>(a, fault, [&](const Work<T> &work, I n0, I n1, I e0) { sums<T>(a, work, n0, n1, e0); });
+  if (fault) throw std::bad_alloc();
 }
 
 // Features and tables collect from many edges. With one thread everything is done in one sweep; with several, edges are shared out
@@ -136,19 +138,23 @@ template <class T, bool NODES, bool TABLE> static void backward(const Conv &a) {
     });
     return;
   }
+  int fault = 0;
 #pragma omp parallel num_threads(a.threads)
   {
     if (a.Yb)
-      share_chunks<T>(a, [&](const Work<T> &work, I n0, I n1, I e0) {
+      share_chunks<T>(a, fault, [&](const Work<T> &work, I n0, I n1, I e0) {
         gradients<T, true, false, false>(a, work, n0, n1, e0, 0, a.C);
       });
     I b0, b1;
     share(a.C / W, b0, b1);
     if ((NODES || TABLE) && b0 < b1)
-      walk_chunks<T>(a, [&](const Work<T> &work, I n0, I n1, I e0) {
-        gradients<T, false, NODES, TABLE>(a, work, n0, n1, e0, b0 * W, b1 * W);
+      safely(fault, [&] {
+        walk_chunks<T>(a, [&](const Work<T> &work, I n0, I n1, I e0) {
+          gradients<T, false, NODES, TABLE>(a, work, n0, n1, e0, b0 * W, b1 * W);
+        });
       });
   }
+  if (fault) throw std::bad_alloc();
 }
 
 // What is asked for are the pointers that are not null; Yb and db come together.

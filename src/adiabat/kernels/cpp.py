@@ -74,7 +74,7 @@ def source(spec: Spec, tangents: bool = False) -> str:
 
     Two libraries, because only training asks for second derivatives, and duals take most of the compiling.
 
-    >>> source(Convolution.of("0e|0.0.0e"), tangents=True).count("void forward_tangent(const Conv *a)")
+    >>> source(Convolution.of("0e|0.0.0e"), tangents=True).count("int forward_tangent(const Conv *a)")
     1
     """
     if isinstance(spec, Process):
@@ -110,7 +110,10 @@ def _exports(writer: ModuleType, tangents: bool) -> list[str]:
     lines = ['extern "C" {', "int lanes() { return W; }"]
     lines += [f"int check_arguments(const {struct} *a, I n) {{ return check(*a, n); }}"]
     kind, numbers = ("_tangent", "Tangents") if tangents else ("", "Values")
-    lines += [f"void {name}{kind}(const {struct} *a) {{ {name}<{numbers}>(*a); }}" for name in writer.FUNCTIONS]
+    lines += [
+        f"int {name}{kind}(const {struct} *a) {{ int fault = 0; safely(fault, [&] {{ {name}<{numbers}>(*a); }}); return fault; }}"
+        for name in writer.FUNCTIONS
+    ]
     # The trial: two atoms, every number one. What the processor cannot do shows here, in a process of its own.
     calls = " ".join(f"{name}{kind}(&a);" for name in writer.FUNCTIONS)
     return [

@@ -26,9 +26,8 @@ int evaluate(void *model, const Input *in) {
   if (int fault = check(*in, m.species)) return fault;
   try {
     reserve(m, *in);
-    run(m, *in);
+    return run(m, *in);
   } catch (const std::bad_alloc &) { return 7; }
-  return 0;
 }
 // What the processor cannot do shows here, in a process of its own: one product and one hyperbolic tangent.
 int trial() {

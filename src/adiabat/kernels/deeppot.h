@@ -242,12 +242,14 @@ struct Chunk {
   }
 };
 
-static void run(Model &m, const Input &in) {
+static int run(Model &m, const Input &in) {
+  int fault = 0;
 #pragma omp parallel for num_threads(in.threads) schedule(dynamic) if (in.threads > 1)
-  for (I k = 0; k < pieces(in); k++) {
+  for (I k = 0; k < pieces(in); k++) safely(fault, [&] {
     Chunk chunk(m, in, k);
     if (m.paths == 2) chunk.all<2>();
     else chunk.all<1>();
-  }
-  collect(in, m.rb.data());
+  });
+  if (!fault) collect(in, m.rb.data());
+  return fault;
 }

@@ -87,9 +87,14 @@ def library(spec: str, dtype: torch.dtype, tangents: bool = False) -> ctypes.CDL
     return build.library(cpp.source(parse(spec), tangents), SCALARS[dtype])
 
 
-def function(spec: str, dtype: torch.dtype, name: str):
-    """A compiled function by its name; those that end in _tangent are compiled when the first is asked for."""
-    return getattr(library(spec, dtype, name.endswith("_tangent")), name)
+def run(spec: str, dtype: torch.dtype, name: str, arguments: ctypes.Structure) -> None:
+    """Call a compiled function of an operation; those that end in _tangent are compiled when the first is asked for.
+
+    Raises MemoryError where the call finds no memory to work in.
+    """
+    fault = getattr(library(spec, dtype, name.endswith("_tangent")), name)(ctypes.byref(arguments))
+    if fault:
+        raise MemoryError(f"{name} of a compiled operation: no memory is left; take fewer structures at once, or a smaller one")
 
 
 @cache

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from adiabat.kernels.dispatch import function, library, parse
+from adiabat.kernels.dispatch import library, parse, run
 from adiabat.kernels.engine import asked
 from adiabat.kernels.ir import MAX_OUTPUTS, Convolution
 from adiabat.typing import Tensor
@@ -211,7 +211,7 @@ class Call:
             raise ValueError(f"edge_conv: {FAULTS[fault - 1]}")
 
     def run(self, name: str) -> None:
-        function(self.spec, self.dtype, name)(ctypes.byref(self._struct()))
+        run(self.spec, self.dtype, name, self._struct())
 
     def _struct(self) -> Conv:
         pointers = {name: x.data_ptr() for name, x in self.kept.items()}

@@ -5,7 +5,7 @@ import ctypes
 
 import torch
 
-from adiabat.kernels.dispatch import function
+from adiabat.kernels.dispatch import run
 from adiabat.typing import Tensor
 
 
@@ -43,7 +43,7 @@ class Edges(ctypes.Structure):
 def _run(name: str, l_max: int, **tensors: Tensor) -> None:
     held = {key: x.contiguous() for key, x in tensors.items()}  # no temporary may be freed while the code runs
     call = Edges(n=len(held["r"]), threads=torch.get_num_threads(), **{key: x.data_ptr() for key, x in held.items()})
-    function(str(l_max), held["r"].dtype, name)(ctypes.byref(call))
+    run(str(l_max), held["r"].dtype, name, call)
 
 
 def _setup(ctx, inputs, output):

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <vector>
 #ifdef _OPENMP
 #include <omp.h>
@@ -102,4 +103,15 @@ static inline void share(I blocks, I &from, I &to) {
 #endif
   from = blocks * k / n;
   to = blocks * (k + 1) / n;
+}
+
+// Within a parallel region: an exception that left it would end the process. Memory that is not there is 7, as the
+// lists of messages count.
+template <class F> static void safely(int &fault, F todo) {
+  try {
+    todo();
+  } catch (const std::bad_alloc &) {
+#pragma omp atomic write
+    fault = 7;
+  }
 }

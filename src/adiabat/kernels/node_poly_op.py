@@ -5,7 +5,7 @@ import ctypes
 
 import torch
 
-from adiabat.kernels.dispatch import function, library, parse
+from adiabat.kernels.dispatch import library, parse, run
 from adiabat.kernels.edge_conv_op import BLOCK, kept
 from adiabat.kernels.engine import asked
 from adiabat.kernels.ir import Contraction
@@ -140,7 +140,7 @@ class Call:
         self.numbers = {"n": len(x), "C": x.shape[-1], "threads": torch.get_num_threads()}
 
     def run(self, name: str) -> None:
-        function(self.spec, self.dtype, name)(ctypes.byref(self.struct()))
+        run(self.spec, self.dtype, name, self.struct())
 
     def struct(self) -> Poly:
         return Poly(**self.numbers, **{name: x.data_ptr() for name, x in self.kept.items()})

@@ -11,7 +11,7 @@ from math import isqrt
 
 import torch
 
-from adiabat.kernels.dispatch import function, library, parse
+from adiabat.kernels.dispatch import library, parse, run
 from adiabat.kernels.ir import Chebyshev, Environment, Symmetry
 from adiabat.typing import Tensor
 
@@ -88,7 +88,7 @@ def _run(name, r, lists, n_species, cutoff, spec, check=False, **tensors) -> Non
         fault = library(spec, r.dtype).check_arguments(ctypes.byref(call), ctypes.c_int64(len(r)))
         if fault:
             raise ValueError(f"{CALLED[type(parse(spec))]}: {FAULTS[fault - 1]}")
-    function(spec, r.dtype, name)(ctypes.byref(call))
+    run(spec, r.dtype, name, call)
 
 
 def _setup(ctx, inputs, output):

@@ -52,16 +52,6 @@ static int check(const Input &in, I species) {
   return 0;
 }
 
-// Within a parallel region: an exception that left it would end the process.
-template <class F> static void safely(int &fault, F todo) {
-  try {
-    todo();
-  } catch (const std::bad_alloc &) {
-#pragma omp atomic write
-    fault = 7;
-  }
-}
-
 static inline I pieces(const Input &in) { return (in.atoms + PIECE - 1) / PIECE; }
 
 static inline int thread() {

@@ -40,6 +40,7 @@ class Campaign:
             [str(word) for word in command],
             env={**os.environ, "PYTHONPATH": path},
             stdout=subprocess.PIPE,
+            preexec_fn=heed,
             start_new_session=True,  # a signal to its group is what a terminal's Ctrl-C is
         )
         assert driver.stdout.readline() == b"running\n"
@@ -59,6 +60,8 @@ class Campaign:
             self.moment(driver, rng, up_to_s)
             if driver.poll() is not None:
                 break
+            if mode == "worker":
+                wait_until(lambda driver=driver: children(driver.pid) or driver.poll() is not None)
             workers = children(driver.pid)
             if mode == "worker":
                 self.snapshot()
@@ -150,6 +153,7 @@ class Labeling(Campaign):
             env={**os.environ, "PYTHONPATH": path},
             stdout=subprocess.DEVNULL,
             stderr=open(self.folder / "stderr", "ab"),
+            preexec_fn=heed,
             start_new_session=True,
         )
 
@@ -169,6 +173,11 @@ class Labeling(Campaign):
             record = json.loads(path.read_bytes())
             found[number(record["result"]["atoms"]["positions"])] = f"{record['published']} {record['pid']}"
         return found
+
+
+def heed() -> None:
+    """Ctrl-C counts, even where these tests run in the background of a shell, which has its commands ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def children(pid: int) -> list[int]:

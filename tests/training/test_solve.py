@@ -9,15 +9,15 @@ from ase import Atoms
 
 from adiabat.data.structure import labeled
 from adiabat.deploy.load import load
-from adiabat.graph import Graph
-from adiabat.models import ACE, MTP, SNAP
+from adiabat.graph import Graph, weight_of
+from adiabat.models import ACE, MTP, SNAP, ZBL
 from adiabat.potential import Potential, ReferenceEnergies
 from adiabat.training import Uncalibrated, choose, fit
 from adiabat.training.loss import Loss
-from adiabat.training.problem import graph_of
+from adiabat.training.problem import graph_of, pose
 from adiabat.training.solve import rows_of
 from adiabat.training.triangles import RIDGES, Triangle, Triangles, ridge_regression
-from adiabat.training.weighing import USUAL
+from adiabat.training.weighing import USUAL, committee
 from laws.potentials import close, cluster, crystal
 
 LINEAR = {
@@ -202,6 +202,84 @@ def test_errors_of_frames_left_out_are_those_of_the_potential():
     for name, error in told["training"]["left_out"].items():
         # one by a Cholesky decomposition in float64, the other by the potential with its tables
         assert error == pytest.approx(told["metrics"]["validation"][name], rel=1e-5)
+
+
+@pytest.mark.parametrize("way", ["held", "unseen", "given"])
+def test_members_that_share_triangles_are_those_solved_for_alone(way):
+    """Beside each member the least squares of one unfolded table of the frames it has seen, under the same prior."""
+    model = SNAP(cutoff=3.0, twojmax=3, elements=["H", "O"]).double()
+    tables = [
+        rows_of(model, graph_of(a, 3.0, Loss(), Potential(ZBL(elements=["H", "O"]))), 3.0, 1.0, False) for a in imperfect(24)
+    ]
+    unseen_by = [k % 4 for k in range(24)]  # by the fourth, all have been seen
+    parts = [Triangles(2 * model.size + 1) for _ in range(4)]
+    for rows, part in zip(tables, unseen_by, strict=True):
+        parts[part].add(rows, 1.0)
+    held = Triangles(2 * model.size + 1)
+    held.add(tables[3], 1.0)
+    members = [sorted({0, 1, 2, 3} - {m}) for m in range(3)]
+    loss = Loss(energy=30.0, forces=1.0, stress=0.1) if way == "given" else Loss()
+    ticks = []
+    found, chosen = committee(
+        parts, members, held if way == "held" else None, loss, frames_judge=way == "unseen", tick=lambda *n: ticks.append(n)
+    )
+    assert bool(found[0].left_out) == (way != "given")
+    assert [k for k, _ in ticks] == list(range(1, len(ticks) + 1))
+    assert ticks[-1] == (len(ticks), len(ticks))
+    judged = torch.cat([rows["forces"][0] for rows in tables])[:, :-1]
+    alone = []
+    for learned, solution in zip(members, found, strict=True):
+        kinds = {}
+        for rows, part in zip(tables, unseen_by, strict=True):
+            for kind, (x, n) in rows.items() if part in learned else ():
+                kinds.setdefault(kind, []).append((x, n))
+        weighed = [
+            torch.cat([x for x, _ in of]) * (chosen.weights[k] / sum(n for _, n in of)) ** 0.5 for k, of in kinds.items()
+        ]
+        prior = torch.cat([torch.diag(solution.alpha**0.5 * solution.scale), torch.zeros(2 * model.size, 1)], 1)
+        table = torch.cat([*weighed, prior])
+        size = table.square().sum(0).sqrt()[:-1]  # lstsq cuts off small singular values otherwise
+        alone.append(torch.linalg.lstsq(table[:, :-1] / size, table[:, -1:], driver="gelsd", rcond=1e-16).solution[:, 0] / size)
+    wanted, got = (torch.stack([judged @ c for c in of]) for of in (alone, [solution.c for solution in found]))
+    # Rounding of two ways to solve with a condition number near 1e8; members differ by 1e-2 and more.
+    assert float((wanted[0] - wanted[1]).abs().max()) > 1e-3
+    close(got, wanted, 1e-7)
+
+
+def test_a_member_that_has_not_seen_what_others_have_keeps_to_its_prior():
+    """The second column is there in one part's rows alone: nothing is made up for it by the member that lacks them."""
+    rng = torch.Generator().manual_seed(0)
+    parts = [Triangles(3), Triangles(3)]
+    for k, part in enumerate(parts):
+        A = torch.randn(30, 2, dtype=torch.float64, generator=rng)
+        A[:, 1] = 1e-3 * A[:, 0] + (1e-2 * A[:, 1] if k else 0.0)
+        part.add({"forces": (torch.cat([A, A.sum(1, keepdim=True)], 1), 30.0)}, 1.0)
+    found, _ = committee(parts, [[0], [1]], None, Loss(energy=1.0, stress=1.0), frames_judge=False)
+    close(found[1].c, torch.ones(2, dtype=torch.float64), 1e-6)
+    close(found[0].c[:1] + 1e-3 * found[0].c[1:], torch.full((1,), 1.001, dtype=torch.float64), 1e-6)
+    # Of all that meet its frames, the least Σ (D c)²: Lagrange's condition gives the ratio.
+    D0, D1 = found[0].scale.tolist()
+    assert float(found[0].c[1] / found[0].c[0]) == pytest.approx(1e-3 * (D0 / D1) ** 2, rel=1e-3)
+
+
+def test_members_of_a_fit_are_fits_of_the_frames_they_see():
+    """Up to the ridge, which all members share and a lone fit chooses for itself: it moves forces by less than 1e-3 here."""
+    data, E0 = imperfect(24), {"H": -1.0, "O": -2.0}
+    options = {"loss": {"energy": 30.0, "forces": 1.0, "stress": 0.1}, "reference_energies": E0, "wall": False}
+    model, graph = SNAP(cutoff=3.0, twojmax=1, elements=["H", "O"]), Graph.of(cluster(seed=4), 3.0)
+    problem = pose(
+        model, data, [], members=3, leave_out=0.25, seed=0, reference=E0, wall=False, loss=Loss(), dtype=torch.float64, device="cpu",
+        remember_MB=0.0, options={},
+    )  # fmt: skip
+    together = fit(model, data, data[:10], members=3, leave_out=0.25, **options)
+    made = []
+    for m in range(3):
+        seen = [a for a, g in zip(data, problem.train, strict=True) if float(weight_of(g)[0, m])]
+        assert len(seen) < len(data)
+        made.append(fit(model, seen, data[:10], **options)(graph).forces)
+    found = torch.stack([together.member(m)(graph).forces for m in range(3)])
+    close(found, torch.stack(made), 2e-3)
+    assert float((found - found.mean(0)).abs().max()) > 1e-2
 
 
 def test_the_model_of_least_error_is_chosen():

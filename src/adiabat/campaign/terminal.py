@@ -84,7 +84,7 @@ class Teller:
         )
         self.progress = Progress(*columns, console=errors) if errors.is_terminal else None
         self.bars: dict[str, Any] = {}
-        self.last: dict[str, float] = {}
+        self.last: dict[str, float] = {}  # by stage: on a terminal how far it was, elsewhere when its last line was
         self.begun: dict[
             str, tuple[float, float, float]
         ] = {}  # when a stage was first heard of, how far it was then, how far it is
@@ -96,6 +96,9 @@ class Teller:
         elif self.progress is not None:
             if stage not in self.bars:
                 self.bars[stage] = self.progress.add_task(message, stage=stage, total=of)
+            elif done < self.last.get(stage, 0):  # another of the same name, from its beginning: at a pace of its own
+                self.progress.reset(self.bars[stage])
+            self.last[stage] = done
             self.progress.update(self.bars[stage], completed=done, total=of, description=message)
         elif done == of or time.monotonic() - self.last.get(stage, -QUIET_S) >= QUIET_S:
             self.last[stage] = time.monotonic()

@@ -158,10 +158,13 @@ def train(
 
 
 class Pace:
-    """How a training gets on: the errors of its last check, and after each epoch how many are done."""
+    """How a training gets on: the errors of its last check, and after each epoch how many are done.
+
+    Least squares describes frames, one after the other, then takes steps to its coefficients, which are counted from one again.
+    """
 
     def __init__(self, say: Say, solved: bool) -> None:
-        self.say, self.solved, self.where = say, solved, "in the first epoch"
+        self.say, self.solved, self.where, self.done = say, solved, "in the first epoch", 0
         self.last = "frames described" if solved else "epochs"
 
     def checked(self, metrics: Mapping[str, Any]) -> None:
@@ -169,8 +172,11 @@ class Pace:
 
     def tick(self, done: int, of: int) -> None:
         self.where = f"after {done} of {of} epochs"
+        if self.solved and done < self.done:
+            self.last = "steps to the coefficients"
+        self.done = done
         self.say("train", self.last, {"done": done, "of": of})
-        if self.solved and done == of:
+        if self.solved and done == of and self.last == "frames described":
             self.say("train", "solving for the coefficients", {})
 
 

@@ -37,7 +37,7 @@ def choose(models: Sequence[Model], train: Any, validation: Any = None, **option
         if errors is None and len(models) > 1:
             raise ValueError(
                 f"choose: model {k + 1} ({type(models[k]).__name__}) has no errors on frames left out to be chosen by; they come from least "
-                "squares of one member with 10 validation frames, or 20 unrelated ones to learn from, and loss.energy or loss.stress open"
+                "squares with 10 validation frames, or 20 unrelated ones to learn from, and loss.energy or loss.stress open"
             )
     best = min(range(len(models)), key=lambda k: error_of(told[k] or {}))
     potentials[best].metadata["training"]["chosen_among"] = [

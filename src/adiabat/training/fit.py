@@ -71,8 +71,9 @@ def fit(
     | `folder` | keeps `metrics.jsonl` and a checkpoint there; the same call then goes on where it stopped |
     | `finish` | no further epoch: the potential as the checkpoint in `folder` has it; a later call without it still goes on from there |
     | `progress` | is called with each check's errors |
-    | `tick` | is called after each epoch (of least squares: each frame) with how many are done, and of how many |
+    | `tick` | is called after each epoch with how many are done, and of how many; of least squares after each frame, then after each step |
 
+    Least squares solves for all members together, in little more time than for one.
     L-BFGS lowers the loss of the whole set with every step, so its last step needs no choice among noisy ones; choosing it by few held-out
     frames costs more than it gains, and leaves these frames less honest for the calibration. Without held-out frames (fewer than ten,
     or ``[]``) ``best`` goes by the training loss, and a committee warns that its spread is not calibrated. On a CPU the same call gives

@@ -1,7 +1,8 @@
 """Least squares for linear families: one pass over the data, one minimum, no learning rate.
 
-Each frame gives rows for its energy, forces and strain gradient, which `triangles` keeps; a triangle for each kind of label and each fold
-of the frames leaves weights and ridge open until the end.
+Each frame gives rows for its energy, forces and strain gradient, which `triangles` keeps; a triangle for each kind of label and each share
+of the frames leaves weights and ridge open until the end. A committee's members share them: frames that the same members learn from are
+folded into one, and each member is solved for from those it has seen.
 
 The ridge is a Gaussian prior on coefficients of columns scaled to equal size. Weights that were not asked for, and the ridge with them,
 are chosen by frames left out (`weighing`). With given weights the ridge is chosen by held-out loss, or, without held-out frames, by
@@ -29,7 +30,7 @@ from adiabat.training.loss import Loss, Sum, readable, squared_errors
 from adiabat.training.problem import Problem
 from adiabat.training.spread import not_calibrated, scales
 from adiabat.training.triangles import Solution, Triangle, Triangles, ridge_regression
-from adiabat.training.weighing import ENOUGH_HELD, folds_of, regression, weighed
+from adiabat.training.weighing import ENOUGH_HELD, committee, folds_of, regression, weighed
 from adiabat.typing import Float, Tensor
 from adiabat.uncertainty import Committee, calibrate
 
@@ -40,7 +41,11 @@ LEFT_OUT = {"energy": "energy_rmse_meV_per_atom", "forces": "force_rmse_meV_per_
 def in_noise(rows: Mapping[str, tuple[Tensor, float]], noise: Mapping[str, float], atoms: int, loss: Loss) -> Tensor:
     """A frame's rows in units of their noise; energies and strain gradients, per atom here, have √N times as much as a whole."""
     root = {"energy": math.sqrt(atoms), "forces": 1.0, "stress": math.sqrt(atoms)}
-    return torch.cat([part * (root[kind] / noise[kind]) for kind, (part, _) in rows.items() if loss.weights[kind]])
+    parts = [part * (root[kind] / noise[kind]) for kind, (part, _) in rows.items() if loss.weights[kind]]
+    if "shear" in noise and "stress" in rows and loss.weights["stress"]:
+        x, y = torch.triu_indices(3, 3)  # off the diagonal they stand there twice: √2
+        parts[-1][x != y] *= math.sqrt(0.5) * noise["stress"] / noise["shear"]
+    return torch.cat(parts)
 
 
 def posterior_mean(train: Triangle, prior: Float[Tensor, "k k"]) -> Solution:
@@ -143,30 +148,32 @@ def solve(
     said = _said(tick, len(problem.validation) * (exact.noise is None) + len(problem.train))
     for graph in said(_on_cpu(problem.validation)) if exact.noise is None else ():
         held.add(rows_of(exact, graph, exact.cutoff, eV, shifts), float(weight_of(graph).reshape(-1)[0]))
-    fold = None
-    if loss.open and members == 1 and exact.noise is None and len(problem.validation) < ENOUGH_HELD:
-        fold = folds_of(len(problem.train), problem.together)
-    parts = [Triangles(columns) for _ in range(members if fold is None else int(fold.max()) + 1)]
+    open_choice = loss.open and exact.noise is None and len(problem.validation) < ENOUGH_HELD
+    fold = folds_of(len(problem.train), problem.together) if open_choice else None
+    # Frames that the same members learn from share a triangle; of one member, frames of a fold do.
+    sharing: dict[Any, Triangles] = {}
     for k, graph in enumerate(said(_on_cpu(problem.train))):
         rows = rows_of(exact, graph, exact.cutoff, eV, shifts)
         if exact.noise is not None:
             rows = {"all": (in_noise(rows, exact.noise, graph.n_atoms, loss), 1.0)}
-        weights = weight_of(graph)[0].expand(members).tolist()
-        for member, weight in zip(parts if fold is None else parts[fold[k] : fold[k] + 1], weights, strict=True):
-            member.add(rows, weight)
+        weight = weight_of(graph)[0].expand(members)
+        key = tuple((weight > 0).tolist()) if members > 1 or fold is None else fold[k]
+        sharing.setdefault(key, Triangles(columns)).add(rows, float(weight.max()))
+    parts, everything = list(sharing.values()), range(len(sharing))
+    learned = [[k for k, seen in enumerate(sharing) if seen[m]] for m in range(members)] if members > 1 else [everything]
+    judges = held if len(problem.validation) >= ENOUGH_HELD else None  # one or two frames would choose by chance
     if exact.noise is not None:
-        found = [posterior_mean(member.of["all"], eV * exact.prior()) for member in parts]
+        prior = eV * exact.prior()
+        found = [posterior_mean(Triangles.joined([parts[k] for k in which]).of["all"], prior) for which in learned]
+    elif members > 1:
+        found, loss = committee(parts, learned, judges, loss, frames_judge=fold is not None, tick=tick)
     elif fold is not None:
-        every = set(range(len(parts)))
-        solution, loss = regression(parts, [(sorted(every - {k}), [k]) for k in every], loss, Z * shifts)
-        found = [solution]
-    elif loss.open and members == 1 and len(problem.validation) >= ENOUGH_HELD:
-        solution, loss = regression([*parts, held], [([0], [1])], loss, Z * shifts)
-        found = [solution]
+        found, loss = regression(parts, [(sorted({*everything} - {k}), [k]) for k in everything], loss, Z * shifts, tick=tick)
+    elif loss.open and judges is not None:
+        found, loss = regression([*parts, judges], [([0], [1])], loss, Z * shifts, tick=tick)
     else:
         loss = weighed(loss)
-        judges = held if len(problem.validation) >= ENOUGH_HELD else None  # one or two frames would choose by chance
-        found = [ridge_regression(member, judges, loss, Z * shifts) for member in parts]
+        found = [ridge_regression(parts[0], judges, loss, Z * shifts)]
     _put(problem, [solution.c[:coefficients].view(-1, exact.size) for solution in found])
     if exact.tells_variance and exact.noise is None:
         _keep_posterior(problem, found[0], sum(part.rows for part in parts), eV, held)

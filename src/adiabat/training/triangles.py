@@ -8,7 +8,7 @@ held-out frames) leaves weights and ridge open until the end.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,6 +46,12 @@ class Triangle:
         if self._pending > 2 * self.columns:
             self._fold()
 
+    def join(self, other: Triangle) -> None:
+        """All rows of another triangle."""
+        self._new.append(other.R)
+        self._pending += len(other.R)
+        self.weight, self.rows = self.weight + other.weight, self.rows + other.rows
+
     @property
     def R(self) -> Float[Tensor, "n columns"]:
         if self._pending:
@@ -73,6 +79,15 @@ class Triangles:
     def add(self, rows: Mapping[str, tuple[Tensor, float]], weight: float) -> None:
         for kind, (part, components) in rows.items():
             self.of.setdefault(kind, Triangle(self.columns)).add(part, weight, components)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Triangles]) -> Triangles:
+        """What the rows of all parts together would have given."""
+        whole = cls(parts[0].columns)
+        for part in parts:
+            for kind, t in part.of.items():
+                whole.of.setdefault(kind, Triangle(whole.columns)).join(t)
+        return whole
 
     def stacked(self, loss: Loss) -> Tensor:
         """Rows whose squared error is the loss."""

@@ -8,23 +8,22 @@ they are chosen by the product of the errors of energies and forces on frames th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
+from adiabat.training.equations import LOST, RIDGES, Coordinates, Equations, largest_square, stacked
 from adiabat.training.loss import Loss
-from adiabat.training.triangles import Solution, Triangles
-from adiabat.typing import Float, Tensor
+from adiabat.training.triangles import Solution, Triangles, ridge_regression
 
 # Where too few frames are there to choose by, and where the search begins.
 USUAL = {"energy": 100.0, "forces": 1.0, "stress": 1e-3}
 ENERGY = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 STRESS = (1e-3, 1e-2, 1e-1)
-RIDGES = tuple(10.0**k for k in range(-16, -6))  # of the largest squared singular value of the scaled columns
 USUAL_RIDGE = 1e-14
+CHOSEN_BY = "energies and forces of frames left out"
 FOLDS = 4
 ENOUGH = 20  # groups of frames, from which on folds are made
 ENOUGH_HELD = 10  # frames held out anyway, from which on they are the judges
@@ -56,23 +55,36 @@ def folds_of(frames: int, together: Sequence[int] | None) -> np.ndarray | None:
 
 
 def regression(
-    parts: Sequence[Triangles], splits: Sequence[tuple[Sequence[int], Sequence[int]]], loss: Loss, free: int = 0
-) -> tuple[Solution, Loss]:
-    """Coefficients from all parts that teach, with the weights and the ridge of least held-out error; the loss with these weights.
+    parts: Sequence[Triangles],
+    splits: Sequence[tuple[Sequence[int], Sequence[int]]],
+    loss: Loss,
+    free: int = 0,
+    *,
+    members: Sequence[Sequence[int]] | None = None,
+    tick: Callable[[int, int], None] | None = None,
+) -> tuple[list[Solution], Loss]:
+    """Coefficients with the weights and the ridge of least held-out error, and the loss with these weights.
 
-    Of each of `splits` the first parts teach and the second judge. The last `free` columns have nearly no prior.
+    Of each of `splits` the first parts teach and the second judge. One solution learns from all parts that teach; with `members`, one for
+    each from the parts it names. The last `free` columns have nearly no prior. `tick` is called with how many steps of
+    similar length are done, and of about how many.
     """
     start = weighed(loss)
     taught = sorted({k for teach, _ in splits for k in teach})
-    every = _stacked([parts[k] for k in taught], start)
-    frame = _Coordinates.of(every[:, :-1], free)
-    search = _Search([_Part.of(part, frame) for part in parts], splits, frame)
-    choice = [start.weights["energy"], start.weights["stress"], USUAL_RIDGE]
     axes = (
-        ENERGY if loss.energy is None else choice[:1],
-        STRESS if loss.stress is None and any("stress" in part.of for part in parts) else choice[1:2],
+        ENERGY if loss.energy is None else (start.weights["energy"],),
+        STRESS if loss.stress is None and any("stress" in part.of for part in parts) else (start.weights["stress"],),
         RIDGES,
     )
+    # Each axis twice, less what is known then, is what a search mostly takes.
+    steps = Steps(tick, 2 + len(parts) + 1 + 2 * sum(len(values) - 1 for values in axes) + len(members or ()))
+    every = stacked([parts[k] for k in taught], start)
+    steps.done()
+    frame = Coordinates.of(every[:, :-1], free)
+    steps.done()
+    equations = Equations(parts, frame, steps.done)
+    search = _Search(equations, splits, steps.done)
+    choice = [start.weights["energy"], start.weights["stress"], USUAL_RIDGE]
     before: list[float] = []
     while before != choice:  # along one axis after the other, until nothing changes
         before = list(choice)
@@ -83,97 +95,97 @@ def regression(
                 tried[v] = search.error(at[0], at[1], at[2], loss.forces)
             choice[axis] = min(tried, key=tried.__getitem__)
     found = replace(start, energy=choice[0], stress=choice[1])
-    rows = _stacked([parts[k] for k in taught], found)
-    # The ridge told is of these columns' largest singular value; the one that was chosen, of those at the usual weights.
-    scale, alpha, largest = frame.scale, choice[2] * frame.largest, _largest(rows[:, :-1] / frame.scale)
-    told = search.errors[choice[0], choice[1], choice[2]]
-    return Solution(
-        frame.solve(rows, alpha), alpha / largest, "energies and forces of frames left out", rows, scale, alpha, told
-    ), found
+    alpha, told = choice[2] * frame.largest, search.errors[choice[0], choice[1], choice[2]]
+    if members is not None:
+        solutions = solutions_of(members, parts, equations, found, alpha, CHOSEN_BY, told, steps.done)
+    else:
+        rows = stacked([parts[k] for k in taught], found)
+        # The ridge told is of these columns' largest singular value; the one that was chosen, of those at the usual weights.
+        largest = largest_square(rows[:, :-1] / frame.scale)
+        solutions = [Solution(frame.solve(rows, alpha), alpha / largest, CHOSEN_BY, rows, frame.scale, alpha, told)]
+    steps.end()
+    return solutions, found
 
 
-def _stacked(parts: Sequence[Triangles], loss: Loss) -> Tensor:
-    """Rows whose squared error is the loss of all parts together."""
-    rows = []
-    for kind, weight in loss.weights.items():
-        of_kind = [part.of[kind] for part in parts if kind in part.of and part.of[kind].weight]
-        total = sum(t.weight for t in of_kind)
-        rows += [t.R * math.sqrt(weight / total) for t in of_kind if weight]
-    if not rows:
-        raise ValueError("no frame has a label that the loss weighs; nothing can be solved for")
-    return torch.cat(rows)
+def solutions_of(
+    members: Sequence[Sequence[int]],
+    parts: Sequence[Triangles],
+    equations: Equations,
+    loss: Loss,
+    alpha: float,
+    chosen_by: str,
+    left_out: Mapping[str, float],
+    step: Callable[[], None],
+) -> list[Solution]:
+    """Each member's coefficients, of least loss of the parts it learns from, under the same prior."""
+    frame, found = equations.frame, []
+    for learned in members:
+        z = equations.solve(learned, loss.weights, alpha, LOST)
+        # What only frames that a member has not seen determine, its prior alone decides: by QR, then.
+        c = frame.solve(stacked([parts[k] for k in learned], loss), alpha) if z is None else frame.coefficients(z)
+        found.append(Solution(c, alpha / frame.largest, chosen_by, scale=frame.scale, alpha=alpha, left_out=left_out))
+        step()
+    return found
 
 
-@dataclass(frozen=True)
-class _Coordinates:
-    """z = R c/scale, in which the problem is well conditioned whatever the weights: normal equations may be used there."""
+def committee(
+    parts: Sequence[Triangles],
+    members: Sequence[Sequence[int]],
+    held: Triangles | None,
+    loss: Loss,
+    *,
+    frames_judge: bool,
+    tick: Callable[[int, int], None] | None = None,
+) -> tuple[list[Solution], Loss]:
+    """Coefficients of each member from the parts it learns from, with one choice of weights and ridge for all of them.
 
-    scale: Float[Tensor, "k"]
-    R: Float[Tensor, "k k"]
-    largest: float  # squared singular value of the scaled columns
-
-    @classmethod
-    def of(cls, A: Float[Tensor, "n k"], free: int) -> _Coordinates:
-        scale = A.square().sum(0).sqrt()
-        # A column without data gets no coefficient.
-        scale = torch.where(scale > max(1e-12 * float(scale.max()), 1e-300), scale, torch.inf)
-        if free:
-            scale[-free:] *= 1e-3
-        if not bool(torch.isfinite(scale).any()):
-            raise ValueError(
-                "every descriptor is zero in every frame: no atom has a neighbor within the model's cutoff; raise it"
-            )
-        scaled = A / scale
-        largest = _largest(scaled)
-        return cls(scale, _qr(scaled, RIDGES[0] * largest), largest)
-
-    def solve(self, rows: Float[Tensor, "n columns"], alpha: float) -> Float[Tensor, "k"]:
-        """Coefficients of least |A c − y|² + α |scale · c|²."""
-        A, y = rows[:, :-1] / self.scale, rows[:, -1:]
-        k = A.shape[1]
-        ridged = math.sqrt(alpha) * torch.eye(k, k + 1, dtype=A.dtype)
-        R = torch.linalg.qr(torch.cat([torch.cat([A, y], 1), ridged]), mode="r").R
-        return torch.linalg.solve_triangular(R[:k, :k], R[:k, k:], upper=True)[:, 0] / self.scale
-
-
-def _largest(A: Tensor) -> float:
-    """The largest squared singular value, to some percent: a ridge is known to a factor."""
-    v = torch.ones(A.shape[1], dtype=A.dtype)
-    for _ in range(20):
-        v = A.T @ (A @ (v / v.norm()))
-    return float(v.norm())
+    The choice is that of one potential: by `held` frames; without them, and where `frames_judge`, by each part as the members foresee
+    that do not learn from it; else weights are the usual ones, and the ridge is the most probable one for all parts.
+    What members differ in is the frames they have not seen, nothing else.
+    """
+    everything = range(len(parts))
+    if loss.open and held is not None:
+        return regression([*parts, held], [(everything, [len(parts)])], loss, members=members, tick=tick)
+    splits = [(learned, sorted(set(everything) - set(learned))) for learned in members]
+    splits = [(learned, unseen) for learned, unseen in splits if learned and unseen]
+    if loss.open and frames_judge and splits:
+        return regression(parts, splits, loss, members=members, tick=tick)
+    loss = weighed(loss)
+    steps = Steps(tick, 2 + len(parts) + len(members))
+    whole = ridge_regression(Triangles.joined(parts), held, loss)
+    steps.done()
+    frame = Coordinates.of(stacked(parts, loss)[:, :-1], 0)
+    steps.done()
+    found = solutions_of(
+        members, parts, Equations(parts, frame, steps.done), loss, whole.alpha, whole.chosen_by, {}, steps.done
+    )
+    steps.end()
+    return found, loss
 
 
-def _qr(A: Tensor, ridge: float) -> Tensor:
-    return torch.linalg.qr(torch.cat([A, math.sqrt(ridge) * torch.eye(A.shape[1], dtype=A.dtype)]), mode="r").R
+class Steps:
+    """Counts steps, of about so many."""
 
+    def __init__(self, tick: Callable[[int, int], None] | None, about: int) -> None:
+        self.tick, self.n, self.about = tick, 0, about
 
-@dataclass(frozen=True)
-class _Part:
-    """A part's rows by kind of label in those coordinates: Z, y, the weight, and ZᵀZ where the rows are many."""
+    def done(self) -> None:
+        self.n += 1
+        if self.tick is not None:
+            self.tick(self.n, max(self.about, self.n + 1))
 
-    of_kind: dict[str, tuple[Tensor, Tensor, float, Tensor | None]]
-
-    @classmethod
-    def of(cls, part: Triangles, frame: _Coordinates) -> _Part:
-        found = {}
-        for kind, t in part.of.items():
-            if t.weight:
-                R = t.R
-                Z = torch.linalg.solve_triangular(frame.R, R[:, :-1] / frame.scale, upper=True, left=False)
-                found[kind] = Z, R[:, -1], t.weight, Z.T @ Z if 2 * len(Z) > Z.shape[1] else None
-        return cls(found)
+    def end(self) -> None:
+        if self.tick is not None:
+            self.tick(self.n + 1, self.n + 1)
 
 
 class _Search:
     """The held-out error of a choice: half the sum of the logarithms of the mean squares of energies and forces."""
 
     def __init__(
-        self, parts: Sequence[_Part], splits: Sequence[tuple[Sequence[int], Sequence[int]]], frame: _Coordinates
+        self, equations: Equations, splits: Sequence[tuple[Sequence[int], Sequence[int]]], step: Callable[[], None]
     ) -> None:
-        self.parts, self.splits, self.largest = parts, splits, frame.largest
-        inverse = torch.linalg.solve_triangular(frame.R, torch.eye(len(frame.R), dtype=frame.R.dtype), upper=True)
-        self.prior = inverse.T @ inverse
+        self.equations, self.splits, self.step = equations, splits, step
         self.known: dict[tuple[float, ...], float] = {}
         self.errors: dict[tuple[float, ...], dict[str, float]] = {}  # root mean squares
 
@@ -181,10 +193,14 @@ class _Search:
         if (energy, stress, ridge) not in self.known:
             weights = {"energy": energy, "forces": forces, "stress": stress}
             square: dict[str, list[float]] = {}
+            self.known[energy, stress, ridge] = math.inf
+            self.errors[energy, stress, ridge] = {}
             for teach, judge in self.splits:
-                z = self._solve([self.parts[k] for k in teach], weights, ridge)
-                for part in (self.parts[k] for k in judge):
-                    for kind, (Z, y, weight, _) in part.of_kind.items():
+                z = self.equations.solve(teach, weights, ridge * self.equations.frame.largest)
+                if z is None:
+                    return math.inf
+                for part in (self.equations.parts[k] for k in judge):
+                    for kind, (Z, y, weight, _, _) in part.of_kind.items():
                         sums = square.setdefault(kind, [0.0, 0.0])
                         sums[0] += float((Z @ z - y).square().sum())
                         sums[1] += weight
@@ -192,14 +208,5 @@ class _Search:
             rms = {kind: math.sqrt(max(total / count, 1e-300)) for kind, (total, count) in square.items()}
             self.known[energy, stress, ridge] = sum(math.log(rms[kind]) for kind in judged)
             self.errors[energy, stress, ridge] = rms
+            self.step()
         return self.known[energy, stress, ridge]
-
-    def _solve(self, parts: Sequence[_Part], weights: dict[str, float], ridge: float) -> Tensor:
-        H, b = ridge * self.largest * self.prior, torch.zeros(len(self.prior), dtype=torch.float64)
-        for kind, weight in weights.items():
-            of_kind = [part.of_kind[kind] for part in parts if kind in part.of_kind]
-            total = sum(it[2] for it in of_kind)
-            for Z, y, _, square in of_kind if weight else ():
-                H += (weight / total) * (Z.T @ Z if square is None else square)
-                b += (weight / total) * (Z.T @ y)
-        return torch.cholesky_solve(b[:, None], torch.linalg.cholesky(H))[:, 0]

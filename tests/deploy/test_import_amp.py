@@ -74,6 +74,9 @@ def test_the_text_is_parsed_and_never_run(file, tmp_path):
         ("activation='tanh'", "activation='relu'", "activation 'relu' is not supported"),
         ("atom-centered", "image-centered", "mode 'image-centered' is not supported"),
         ("'slope'", "'slop'", "scalings O slope is missing"),
+        ("'type': 'G2',", "'type': 'G2', 'theta': 1.0,", "G2 says 'theta', which is not supported"),
+        ("activation='tanh'", "activation='tanh', charges=True", "model says 'charges', which is not supported"),
+        ("'slope': 1.7", "'slope': 'steep'", r"x\.amp: damaged, .*steep"),
         ("'gamma': 1.0", "'gamma': 1.5", r"\|λ\| ≤ 1"),
     ],
 )

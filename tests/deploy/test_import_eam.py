@@ -81,6 +81,18 @@ def test_a_truncated_or_changed_file_is_named(file, tmp_path):
         import_model(tmp_path / file)
 
 
+def test_a_comment_may_be_in_any_encoding_and_an_element_stands_once(tmp_path):
+    text = tables("x.eam.alloy", **COARSE)
+    (tmp_path / "x.eam.alloy").write_text(text)
+    before = import_model(tmp_path / "x.eam.alloy").state_dict()
+    (tmp_path / "x.eam.alloy").write_bytes(text.replace("made up", "Müller, Å").replace("\n", "\r\n").encode("latin-1"))
+    after = import_model(tmp_path / "x.eam.alloy").state_dict()
+    assert all(bool((before[name] == after[name]).all()) for name in before)
+    (tmp_path / "x.eam.alloy").write_text(text.replace("2 W Ta", "2 W W"))
+    with pytest.raises(ForeignModelError, match=r"x\.eam\.alloy: an element stands twice among W, W"):
+        import_model(tmp_path / "x.eam.alloy")
+
+
 def test_elements_that_contradict_the_file_are_refused(tmp_path):
     (tmp_path / "x.eam.alloy").write_text(tables("x.eam.alloy", **COARSE))
     with pytest.raises(ForeignModelError, match="it is for W, Ta, elements Cu came"):

@@ -107,6 +107,8 @@ def gap(tmp_path):
         ('signal_mean=".0', 'signal_mean=".1', r"signal_mean \(f0\) .10+E\+000 is not supported"),
         ('gap_version="1', 'gap_version="0', "gap_version .* its SOAP was another one"),
         ('alpha="', 'alpha="x', "alpha 'x.* came; wanted a number"),
+        ('alpha="', 'alpha="nan" x="', "alpha 'nan' came; wanted a number"),
+        ('<e0 Z="', '<e0 Z="x', "Z of e0 'x.* came; wanted a number"),
     ],
 )
 def test_what_is_not_supported_is_named(gap, before, after, said):

@@ -70,6 +70,7 @@ def template(data_folder):
         ("RBChebyshev", "RBTaylor", "radial_basis_type = RBTaylor"),
         ("potential_tag", "magnetic_basis_type", "'magnetic_basis_type' is not supported"),
         ("version = 1.1.0", "version = 2.0", "version = 2.0"),
+        ("version = 1.1.0", " = 1.1.0", r"x\.mtp, line 2: '' is not supported"),
         ("{0, 15, 1, 17}", "{0, 15, 1, 99}", "moments that are not there yet"),
         ("{1, 1, 1, 12}", "{1, 1, 1}", "alpha_index_times holds 55 numbers, wanted 56"),
         ("max_dist = 5", "max_dist = five", "max_dist holds 'five'"),
@@ -80,6 +81,27 @@ def test_what_is_not_supported_is_named(before, after, said, data_folder, tmp_pa
     (tmp_path / "x.mtp").write_text(template(data_folder).replace(before, after))
     with pytest.raises(ForeignModelError, match=said):
         import_model(tmp_path / "x.mtp", elements=["Si"])
+
+
+def test_a_selection_state_behind_the_potential_is_left_out(data_folder, tmp_path):
+    """MLIP writes what active learning needs, partly binary, behind the same text."""
+    folder = data_folder / "reference_mlearn_potentials" / "Cu" / "mtp"
+    text = lzma.decompress((folder / "fitted.mtp.xz").read_bytes())
+    (tmp_path / "x.almtp").write_bytes(text + b"\n#MVS_v1.1\nenergy_weight 1.0\nforce_weight 0.0\n#\x00\xff\x80\n")
+    plain, selected = (
+        import_model(folder / "fitted.mtp.xz", elements=["Cu"]),
+        import_model(tmp_path / "x.almtp", elements=["Cu"]),
+    )
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, selected.state_dict()[name])
+
+
+def test_elements_are_elements_each_once(data_folder, tmp_path):
+    text = template(data_folder).replace("species_count = 1", "species_count = 2")
+    (tmp_path / "x.mtp").write_text(text)
+    for elements, said in ((["Si", "Si"], "an element stands twice among Si, Si"), (["Si", "Xy"], "elements: 'Xy'")):
+        with pytest.raises(ForeignModelError, match=rf"x\.mtp: {said}"):
+            import_model(tmp_path / "x.mtp", elements=elements)
 
 
 def test_a_truncated_file_is_named(data_folder, tmp_path):

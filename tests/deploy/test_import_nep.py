@@ -83,6 +83,7 @@ def test_an_imported_potential_comes_back_from_its_file(path, golden, tmp_path):
         ("l_max 4 2 1", "l_max 1 2 1", "need harmonics beyond l_max 1"),
         ("ANN 5 0", "ANN 5 4", "line 6: ANN 5 4 is not supported; known is one hidden layer"),
         ("ANN 5 0", "ANN 5.5 0", "line 6: ANN wants whole numbers"),
+        ("ANN 5 0", "ANN 99999999 0", "the settings make 1[0-9]+ numbers and more, the file has"),
         ("ANN 5 0", "ANN 4 0", "more lines than the model has numbers"),
         ("ANN 5 0", "ANN 6 0", "it is cut short"),
     ],

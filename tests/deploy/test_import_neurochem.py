@@ -42,6 +42,18 @@ def test_it_is_torchanis_function(info):
         ("train1/networks/ANN-H.nnf", lambda text: text[:60], r"ANN-H\.nnf: damaged or cut short"),
         ("train0/networks/ANN-C-l1.wparam", lambda text: text[:-2], r"ANN-C-l1\.wparam: cut short"),
         ("train0/networks/ANN-C-l1.wparam", lambda text: text[:-4], r"ANN-C\.nnf: layer 0 is .* its files hold"),
+        ("m.params", lambda text: text.replace(b"[O,", b"[Xx,"), r"m\.info: damaged, .*Xx"),
+        (
+            "train0/networks/ANN-C-l1.bparam",
+            lambda text: b"\xff" * len(text),
+            r"m\.info: damaged: .*bias comes out as no number",
+        ),
+        ("m.params", lambda text: text.replace(b"Rcr = 4", b"Rcr = 1e400 #"), r"m\.params: "),
+        (
+            "m.params",
+            lambda text: text.replace(b"6.0999999046325684", b"1e400"),
+            r"m\.info: damaged: a setting comes out as no number",
+        ),
         ("m.info", lambda text: b"m.params\nsae.dat\n", r"m\.info: wanted four lines"),
     ],
 )

@@ -72,6 +72,7 @@ def test_published_potentials(element, kind, data_folder, agrees):
         ("x.snapparam", "rfac0 0.97", "sinner 1.0", "'sinner' is not supported"),
         ("x.snapparam", "twojmax 4", "twojmax 6", "15 coefficients an element; twojmax 6 has 31"),
         ("x.snapparam", "twojmax 4\n", "", "twojmax is missing"),
+        ("x.snapcoeff", "W 0.5 1.0", "W 0.0 1.0", "radius 0.0 of W came; wanted a positive number"),
         ("x.snapcoeff", "W 0.5 1.0", "W 0.5", "element 1 wants a line 'name radius weight'"),
         ("x.snapcoeff", "2 15", "2 16", "33 lines for 2 elements of 16 coefficients; wanted 35"),
     ],
@@ -82,6 +83,23 @@ def test_what_is_not_supported_is_named(file, before, after, said, golden, tmp_p
     assert before in text
     (tmp_path / file).write_text(text.replace(before, after))
     with pytest.raises(ForeignModelError, match=said):
+        import_model(path)
+
+
+def test_a_comment_may_be_in_any_encoding(golden, tmp_path):
+    path = written(golden["cases"][0], tmp_path)
+    before = import_model(path).state_dict()
+    path.write_bytes("# Müller 2017, Å\n".encode("latin-1") + path.read_bytes())
+    assert all(bool((before[name] == value).all()) for name, value in import_model(path).state_dict().items())
+
+
+def test_terms_beside_it_are_told(golden, tmp_path):
+    """LAMMPS's own potentials of Ta and W come with such an input."""
+    path = written(golden["cases"][0], tmp_path)
+    (tmp_path / "W.snap").write_text(
+        f"pair_style hybrid/overlay zbl 4.0 4.8 snap\npair_coeff * * snap {path.name} x.snapparam W\n"
+    )
+    with pytest.warns(UserWarning, match=r"W\.snap adds other terms .*hybrid/overlay zbl 4\.0 4\.8 snap.* wrong without them"):
         import_model(path)
 
 

@@ -1,5 +1,8 @@
 """The table of importers: each file finds its reader without anything in it being run, and what nobody reads is refused by name."""
 
+import json
+import re
+import runpy
 import zipfile
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from adiabat.deploy.importers.table import Converter, Reader, importer_of, impor
 from adiabat.graph import Graph
 from adiabat.models import LennardJones
 from adiabat.potential import Potential
+from golden.made_up import tables
 
 
 def pickled(path, names, extra=()):
@@ -88,6 +92,94 @@ def test_arrays_of_an_unknown_peer_are_refused(tmp_path):
     Extracted("somebody 1.0", {}, {"x": np.zeros(1)}).save(tmp_path / "m.npz")
     with pytest.raises(ForeignModelError, match="'somebody 1.0', which no importer"):
         ad.import_model(tmp_path / "m.npz")
+
+
+def test_damaged_arrays_are_named(tmp_path):
+    """A flipped byte in a compressed array, wherever it is: zip's checks see it, and each of them has an error of its own."""
+    whole = (Path(__file__).parent.parent / "golden" / "ani-smooth.npz").read_bytes()
+    rng = np.random.default_rng(3)
+    refused = 0
+    for k in rng.integers(0, len(whole), 40):
+        (tmp_path / "x.npz").write_bytes(whole[:k] + bytes([whole[k] ^ 0xFF]) + whole[k + 1 :])
+        try:
+            Extracted.read(tmp_path / "x.npz")
+        except ForeignModelError as error:
+            refused += "x.npz" in str(error)
+    assert refused > 30  # the others hit dates and the like
+
+
+def mutated(text: str, rng: np.random.Generator) -> str:
+    """A line or a word less or twice, a word that is another, an end too early."""
+    lines = text.split("\n")
+    k, how = int(rng.integers(len(lines))), int(rng.integers(5))
+    if how == 0:
+        return text[: int(rng.integers(len(text)))]
+    if how < 3:
+        lines[k : k + 1] = [] if how == 1 else [lines[k]] * 2
+        return "\n".join(lines)
+    words = list(re.finditer(r"[^\s,=\[\]{}()\"'<>:]+", lines[k]))
+    if words:
+        word = words[int(rng.integers(min(len(words), 8)))]
+        other = rng.choice(["", "nan", "-1", "x", "1.5", "1e400", "[]", "99999999"])
+        lines[k] = lines[k][: word.start()] + str(other) + lines[k][word.end() :]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("what", ["amp", "snap", "eam", "nep", "gap", "yace", "runner", "neurochem"])
+def test_a_changed_file_is_refused_by_name_or_is_a_potential(what, repository, tmp_path, monkeypatch):
+    """Some changes of a sound file. One that can be read has finite answers; whatever else it is, it is said of the file."""
+    monkeypatch.setenv("ADIABAT_KERNELS", "reference")
+    golden = repository / "tests" / "golden"
+    path, options = sound(what, golden, tmp_path)
+    files = sorted(p for p in tmp_path.rglob("*") if p.suffix in (".amp", ".snapcoeff", ".snapparam", ".alloy", ".txt", ".xml", ".yace", ".nn",
+                                                                 ".data", ".params", ".dat", ".info"))  # fmt: skip
+    rng = np.random.default_rng(7)
+    for _ in range(25):
+        file = files[int(rng.integers(len(files)))]
+        text = file.read_text()
+        changed = mutated(text, rng)
+        file.write_text(changed)
+        potential = None
+        try:
+            potential = ad.import_model(path, **options)
+        except ForeignModelError as refusal:
+            said = str(refusal)
+        assert potential is not None or str(tmp_path) in said, changed
+        if potential is not None:
+            numbers = sorted({z for term in potential.terms for z in (getattr(term, "elements", None) or ())})
+            atoms = Atoms(
+                [numbers[k % len(numbers)] for k in range(4)], [[0, 0, 0], [2.1, 0.2, 0.1], [0.3, 2.2, 0.4], [0.2, 0.5, 2.3]]
+            )
+            found = potential(Graph.of(atoms, potential.cutoff))
+            assert bool(found.energy.isfinite().all()) and bool(found.forces.isfinite().all()), changed
+        file.write_text(text)
+
+
+def sound(what: str, golden: Path, folder: Path) -> tuple[Path, dict]:
+    """A file or folder of a peer's, and how it is imported."""
+    if what == "amp":
+        (folder / "x.amp").write_text(json.loads((golden / "amp.json").read_text())["cases"][0]["text"])
+        return folder / "x.amp", {}
+    if what == "snap":
+        for name, text in json.loads((golden / "snap-lammps.json").read_text())["cases"][0]["files"].items():
+            (folder / name).write_text(text)
+        return folder / "x.snapcoeff", {}
+    if what == "eam":
+        (folder / "x.eam.alloy").write_text(tables("x.eam.alloy", n_rho=30, drho=0.3, n=40, dr=0.12, cutoff=4.6))
+        return folder / "x.eam.alloy", {}
+    if what == "nep":
+        (folder / "nep.txt").write_text(json.loads((golden / "nep-calorine.json").read_text())["cases"][1]["file"])
+        return folder / "nep.txt", {}
+    if what == "gap":
+        (folder / "x.xml").write_text((golden / "gap-angles.xml").read_text())
+        return folder / "x.xml", {}
+    if what == "neurochem":
+        model = Extracted.read(golden / "ani-ensemble.npz")
+        return runpy.run_path(str(golden / "neurochem_folder.py"))["write"](folder / "m", model.settings, model.arrays), {}
+    name = {"yace": "x.yace", "runner": "m"}[what]
+    return runpy.run_path(str(golden / f"{what}_f{'ile' if what == 'yace' else 'older'}.py"))["write"](folder / name, 1), (
+        {} if what == "yace" else {"units": {"energy": "hartree", "length": "bohr"}}
+    )
 
 
 def test_elements_are_the_files_or_the_callers():

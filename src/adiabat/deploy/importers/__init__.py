@@ -24,16 +24,24 @@ read in one step. `table` says what a new importer is made of.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import torch
 
 from adiabat.deploy.importers.answers import clusters, disagreement
 from adiabat.deploy.importers.extracted import Extracted, ForeignModelError
 from adiabat.deploy.importers.table import Reader, ReaderInUnits, converter_of, importer_of
-from adiabat.potential import Potential
+from adiabat.potential import Potential, describe
 from adiabat.training.tables import refined, table_error
+
+POTENTIALS = re.compile(r"input\.nn|scaling\.data|weights\.\d+\.data")  # of those that are folders
 
 __all__ = ["Extracted", "ForeignModelError", "extract", "import_model"]
 
@@ -43,7 +51,8 @@ def extract(path: str | Path, trust: bool = False, elements: Sequence[str] | Non
     path = Path(path)
     if path.suffix == ".npz":
         return Extracted.read(path)
-    importer = importer_of(path)
+    with _understood(path):
+        importer = importer_of(path)
     if isinstance(importer, Reader):
         raise ForeignModelError(f"{path}: {importer.PEER}'s files are read as they are; import it, there is nothing to extract")
     return importer.extract(path, trust, elements)
@@ -66,16 +75,21 @@ def import_model(
     cost stands in `metadata["radial_tables"]`; tables too coarse are refined.
     """
     path = Path(path)
-    if path.suffix != ".npz" and isinstance(reader := importer_of(path), Reader):
+    with _understood(path):
+        reader = None if path.suffix == ".npz" else importer_of(path)
+    if isinstance(reader, Reader):
         if units is not None and not isinstance(reader, ReaderInUnits):
             raise ForeignModelError(f"{path}: {reader.PEER}'s files have units of their own, which are known; leave units out")
-        potential = reader.load(path, elements, units) if isinstance(reader, ReaderInUnits) else reader.load(path, elements)
+        with _understood(path):
+            potential = reader.load(path, elements, units) if isinstance(reader, ReaderInUnits) else reader.load(path, elements)
+            _finite(path, potential)
         potential.metadata["imported"] = {"from": reader.PEER, "file": path.name, "sha256": _digest(path)}
         return potential
     extracted = extract(path, trust, elements)
     converter = converter_of(extracted)
-    potential = converter.convert(extracted, intervals)
-    found = disagreement(potential, extracted)
+    with _understood(path):
+        potential = converter.convert(extracted, intervals)
+        found = disagreement(potential, extracted)
     if not found["force_eV_per_A"] <= converter.TOLERANCE * found["force_rms_eV_per_A"]:  # a NaN is no agreement
         raise ForeignModelError(
             f"{path}: the converted model's forces differ from {extracted.source}'s by {found['force_eV_per_A']:.2g} eV/Å on test "
@@ -101,9 +115,40 @@ def import_model(
     return potential
 
 
+@contextlib.contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    """What an importer stumbles over is said of the file: a damaged one can break a reader in more ways than it looks for."""
+    try:
+        yield
+    except (ForeignModelError, OSError):
+        raise
+    except (
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        LookupError,
+        AttributeError,
+        RuntimeError,
+        MemoryError,
+        zipfile.BadZipFile,
+    ) as error:
+        why = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise ForeignModelError(f"{path}: damaged, or of a kind that is not known here ({why[:200]})") from error
+
+
+def _finite(path: Path, potential: Potential) -> None:
+    wrong = [name for name, value in potential.state_dict().items() if not bool(torch.isfinite(value).all())]
+    try:
+        json.dumps([describe(term) for term in potential.terms], allow_nan=False)
+    except ValueError:
+        wrong.append("a setting")
+    if wrong:
+        raise ForeignModelError(f"{path}: damaged: {wrong[0]} comes out as no number")
+
+
 def _digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of the files in a folder."""
-    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
+    """SHA-256 of a file, or of the names and contents of a potential's files in a folder: training data may lie beside them."""
+    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file() and POTENTIALS.match(p.name))
     total = hashlib.sha256()
     for file in files:
         if path.is_dir():

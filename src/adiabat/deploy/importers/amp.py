@@ -33,6 +33,14 @@ FILES = "an .amp text of Gaussian descriptors and neural networks"
 
 ACTIVATIONS = {"tanh": "tanh", "sigmoid": "logistic", "linear": "linear"}
 KINDS = {"G2": "radial", "G4": "narrow", "G5": "wide"}
+# What a file may say; a word beside them that says something may change what it is.
+SAID = {
+    "descriptor": "importname mode version cutoff Gs elements fortran",
+    "model": "importname mode version weights scalings hiddenlayers activation fprange fortran checkpoints lossfunction regressor randomseed",
+    "G2": "type element eta offset",
+    "G4": "type elements eta gamma zeta",
+    "G5": "type elements eta gamma zeta",
+}
 DESCRIPTOR, MODEL = ".descriptor.gaussian.Gaussian", ".model.neuralnetwork.NeuralNetwork"
 
 
@@ -48,6 +56,7 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
     for what, part, known in (("descriptor", said, DESCRIPTOR), ("model", model, MODEL)):
         if part.get("importname", known) != known:
             raise ForeignModelError(f"{path}: {what} {part['importname']!r} is not supported; known is {known}")
+        _known(path, what, part)
     if model.get("mode", "atom-centered") != "atom-centered":
         raise ForeignModelError(f"{path}: mode {model['mode']!r} is not supported; known is 'atom-centered'")
     activation = _get(path, model, "activation")
@@ -108,6 +117,7 @@ def _function(path: Path, center: str, G: Mapping[str, Any], cutoff: dict[str, A
     kind = _get(path, G, "type")
     if kind not in KINDS:
         raise ForeignModelError(f"{path}: type {kind!r} of {center} is not supported; known are {', '.join(KINDS)}")
+    _known(path, kind, G)
     eta = float(_get(path, G, "eta")) / cutoff["cutoff"] ** 2
     neighbors = _sequence(_get(path, G, "element" if kind == "G2" else "elements"))
     if not set(neighbors) <= set(names):
@@ -123,6 +133,12 @@ def _function(path: Path, center: str, G: Mapping[str, Any], cutoff: dict[str, A
         return SymmetryFunction(KINDS[kind], pair, eta=eta, zeta=zeta, lambd=lambd, **cutoff)
     except ValueError as error:
         raise ForeignModelError(f"{path}: a {kind} of {center}: {error}") from None
+
+
+def _known(path: Path, what: str, told: Mapping[str, Any]) -> None:
+    unknown = [word for word, value in told.items() if word not in SAID[what].split() and value is not None]
+    if unknown:
+        raise ForeignModelError(f"{path}: {what} says {unknown[0]!r}, which is not supported")
 
 
 def _get(path: Path, told: Any, *keys: Any) -> Any:

@@ -30,10 +30,7 @@ def recognizes(path: Path) -> bool:
 
 def load(path: Path, elements: Sequence[str] | None) -> Potential:
     kind = ENDS[path.suffix]
-    try:
-        lines = path.read_text(encoding="utf-8", errors="strict").splitlines()
-    except UnicodeDecodeError as error:
-        raise ForeignModelError(f"{path}: no text ({error})") from None
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()  # comments may be in anything
     names, steps, F, rho, pair = _funcfl(path, lines) if kind == "funcfl" else _setfl(path, lines, kind == "fs")
     agreed(path, names, elements)
     dr, drho, cutoff = steps

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from adiabat import elements as periodic_table
 
 FORM = 1  # raised when the meaning of settings or arrays changes
 
@@ -44,7 +47,7 @@ class Extracted:
             if header["adiabat_extracted"] != FORM:
                 raise ForeignModelError(f"{path}: form {header['adiabat_extracted']}; this Adiabat reads form {FORM}")
             return cls(str(header["source"]), dict(header["settings"]), arrays)
-        except (OSError, KeyError, TypeError, EOFError, json.JSONDecodeError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise ForeignModelError(f"{path}: no file of extracted arrays, or a damaged one ({error})") from None
         except ForeignModelError:
             raise
@@ -65,6 +68,12 @@ def agreed(where: object, named: Sequence[str] | None, given: Sequence[str] | No
     if named is not None and given is not None and list(named) != list(given):
         raise ForeignModelError(f"{where}: it is for {', '.join(named)}, elements {', '.join(given)} came; leave them out")
     found = list(given or ()) if named is None else list(named)
+    if len(set(map(str, found))) < len(found):
+        raise ForeignModelError(f"{where}: an element stands twice among {', '.join(map(str, found))}")
+    try:
+        periodic_table.numbers(list(given or ()))
+    except ValueError as error:
+        raise ForeignModelError(f"{where}: elements: {error}") from None
     if count is not None and len(found) != count:
         raise ForeignModelError(f"{where}: it is for {count} elements, {len(found)} came: {', '.join(found)}")
     return found

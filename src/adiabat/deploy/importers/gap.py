@@ -88,7 +88,7 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
             kernel.points.copy_(block.points)
         model.coefficients.copy_(torch.cat([block.alpha for block in ordered])[None])
         lone = model.alone() @ model.coefficients[0]
-    e0 = {int(node.get("Z", 0)): _number(path, "e0", node.get("value")) for node in gap.iter("e0")}
+    e0 = {_number(path, "Z of e0", node.get("Z")): _number(path, "e0", node.get("value")) for node in gap.iter("e0")}
     base = _number(path, "e0", _one(path, gap, "GAP_data").get("e0", "0"))
     energies = {s: e0.get(z, base) + float(e) for s, z, e in zip(symbols, atomic_numbers(symbols), lone, strict=True)}
     return Potential(ReferenceEnergies(energies), model)
@@ -291,6 +291,9 @@ def _one(path: Path, node: ElementTree.Element, name: str) -> ElementTree.Elemen
 
 def _number(path: Path, key: str, text: str | None) -> float:
     try:
-        return float((text or "").replace("D", "E").replace("d", "e"))
+        value = float((text or "").replace("D", "E").replace("d", "e"))
     except ValueError:
-        raise ForeignModelError(f"{path}: {key} {text!r} came; wanted a number") from None
+        value = float("nan")
+    if not abs(value) < float("inf"):
+        raise ForeignModelError(f"{path}: {key} {text!r} came; wanted a number")
+    return value

@@ -24,6 +24,7 @@ PEER = "mlip"
 FILES = "a text beginning with MTP (.mtp, .almtp, .pot; also .xz)"
 
 VERSION = "1.1.0"
+SELECTION = b"\n#MVS_v"  # what follows, partly binary, is for active learning alone: an .almtp has it
 PLAIN = {
     "version", "potential_name", "scaling", "species_count", "potential_tag", "radial_basis_type", "min_dist", "max_dist",
     "radial_basis_size", "radial_funcs_count", "alpha_moments_count", "alpha_index_basic_count", "alpha_index_basic",
@@ -103,7 +104,8 @@ def _parse(path: Path) -> tuple[dict[str, str], dict[tuple[int, int], list[str]]
     """``key = value`` lines, and the rows of radial coefficients by pair of species."""
     try:
         raw = path.read_bytes()
-        lines = (lzma.decompress(raw) if path.suffix == ".xz" else raw).decode("ascii").splitlines()
+        raw = lzma.decompress(raw) if path.suffix == ".xz" else raw
+        lines = raw.partition(SELECTION)[0].decode("ascii").splitlines()
     except (UnicodeDecodeError, lzma.LZMAError, EOFError) as error:
         raise ForeignModelError(f"{path}: no text, or a damaged one ({error})") from None
     settings: dict[str, str] = {}
@@ -125,7 +127,7 @@ def _parse(path: Path) -> tuple[dict[str, str], dict[tuple[int, int], list[str]]
         else:
             key, equals, value = (part.strip() for part in line.partition("="))
             if not equals or key not in PLAIN:
-                raise ForeignModelError(f"{path}, line {number}: {key.split()[0]!r} is not supported in an MTP file")
+                raise ForeignModelError(f"{path}, line {number}: {key[:40]!r} is not supported in an MTP file")
             settings[key] = value
     return settings, radial
 

@@ -53,6 +53,12 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
     if second or not neuron:
         lines.refuse(f"ANN {neuron} {second} is not supported; known is one hidden layer, ANN neurons 0")
 
+    fewest = neuron + sum((n + 1) * (k + 1) for n, k in zip(n_max, basis_size, strict=True)) * len(names) ** 2
+    if fewest > len(lines.lines) + 1_000_000:  # before so much memory is filled
+        lines.refuse(
+            f"the settings make {fewest} numbers and more, the file has {len(lines.lines)} lines; it is cut short or damaged"
+        )
+
     try:
         model = NEP(
             elements=names, cutoff=cutoffs[0][0], angular_cutoff=cutoffs[0][1], n_max=n_max, basis_size=basis_size, l_max=l_max,

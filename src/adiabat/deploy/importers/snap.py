@@ -7,6 +7,8 @@ quadratic potentials the linear coefficients change with that: α (B + B₀)(B +
 from __future__ import annotations
 
 import lzma
+import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +24,7 @@ PEER = "LAMMPS-SNAP"
 FILES = ".snapcoeff and .snapparam side by side, named alike (also .xz)"
 
 ENDS = (".snapcoeff", ".snapparam")
+SCRIPTS = (".snap", ".mod")  # LAMMPS's input of a potential
 NEEDED = ("rcutfac", "twojmax")
 # what LAMMPS takes where a file does not say; of the last group only this value is supported
 DEFAULTS = {"rfac0": 0.99363, "bzeroflag": 1.0, "quadraticflag": 0.0}
@@ -36,6 +39,7 @@ def recognizes(path: Path) -> bool:
 
 def load(path: Path, elements: Sequence[str] | None) -> Potential:
     coefficients, parameters = (_beside(path, end) for end in ENDS)
+    _warn_of_other_terms(coefficients)
     settings = _settings(parameters)
     twojmax, quadratic = int(settings["twojmax"]), bool(settings["quadraticflag"])
     names, radii, weights, values = _coefficients(coefficients)
@@ -74,10 +78,24 @@ def _beside(path: Path, end: str) -> Path:
     raise ForeignModelError(f"{path}: {stem + end} is not beside it; a SNAP potential is two files")
 
 
+def _warn_of_other_terms(coefficients: Path) -> None:
+    """Published SNAPs are often fitted beside ZBL: LAMMPS's input next to the two files says so, they do not."""
+    for path in sorted(p for p in coefficients.parent.iterdir() if p.suffix in SCRIPTS and p.is_file()):
+        said = path.read_text(encoding="utf-8", errors="replace")
+        if coefficients.name.removesuffix(".xz") in said and (
+            found := re.search(r"^\s*pair_style\s+hybrid.*", said, re.MULTILINE)
+        ):
+            warnings.warn(
+                f"{path} adds other terms to this SNAP ('{' '.join(found[0].split())}'); they are not in its two files and not in the "
+                "potential imported here, which is wrong without them",
+                stacklevel=2,
+            )
+
+
 def _lines(path: Path) -> list[list[str]]:
     try:
         raw = path.read_bytes()
-        text = (lzma.decompress(raw) if path.suffix == ".xz" else raw).decode("ascii")
+        text = (lzma.decompress(raw) if path.suffix == ".xz" else raw).decode("utf-8", "replace")  # comments may be in anything
     except (UnicodeDecodeError, lzma.LZMAError, EOFError) as error:
         raise ForeignModelError(f"{path}: no text, or a damaged one ({error})") from None
     lines = [line.partition("#")[0].split() for line in text.splitlines()]
@@ -123,6 +141,8 @@ def _coefficients(path: Path) -> tuple[list[str], list[float], list[float], list
             raise ForeignModelError(f"{path}: element {k + 1} wants a line 'name radius weight' and one coefficient a line")
         names.append(head[0])
         radii.append(_number(path, "radius", head[1]))
+        if not radii[-1] > 0:
+            raise ForeignModelError(f"{path}: radius {head[1]} of {head[0]} came; wanted a positive number")
         weights.append(_number(path, "weight", head[2]))
         values.append(torch.tensor([_number(path, f"coefficients of {head[0]}", row[0]) for row in rows], dtype=torch.float64))
     try:

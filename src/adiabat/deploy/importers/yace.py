@@ -24,19 +24,30 @@ PEER = "pacemaker"
 FILES = "a .yace (YAML of an ACE potential)"
 
 
+# What a file may say; a word beside them would change what it is.
+SAID = {
+    "": "elements E0 deltaSplineBins embeddings bonds functions metadata auxdata",
+    "embeddings": "ndensity FS_parameters npoti rho_core_cutoff drho_core_cutoff",
+    "bonds": "nradmax lmax nradbasemax radbasename radparameters radcoefficients prehc lambdahc rcut dcut rcut_in dcut_in "
+    "inner_cutoff_type",
+    "functions": "mu0 rank ndensity num_ms_combs mus ns ls ms_combs ctildes",
+}
+
+
 def recognizes(path: Path) -> bool:
     return path.suffix == ".yace" and path.is_file()
 
 
 def load(path: Path, elements: Sequence[str] | None) -> Potential:
     told = _File(path)
+    told.known("")
     names = agreed(path, [str(s) for s in told.get("elements")], elements)
     try:
         ours = [sorted(atomic_numbers(names)).index(atomic_numbers([s])[0]) for s in names]
     except ValueError as error:
         raise ForeignModelError(f"{path}: {error}") from None
     Z = len(names)
-    bonds = {(a, b): told.get("bonds", (a, b)) for a in range(Z) for b in range(Z)}
+    bonds = {(a, b): told.known("bonds", (a, b)) for a in range(Z) for b in range(Z)}
     for (a, b), bond in bonds.items():
         if bond.get("radbasename") not in BASES:
             raise ForeignModelError(
@@ -48,7 +59,7 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
             f"{path}: inner_cutoff_type {' and '.join(map(str, inner))} is not supported; known are density, distance"
         )
     sizes = {what: max(int(told.get("bonds", pair, what)) for pair in bonds) for what in ("nradbasemax", "nradmax", "lmax")}
-    embeddings = [told.get("embeddings", z) for z in range(Z)]
+    embeddings = [told.known("embeddings", z) for z in range(Z)]
     for z, each in enumerate(embeddings):
         if each.get("npoti") not in EMBEDDINGS:
             raise ForeignModelError(
@@ -99,6 +110,10 @@ def _products(told: _File, ours: Sequence[int], sizes: Mapping[str, int], D: int
     for z in sorted(range(Z), key=lambda z: ours[z]):
         for f in told.get("functions", z) or ():
             where = f"{told.path}: functions {z}, one of {f.get('ns') if isinstance(f, Mapping) else f}"
+            if isinstance(f, Mapping) and (unknown := [word for word in f if word not in SAID["functions"].split()]):
+                raise ForeignModelError(f"{where}: {unknown[0]!r} is not supported")
+            if isinstance(f, Mapping) and f.get("mu0", z) != z:
+                raise ForeignModelError(f"{where}: mu0 {f['mu0']}; it stands among those of {z}")
             try:
                 rank, combinations, n_densities = (int(f[what]) for what in ("rank", "num_ms_combs", "ndensity"))
                 mus, ns, ls, ms = ([int(x) for x in f[what]] for what in ("mus", "ns", "ls", "ms_combs"))
@@ -137,7 +152,7 @@ class _File:
         self.path = path
         try:
             self.document = yaml.load(path.read_text(), Loader=_Loader)
-        except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        except (yaml.YAMLError, TypeError, ValueError) as error:  # a TypeError: a key that no mapping can have
             raise ForeignModelError(f"{path}: no YAML, or a damaged one ({' '.join(str(error).split())[:120]})") from None
 
     def get(self, *keys: Any) -> Any:
@@ -148,6 +163,14 @@ class _File:
                     f"{self.path}: {' '.join(map(str, keys))} is missing; the file is cut short or of another kind"
                 )
             found = found[key]
+        return found
+
+    def known(self, *keys: Any) -> Any:
+        """A mapping whose words are all known."""
+        found = self.get(*(key for key in keys if key != ""))
+        unknown = [word for word in found if word not in SAID[keys[0]].split()] if isinstance(found, Mapping) else [found]
+        if unknown:
+            raise ForeignModelError(f"{self.path}: {' '.join(map(str, keys))} {str(unknown[0])[:60]!r} is not supported")
         return found
 
     def number(self, *keys: Any, default: float | None = None) -> float:
@@ -171,5 +194,11 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     """Plain values; keys may be lists ("[0, 1]"), which become tuples."""
 
     def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
-        pairs = ((self.construct_object(k, deep=True), self.construct_object(v, deep=True)) for k, v in node.value)
-        return {tuple(k) if isinstance(k, list) else k: v for k, v in pairs}
+        found: dict[Any, Any] = {}
+        for k, v in node.value:
+            key = self.construct_object(k, deep=True)
+            key = tuple(key) if isinstance(key, list) else key
+            if key in found:
+                raise ValueError(f"{key} stands there twice")
+            found[key] = self.construct_object(v, deep=True)
+        return found

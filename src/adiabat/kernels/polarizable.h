@@ -218,13 +218,15 @@ static __attribute__((noinline)) void gradients(Model &m, const Input &in, I t) 
 // Gradients of edge vectors from those of lengths and directions: u = r/d, what is along u changes d alone. Those of an edge back are
 // with the edge that stands for both, but for the first layer's: forces and the strain gradient see their difference only.
 static void turn(Model &m, const Input &in) {
+  // Few channels leave slots without a group, one layer all of them: nothing was written there in this call.
+  auto filled = [&](I slot) { I groups = m.C / GROUP; return m.layers > 1 && groups * slot / SLOTS < groups * (slot + 1) / SLOTS; };
   std::fill_n(m.rb.data(), 3 * in.edges, (S)0);
   for (I n = 0; n < in.atoms; n++)
     for (I e = in.first[n]; e < in.first[n] + m.count[n]; e++) {
       const Near &at = m.near[e];
       S all[4] = {}, *rb = &m.rb[3 * (in.first[n] + at.which)];
       for (int slot = e < in.first[n] + m.pairs[n] ? 0 : SLOTS; slot <= SLOTS; slot++)
-        for (int k = 0; k < 4; k++) all[k] += m.parts[(slot * in.edges + e) * 4 + k];
+        if (slot == SLOTS || filled(slot)) for (int k = 0; k < 4; k++) all[k] += m.parts[(slot * in.edges + e) * 4 + k];
       S along = all[1] * at.u[0] + all[2] * at.u[1] + all[3] * at.u[2];
       for (int c = 0; c < 3; c++) rb[c] = all[0] * at.u[c] + (all[1 + c] - along * at.u[c]) / at.d;
     }

@@ -53,7 +53,8 @@ def frames(symbols: list[str]) -> list[Atoms]:
         atoms.calc = EMT()
         energy, forces, stress = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress(voigt=False)
         atoms.calc = None
-        atoms.info |= {"energy_": energy, "virial_": -stress * atoms.get_volume()}
+        # Nine numbers in a row: what ASE writes of a matrix, gap_fit passes over in silence.
+        atoms.info |= {"energy_": energy, "virial_": (-stress * atoms.get_volume()).ravel()}
         atoms.arrays["force_"] = forces
         if len(atoms) == 1:
             atoms.info["config_type"] = "isolated_atom"

@@ -70,9 +70,12 @@ def test_points_that_change_change_the_columns(model):
         torch.testing.assert_close(made.columns(near).forces, LinearBasis.columns(made, near).forces, rtol=0, atol=1e-12)
 
 
-def test_the_fit_is_the_mean_of_the_process():
+@pytest.mark.parametrize("shear", [{}, {"shear": 0.08}])
+def test_the_fit_is_the_mean_of_the_process(shear):
     """It minimizes ½ αᵀ (K_MM + K_NMᵀ Σ⁻¹ K_NM) α − αᵀ K_NMᵀ Σ⁻¹ y, whose matrices are made here column by column."""
-    noise = {"energy": 0.01, "forces": 0.2, "stress": 0.05}
+    noise = {"energy": 0.01, "forces": 0.2, "stress": 0.05, **shear}
+    off = np.sqrt(2) * shear["shear"] if shear else 0.05  # off-diagonal numbers stand there twice
+    of_strain = torch.full((3, 3), off, dtype=torch.float64).fill_diagonal_(0.05).flatten()
     some = frames(4)
     potential = ad.fit(
         GAP(soap=SOAP, two_body=PAIR, noise=noise), some, [], wall=False, reference_energies={"Cu": 0.0, "Au": 0.0}
@@ -88,14 +91,12 @@ def test_the_fit_is_the_mean_of_the_process():
                 model.coefficients.zero_()[0, k] = 1.0
             one = ad.Potential(model)(graph)
             parts = [one.energy / np.sqrt(len(atoms)) / noise["energy"], one.forces.flatten() / noise["forces"]]
-            strain = (
-                one.strain_gradient.flatten() / np.sqrt(len(atoms)) / noise["stress"]
-            )  # off-diagonal numbers stand there twice
+            strain = one.strain_gradient.flatten() / np.sqrt(len(atoms)) / of_strain
             rows.append(torch.cat([*parts, strain]).detach())
         known = graph.labels
         labels = torch.cat([
             known["energy"].value / np.sqrt(len(atoms)) / noise["energy"], known["forces"].value.flatten() / noise["forces"],
-            (graph.volume * known["stress"].value[0]).flatten() / np.sqrt(len(atoms)) / noise["stress"],
+            (graph.volume * known["stress"].value[0]).flatten() / np.sqrt(len(atoms)) / of_strain,
         ])  # fmt: skip
         K = torch.stack(rows, 1)
         A, y = A + K.T @ K, y + K.T @ labels
@@ -194,6 +195,8 @@ def test_what_makes_no_sense_is_refused():
         GAP(soap={"cutoff": 3.0, "transition_width": 4.0}, elements=["Cu"])
     with pytest.raises(ValueError, match="nothing stands at the center Cu"):
         GAP(soap={"central_weight": 0.0}, elements=["Cu"])
+    with pytest.raises(ValueError, match="gap.noise: .* came; wanted energy, forces, stress and perhaps shear"):
+        GAP(noise={"energy": 0.001, "force": 0.1, "stress": 0.01}, elements=["Cu"])
     with pytest.raises(ValueError, match="gap.sparse: 'kmeans' came"):
         GAP(sparse="kmeans", elements=["Cu"])
 

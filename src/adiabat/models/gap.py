@@ -17,7 +17,7 @@ from adiabat import elements as periodic_table
 from adiabat.config import checked
 from adiabat.elements import symbol
 from adiabat.graph import Graph
-from adiabat.kernels.gaussian_process import PairProcess, Processes
+from adiabat.kernels.gaussian_process import Processes
 from adiabat.kernels.local import Edges
 from adiabat.nn.linear_basis import EDGES_AT_ONCE, Centers, Columns, Edged, LinearBasis
 from adiabat.nn.soap_kernel import Soap
@@ -26,7 +26,7 @@ from adiabat.nn.sparse_points import METHODS
 from adiabat.potential import Model
 from adiabat.typing import Float, Tensor
 
-JITTER = 1e-10  # of a kernel's diagonal, so that K_MM has a Cholesky factor
+JITTER = 1e-10  # eV², on K_MM's diagonal, so that it has a Cholesky factor: as much as gap_fit adds
 
 
 class GAP(LinearBasis, Model):
@@ -41,7 +41,8 @@ class GAP(LinearBasis, Model):
     | α, minimizing Σ ((E − Ê)/σ)² + … + αᵀ K_MM α | `coefficients`; σ: `noise`; K_MM: `prior` |
 
     `soap`, `two_body` and `three_body` are options of these kernels, or lists of options, each with its `center` and `pair` of elements; []
-    leaves them out. `noise`: σ of energies and strain gradients, eV/atom (times √N for a structure), and of forces, eV/Å. `sparse`:
+    leaves them out. `noise`: σ of energies and strain gradients, eV/atom (times √N for a structure), and of forces, eV/Å; `shear`, that
+    of off-diagonal components of the strain gradient, is √½ of `stress` unless it is said: then a structure may be turned. `sparse`:
     how environments are chosen, a method of `nn.sparse_points`; distances are chosen evenly. With `variance` the model tells each
     atom's predictive variance, eV², as QUIP defines it.
 
@@ -81,6 +82,9 @@ class GAP(LinearBasis, Model):
             raise ValueError("gap: neither soap nor two_body nor three_body is left; a GAP needs one kernel at least")
         if sparse not in METHODS:
             raise ValueError(f"gap.sparse: {sparse!r} came; wanted {', '.join(METHODS)}")
+        kinds = {"energy", "forces", "stress"}
+        if not kinds <= {*noise} <= {*kinds, "shear"} or min(noise.values()) <= 0:
+            raise ValueError(f"gap.noise: {dict(noise)} came; wanted energy, forces, stress and perhaps shear, all above 0")
         self.cutoff = max(kernel.cutoff for kernel in kernels)
         self.noise, self.sparse, self.seed = {k: float(v) for k, v in noise.items()}, sparse, seed
         if elements is None:
@@ -124,10 +128,10 @@ class GAP(LinearBasis, Model):
         each = self.coefficients.detach()[0].split([kernel.n_sparse for kernel in self._kernels])
         made = [kernel.process(alpha) for kernel, alpha in zip(self._kernels, each)]
         listed = [it for it in made if it is not None]
-        pairs = [it.pair for it in listed if isinstance(it, PairProcess)]
-        if len(listed) < len(made) or len({*pairs}) < len(pairs):
-            return None
-        return Processes.of(self.elements, listed)
+        return Processes.of(self.elements, listed) if len(listed) == len(made) else None
+
+    def uncompiled(self) -> str:
+        return "compiled are kernels with a whole ζ"
 
     def alone(self) -> Float[Tensor, "Z K"]:
         """What is taken from the kernels: those of an atom of each element without neighbors."""
@@ -146,8 +150,9 @@ class GAP(LinearBasis, Model):
     @torch.no_grad()
     def prior(self) -> Float[Tensor, "K K"]:
         """A factor R of K_MM = Rᵀ R, which is block diagonal: the rows that make a fit of coefficients a Gaussian process."""
+        jitter = [max(JITTER, 1e-13 * kernel.delta**2) for kernel in self._kernels]  # not below what rounding leaves of K_MM
         return torch.block_diag(
-            *(torch.linalg.cholesky(kernel.covariance(JITTER * kernel.delta**2)).T for kernel in self._kernels)
+            *(torch.linalg.cholesky(kernel.covariance(more)).T for kernel, more in zip(self._kernels, jitter, strict=True))
         )
 
     @torch.no_grad()

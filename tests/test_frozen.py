@@ -18,6 +18,7 @@ from adiabat.graph import Graph
 from adiabat.kernels.local import ConstantsEvaluator
 from adiabat.models import BPNN, LennardJones
 from adiabat.potential import Potential, ReferenceEnergies
+from laws.potentials import POTENTIALS, cluster, crystal, graph_of
 
 
 def in_place(layer):
@@ -113,3 +114,17 @@ def test_a_graph_that_outlives_a_frozen_potential_keeps_nothing_of_it():
     del frozen, potential
     gc.collect()
     assert not any(it() for it in constants)
+
+
+@pytest.mark.parametrize("name", POTENTIALS)
+def test_what_was_asked_before_does_not_matter(name):
+    """Whatever an evaluator keeps to work in, a call leaves nothing in it for the next one, of other atoms and edges."""
+    potential = POTENTIALS[name]()
+    others = [graph_of(potential, atoms) for atoms in (cluster(), [crystal(), cluster()])]
+    used, graph = potential.frozen(), graph_of(potential, crystal())
+    wanted = potential.frozen()(graph)
+    for other in others:
+        used(other)
+        found = used(graph)
+        assert torch.equal(found.forces, wanted.forces) and torch.equal(found.energy, wanted.energy)
+        assert torch.equal(found.strain_gradient, wanted.strain_gradient)

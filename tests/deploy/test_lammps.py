@@ -10,26 +10,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from ase import Atoms, units
 from ase.build import bulk
 from ase.md.verlet import VelocityVerlet
 
 from adiabat.deploy import lammps
 from adiabat.deploy.export import export
-from adiabat.deploy.lammps import program
+from adiabat.deploy.lammps import files, program
 from adiabat.deploy.lammps.run import run, setup, single_point, style
+from adiabat.graph import Graph
 from adiabat.kernels import evaluation
-from adiabat.models import ANI, ZBL, Morse
-from adiabat.potential import Potential, ReferenceEnergies, Scaled
-from adiabat.uncertainty import Committee
+from adiabat.models import ZBL, Morse
+from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled
+from adiabat.uncertainty import Committee, with_variance
 from adiabat.validation.parity import parity
-from laws.potentials import cluster, crystal, family, several
+from laws.potentials import E0, ELEMENTS, POTENTIALS, SMALL, cluster, crystal, family, several
 
 pytest.importorskip("lammps", reason="LAMMPS is not installed: pip install 'adiabat[md]'")
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "c++"))), reason="no C++ compiler")
 
-E0 = {"H": -13.6, "O": -432.1}
 SYMBOLS = ["Cu", "Ag"]
 
 
@@ -52,23 +51,73 @@ def warm(atoms: Atoms, temperature_K: float) -> None:
     atoms.set_momenta(width * np.random.default_rng(1).normal(size=(len(atoms), 3)))
 
 
-def ani() -> ANI:
-    """With the activation that its compiled form knows, ANI-1x's own."""
-    torch.manual_seed(5)
-    sizes = {"radial": 4, "shells": 2, "sections": 2, "zeta": 14.1, "hidden": [6, 6]}
-    return ANI(cutoff=3.5, angular_cutoff=2.6, elements=["H", "O"], **sizes).double().eval()
+def with_wall(name: str, seed: int = 0, **arguments) -> Potential:
+    """A family beside terms with other cutoffs."""
+    return Potential(
+        ReferenceEnergies(E0), ZBL(elements=ELEMENTS), Scaled(family(name, seed, **arguments), eV=0.3), family("morse")
+    )
 
 
-POTENTIALS = {
-    "several": several,
-    "committee": lambda: Committee.of([several(k) for k in (1, 2, 3)]),
-    "mace": lambda: Potential(ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Scaled(family("mace"), eV=0.3)),
-    "ani": lambda: Potential(ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Scaled(ani(), eV=0.3)),
-    "ace": lambda: Potential(ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Scaled(family("ace"), eV=0.3)),
-    "nep": lambda: Potential(ReferenceEnergies(E0), family("nep_zbl"), Scaled(family("nep"), eV=0.3)),
-    "painn": lambda: Potential(ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Scaled(family("painn"), eV=0.003)),
-    "deeppot": lambda: Potential(ReferenceEnergies(E0), ZBL(elements=["H", "O"]), Scaled(family("deeppot"), eV=0.3)),
+def bayesian() -> Potential:
+    """Of which LAMMPS is told the energies alone."""
+    return Potential(ReferenceEnergies(E0), Scaled(family("ace", variance=True), eV=0.3))
+
+
+# A GAP of all kinds of kernels: several compiled evaluators, two of them for the same pair.
+KERNELS = {
+    "soap": [
+        {"center": "H", **SMALL["gap"]["soap"]},
+        {"center": "O", **SMALL["gap"]["soap"], "cutoff": 2.6, "transition_width": 2.5, "nu_s": 1},
+    ],
+    "two_body": [
+        {"pair": pair, "cutoff": cutoff, "n_sparse": 3}
+        for pair, cutoff in ((["O", "H"], 3.3), (["O", "H"], 2.4), (["H", "H"], 3.1))
+    ],
+    "three_body": {"cutoff": 2.7, "n_sparse": 3},
 }
+FAMILIES = {
+    **POTENTIALS,
+    "ani": lambda: with_wall("ani", activation="celu"),  # ANI's own activation; the laws' one has no compiled form
+    "gap": lambda: with_wall("gap"),
+    "gap of all kernels": lambda: with_wall("gap", **KERNELS),
+    "gap with its variance": lambda: with_variance(with_wall("gap")),
+    "linear with its variance": bayesian,
+    "committee of gaps": lambda: Committee.of([with_wall("gap", seed) for seed in range(2)]),
+    "committee of processes on other points": lambda: Committee.of([several_points(seed) for seed in range(2)]),
+}
+WITHOUT = {
+    "pace": ("pace: no compiled evaluator computes it here .this family has none", POTENTIALS["pace"]),
+    "deeppot, hybrid": ("compiled are the descriptors se_e2_a and se_e2_r alone", POTENTIALS["deeppot, hybrid"]),
+    "ani, gelu": ("compiled are networks of one depth with celu; these have gelu", POTENTIALS["ani"]),
+    "gap, broken power": ("kernels with a whole ζ", lambda: with_wall("gap", soap={**SMALL["gap"]["soap"], "zeta": 1.5})),
+    "far": (
+        "far: no compiled evaluator computes it here .it is no sum over neighbors",
+        lambda: Potential(*several().terms, Far()),
+    ),
+    "stiffer": ("its class changes what its family computes", lambda: Potential(Stiffer(elements=["H", "O"]))),
+}
+
+
+def several_points(seed: int) -> Potential:
+    potential = with_wall("gap", seed)
+    potential.terms[2].model.kernels[0].points.add_(0.1 * seed)
+    return potential
+
+
+class Far(Model):
+    """A global term."""
+
+    name, is_global = "far", True
+
+    def forward(self, graph: Graph) -> dict:
+        return {"energy": graph.positions.new_zeros(graph.n_structures)}
+
+
+class Stiffer(Morse):
+    """Another function than the one whose program it inherits."""
+
+    def forward(self, graph: Graph) -> dict:
+        return {"energies": 2 * super().forward(graph)["energies"]}
 
 
 @pytest.fixture(scope="module")
@@ -78,16 +127,33 @@ def exported(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", POTENTIALS)
-def test_energy_forces_and_pressure_are_those_of_ase(name, tmp_path):
-    potential = POTENTIALS[name]()
-    export(potential, "lammps", tmp_path / "out")
-    # A molecule; a skewed cell in which atoms see their own images; a cell turned to no axis.
-    turned = crystal()
+@pytest.mark.parametrize("name", sorted({*FAMILIES} - {*WITHOUT}))
+def test_energy_forces_and_pressure_of_every_family_are_those_of_ase(name, exported, tmp_path):
+    potential = FAMILIES[name]()
+    files.write(potential, tmp_path)
+    shutil.copyfile(exported / "adiabatplugin.so", tmp_path / "adiabatplugin.so")  # the same for all; compiling takes seconds
+    # A molecule; a skewed cell, turned to no axis, in which atoms see their own images.
+    turned = crystal().copy()
     turned.rotate(40, (1, 2, 3), rotate_cell=True)
-    found = parity(potential, tmp_path / "out", [cluster(), crystal(), turned])
+    found = parity(potential, tmp_path, [cluster(), turned])
     assert found.passed, found.failures
     assert found.checks["parity_forces"].value < 1e-8  # meV/Å: rounding alone
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_a_potential_without_a_compiled_form_is_refused_by_its_reason(name, tmp_path):
+    message, made = WITHOUT[name]
+    with pytest.raises(lammps.NotCompiled, match=message):
+        export(made(), "lammps", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_members_that_are_linear_in_what_they_differ_in_are_exported_as_one():
+    one, together, apart = (
+        len(list(files.evaluators(FAMILIES[name]())))
+        for name in ("gap", "committee of gaps", "committee of processes on other points")
+    )
+    assert together == one < apart
 
 
 def test_a_folder_may_have_blanks_in_its_name(exported, tmp_path):

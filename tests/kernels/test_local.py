@@ -14,7 +14,7 @@ from adiabat.graph import Graph
 from adiabat.kernels import build, dispatch
 from adiabat.kernels.local import Call, Edges, Evaluator
 from adiabat.models import BPNN, ZBL, LennardJones
-from adiabat.models.pair import NEPZBL, Morse
+from adiabat.models.pair import NEPZBL, Buckingham, Morse
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
 from kernels.frozen import assert_same_bits, difference
 
@@ -95,6 +95,8 @@ def test_more_pairs_than_are_kept_are_worked_out_again(monkeypatch):
         ZBL(reach=1.2),
         Scaled(ZBL(reach=1.2), 0.5),
         Scaled(Morse(), 2.0),
+        Buckingham(300.0, 0.3, 20.0, CUTOFF),
+        Scaled(Buckingham(), 0.7),
         Scaled(LennardJones(), 3.0),
         NEPZBL(1.1, 2.6, ["Si", "Ge"]),
         NEPZBL(0.0, 2.6, ["Si", "Ge", "C"], factor=0.9),

@@ -65,7 +65,11 @@ def linear(name: str) -> Potential:
     return Potential(Scaled(model, eV=2.0), ReferenceEnergies(E0))
 
 
-ANGLES = {"three_body": {"cutoff": 3.0, "n_sparse": 3}}
+# Two processes for the same pair, too
+ANGLES = {
+    "two_body": [{"pair": ["O", "H"], "cutoff": cutoff, "n_sparse": 3} for cutoff in (3.3, 2.4)],
+    "three_body": {"cutoff": 3.0, "n_sparse": 3},
+}
 MADE = {
     "gap": lambda: with_variance(gap()),
     "gap with angles": lambda: with_variance(gap(**ANGLES)),

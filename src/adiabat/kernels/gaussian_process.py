@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -90,8 +90,7 @@ class Processes:
         """What computes it."""
         with torch.no_grad():
             made: list[Adds] = [_soap(self, it) for it in self.soap]
-            if self.pairs:
-                made.append(_pairs(self))
+            made += [_pairs(replace(self, pairs=pairs)) for pairs in _apart(self.pairs)]
             if self.triples:
                 made.append(triples(self.elements, self.triples, self.eV))
             return Several(made)
@@ -224,6 +223,17 @@ def _pairs(it: Processes) -> Evaluator:
     kept.append(table)
     kind, length = kind_table(kept, {z: k for k, z in enumerate(it.elements)})
     return Evaluator(spec, DTYPE, _PairFacts(length, Z, kind, ctypes.addressof(table)), kept)  # type: ignore[arg-type]
+
+
+def _apart(pairs: Iterable[PairProcess]) -> list[tuple[PairProcess, ...]]:
+    """In as few lists as can be without two processes for the same elements in one: an evaluator has one a pair."""
+    lists: list[dict[tuple[int, int], PairProcess]] = []
+    for one in pairs:
+        place = next((it for it in lists if one.pair not in it), None)
+        if place is None:
+            lists.append(place := {})
+        place[one.pair] = one
+    return [tuple(it.values()) for it in lists]
 
 
 def _norm(l: int, m: int) -> float:

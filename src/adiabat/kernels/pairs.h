@@ -1,10 +1,10 @@
-// Pair potentials: E_i = ½ Σ φ(d_ij) f_c(d_ij), φ by Lennard-Jones, by Morse, or the screened nuclear repulsion of ZBL, whose terms and
-// range may be each pair's own (NEP files).
-enum { LENNARD_JONES = 0, MORSE = 1, ZBL = 2, NEP_ZBL = 3, ROW = 10 };
+// Pair potentials: E_i = ½ Σ φ(d_ij) f_c(d_ij), φ by Lennard-Jones, Morse or Buckingham, or the screened nuclear repulsion of ZBL, whose
+// terms and range may be each pair's own (NEP files).
+enum { LENNARD_JONES = 0, MORSE = 1, ZBL = 2, NEP_ZBL = 3, BUCKINGHAM = 4, ROW = 10 };
 
 struct Facts {
   I form, elements;
-  double cutoff, p[3];                 // σ ε, or depth, width, minimum; ZBL: e²/4πε₀ and 0.8854 a₀; NEP_ZBL: e²/4πε₀, 1/length, how many elements
+  double cutoff, p[3];                 // σ ε, or depth, width, minimum, or A ρ C; ZBL: e²/4πε₀ and 0.8854 a₀; NEP_ZBL: e²/4πε₀, 1/length, how many elements
   const I *kind;                       // by atomic number, `elements` of them; −1 where unknown; NEP_ZBL: which element
   const double *reach, *power;         // ZBL, by atomic number: its share of the pair's cutoff, Z^0.23; NEP_ZBL: reach [Z, Z, ROW]: from, to, c b c b c b c b
 };
@@ -26,6 +26,10 @@ static inline void pair(const Facts &m, I zi, I zj, double d, double &y, double 
     double x = std::exp(-m.p[1] * (d - m.p[2]));
     y = m.p[0] * (x * x - 2 * x);
     slope = 2 * m.p[0] * m.p[1] * (x - x * x);
+  } else if (m.form == BUCKINGHAM) {
+    double wall = m.p[0] * std::exp(-d / m.p[1]), d2 = d * d, pull = m.p[2] / (d2 * d2 * d2);
+    y = wall - pull;
+    slope = 6 * pull / d - wall / m.p[1];
   } else if (m.form == NEP_ZBL) {
     const double *row = own(m, zi, zj), u = m.p[1] * (m.power[zi] + m.power[zj]);
     double sum = 0, down = 0;

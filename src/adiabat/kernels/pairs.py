@@ -16,8 +16,8 @@ from adiabat.typing import Tensor
 
 @dataclass(frozen=True)
 class Pairs:
-    """E_i = ½ Σ_j φ(d_ij) f_c(d_ij); `form` is lennard_jones (σ, ε), morse (depth, width, minimum) zbl (e²/4πε₀, 0.8854 a₀)
-    or nep_zbl (e²/4πε₀, 1/length, how many elements).
+    """E_i = ½ Σ_j φ(d_ij) f_c(d_ij); `form` is lennard_jones (σ, ε), morse (depth, width, minimum), buckingham (A, ρ, C),
+    zbl (e²/4πε₀, 0.8854 a₀) or nep_zbl (e²/4πε₀, 1/length, how many elements).
 
     `reach` and `power` are the ZBL's, by atomic number: an atom's share of the pair's cutoff in Å, and Z^0.23; of nep_zbl `reach` are
     ten numbers a pair of elements, as pairs.h has them. Computed in float64.
@@ -32,8 +32,10 @@ class Pairs:
 
     def times(self, eV: float) -> Pairs:
         """The same in other units."""
-        depth = 1 if self.form == "lennard_jones" else 0  # the number that is an energy, or proportional to one
-        return replace(self, numbers=tuple(x * eV if k == depth else x for k, x in enumerate(self.numbers)))
+        energies = {"lennard_jones": (1,), "buckingham": (0, 2)}.get(
+            self.form, (0,)
+        )  # numbers that are one, or proportional to it
+        return replace(self, numbers=tuple(x * eV if k in energies else x for k, x in enumerate(self.numbers)))
 
     @property
     def fast(self) -> bool:
@@ -48,7 +50,7 @@ class Pairs:
         )
         known = range(1, 119) if self.elements is None else self.elements
         kind, elements = kind_table(kept, {number: k for k, number in enumerate(known)})
-        form = ("lennard_jones", "morse", "zbl", "nep_zbl").index(self.form)
+        form = ("lennard_jones", "morse", "zbl", "nep_zbl", "buckingham").index(self.form)
         p = (ctypes.c_double * 3)(*self.numbers)
         return Evaluator(LocalTerm(), torch.float64, _PairFacts(form, elements, self.cutoff, p, kind, reach, power), kept)
 

@@ -103,6 +103,9 @@ class ANI(Model):
             activations="celu", environment=spec_of(self.functions),
         )  # fmt: skip
 
+    def uncompiled(self) -> str:
+        return f"compiled are networks of one depth with celu; these have {self.activation}, or several depths"
+
 
 def _celu(x: Tensor) -> Tensor:
     # not torch's celu(x, 0.1): the derivative it gives is rounded to single precision

@@ -124,6 +124,11 @@ class BPNN(Model):
             self.elements, self.cutoff, eta, R_s, angular_eta, zetas, (member,), self.mean.dtype, activations=names, lists=lists
         )
 
+    def uncompiled(self) -> str:
+        return (
+            f"compiled are networks of one depth with a linear end and {', '.join(COMPILED)} before it, on functions of η ≥ 0"
+        )
+
     @torch.no_grad()
     def prepare(self, graphs: Sequence[Graph]) -> None:
         G = torch.cat([self.describe(g).to(torch.float64) for g in graphs])

@@ -127,6 +127,11 @@ class DeepPot(Model):
         table, background = part.table() / part.expected, part.table.background() / part.expected
         return DeepPotProgram(self.elements, self.cutoff, table, background, part.axis, tuple(fittings))
 
+    def uncompiled(self) -> str:
+        return (
+            "compiled are the descriptors se_e2_a and se_e2_r alone, not hybrids and se_e3, with tanh in the fitting networks"
+        )
+
     @torch.no_grad()
     def prepare(self, graphs: Sequence[Graph]) -> None:
         if self.elements is None:

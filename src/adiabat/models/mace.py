@@ -118,6 +118,9 @@ class MACE(Model):
         kinds = pair_channel(one[:, None].expand(Z, Z), one.expand(Z, Z)) * self.pairs
         return MessagePassingProgram(self.elements, self.cutoff, self.embedding, kinds, layers)
 
+    def uncompiled(self) -> str:
+        return "compiled are readouts of two linear layers at most"
+
     def _radii(self) -> Float[Tensor, " kinds"]:
         """Sums of covalent radii, in the order of `pair_channel`."""
         radii = [periodic_table.COVALENT_RADII[number] for number in self.elements or ()]

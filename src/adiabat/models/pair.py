@@ -98,6 +98,9 @@ class Buckingham(Pair):
     def phi(self, d: Tensor, graph: Graph) -> Tensor:
         return (self.A * torch.exp(-d / self.rho) - self.C / d**6) * polynomial_cutoff(d, self.cutoff)
 
+    def program(self) -> Pairs:
+        return Pairs("buckingham", self.elements, self.cutoff, (self.A, self.rho, self.C))
+
 
 class ZBL(Pair):
     """The short-range wall: φ(d) = Z_i Z_j e²/(4πε₀ d) · Σ_k c_k e^{−b_k d/a}, a = 0.8854 a₀ / (Z_i^0.23 + Z_j^0.23).

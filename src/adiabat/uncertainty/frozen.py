@@ -92,7 +92,7 @@ class FrozenCommittee:
         self.cutoff = self.facts.cutoff
         places = [k for k, term in enumerate(committee.terms) if any(term is it for it in committee.learned.terms)]
         members = [[potential.terms[k] for k in places] for potential in map(committee.member, range(committee.size))]
-        if not self.spread and (mean := _linear_mean(committee)) is not None:
+        if not self.spread and (mean := linear_mean(committee)) is not None:
             members = [[mean.terms[k] for k in places]]
         programs = [_together(terms) for terms in zip(*members, strict=True)]
         self.together: list[Adds] = [it.evaluator() for it in programs if it is not None]
@@ -146,7 +146,7 @@ class FrozenCommittee:
         )  # fmt: skip
 
 
-def _linear_mean(committee: Members) -> Potential | None:
+def linear_mean(committee: Members) -> Potential | None:
     """The potential of mean coefficients, where members differ in nothing but what their energies are linear in."""
     linear = [
         name + "." + own

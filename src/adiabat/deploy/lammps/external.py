@@ -23,6 +23,7 @@ from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
 from adiabat.graph import Graph
 from adiabat.potential import Potential
+from adiabat.uncertainty import Committee
 
 
 def attach(
@@ -58,7 +59,7 @@ class _Callback:
 
     def __init__(self, lmp: Any, name: str, potential: Potential, kinds: np.ndarray, skin: float) -> None:
         self.lmp, self.name, self.potential, self.kinds, self.skin = lmp, name, potential, kinds, skin
-        self.frozen = potential.frozen()
+        self.frozen = (potential.without_spread if isinstance(potential, Committee) else potential).frozen()
         self.graph: Graph | None = None
         self.order: np.ndarray | None = None  # the tags of the graph's atoms
         self.cell = np.eye(3)  # of the step before

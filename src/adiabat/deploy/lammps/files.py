@@ -19,11 +19,13 @@ import numpy as np
 
 from adiabat.deploy.lammps.image import ALIGN, Image, image
 from adiabat.elements import symbol
+from adiabat.frozen import compiled
 from adiabat.kernels import dispatch
 from adiabat.kernels.evaluation import Compiled
 from adiabat.kernels.local import Several
 from adiabat.potential import Model, Potential, ReferenceEnergies
 from adiabat.uncertainty import Committee
+from adiabat.uncertainty.frozen import linear_mean
 
 MAGIC, VERSION = b"ADIABAT1", 1
 SIGNATURES = {"p": 1, "pp": 0, "piidp": 0}  # of `make`: the ones runtime.h can call → whether the evaluator is a local term's
@@ -64,14 +66,16 @@ def write(potential: Potential, folder: Path) -> list[str]:
 
 
 def evaluators(potential: Potential) -> Iterator[Any]:
-    """A compiled evaluator for each term that has neighbors; a committee's mean is all its members with a share each."""
+    """Compiled evaluators with a library each, whose sum is that of the terms with neighbors.
+
+    A committee's mean is one potential where its members are linear in all they differ in, else all of them with a share each.
+    """
     for term, share in _terms(potential):
         if isinstance(term, ReferenceEnergies):
             continue
-        program = None if term.is_global else term.program()
-        if program is None or not program.fast:
-            why = "this family has none" if program is None else f"kernels: {dispatch.status()['kernels']}"
-            raise NotCompiled(f"{term.name}: no compiled evaluator computes it here ({why}); {INSTEAD}")
+        program = compiled(term)
+        if program is None:
+            raise NotCompiled(f"{term.name}: no compiled evaluator computes it here ({_why_not(term)}); {INSTEAD}")
         yield from _single((program if share == 1 else program.times(share)).evaluator())
 
 
@@ -96,7 +100,18 @@ def checksum(content: bytes) -> int:
     return hash
 
 
+def _why_not(term: Model) -> str:
+    if term.is_global:
+        return "it is no sum over neighbors"
+    program = term.program()
+    if program is None:
+        return term.uncompiled()
+    return f"kernels: {dispatch.status()['kernels']}" if not program.fast else "its class changes what its family computes"
+
+
 def _terms(potential: Potential) -> Iterator[tuple[Model, float]]:
+    if isinstance(potential, Committee) and (mean := linear_mean(potential)) is not None:
+        potential = mean
     if not isinstance(potential, Committee):
         yield from ((term, 1.0) for term in potential.terms)
         return

@@ -102,7 +102,7 @@ def test_units_are_asked_for(made_up, tmp_path):
     made_up["write"](tmp_path, 0)
     with pytest.raises(ForeignModelError, match=r"input\.nn: says no unit of energy; give both"):
         import_model(tmp_path)
-    with pytest.raises(ValueError, match="furlong"):
+    with pytest.raises(ForeignModelError, match=r"^[^(]*unit .furlong. is unknown"):
         import_model(tmp_path, units={"energy": "eV", "length": "furlong"})
 
 

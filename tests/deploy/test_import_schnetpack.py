@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import ase.units
 import numpy as np
 import pytest
 import torch
@@ -98,6 +99,25 @@ def test_an_extracted_model_is_imported_and_compared(golden, tmp_path):
     told = potential.metadata["imported"]
     assert told["from"] == "schnetpack 2.2.0"
     assert told["energy_eV_per_atom"] < 1e-9 and told["force_eV_per_A"] < 1e-8
+
+
+def test_a_model_in_other_units_says_so(golden, tmp_path):
+    """The model does not tell: without a word it is taken for eV, with a warning; in kcal/mol every energy and force is smaller."""
+    extracted(golden).save(tmp_path / "m.npz")
+    _, atoms = parts(golden)
+    with pytest.warns(UserWarning, match="do not tell their units; this one is taken for eV and Å.*--energy-unit kcal/mol"):
+        in_eV = ad.import_model(tmp_path / "m.npz", intervals=512)
+    potential = ad.import_model(tmp_path / "m.npz", intervals=512, units={"energy": "kcal/mol"})
+    one, other = (it(ad.Graph.of(atoms, it.cutoff)) for it in (in_eV, potential))
+    assert torch.allclose(other.forces, one.forces * ase.units.kcal / ase.units.mol, rtol=1e-7)
+    assert torch.allclose(other.energy, one.energy * ase.units.kcal / ase.units.mol, rtol=1e-7)  # ASE's CODATA is of 2014
+    assert potential.metadata["imported"]["energy_eV_per_atom"] < 1e-6
+    for units, said in (
+        ({"energy": "kcal"}, "unit 'kcal' is unknown"),
+        ({"length": "bohr"}, "length unit bohr is not supported"),
+    ):
+        with pytest.raises(ForeignModelError, match=said):
+            ad.import_model(tmp_path / "m.npz", intervals=512, units=units)
 
 
 def test_a_misread_model_is_noticed(golden, tmp_path):

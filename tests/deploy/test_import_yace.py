@@ -99,7 +99,7 @@ def test_what_is_not_supported_is_named(before, after, said, write, tmp_path):
 def test_a_truncated_file_is_named(write, tmp_path):
     path = write(tmp_path / "x.yace", 0)
     text = path.read_text()
-    for part in (0.01, 0.1, 0.5, 0.9):
+    for part in (0.0, 0.01, 0.1, 0.5, 0.9):
         path.write_text(text[: int(part * len(text))])
         with pytest.raises(ForeignModelError, match=r"x\.yace"):
             import_model(path)

@@ -182,6 +182,20 @@ def sound(what: str, golden: Path, folder: Path) -> tuple[Path, dict]:
     )
 
 
+def test_what_a_call_says_beside_the_file_is_heeded(repository):
+    """Elements that contradict the arrays, units and intervals that mean nothing: asked for, not passed over."""
+    path = repository / "tests" / "golden" / "ani-smooth.npz"
+    for options, said in (
+        ({"elements": ["H"]}, "it is for .*, elements H came"),
+        ({"units": {"energy": "eV"}}, "torchani's models have units of their own, which are known; leave units out"),
+        ({"intervals": 0}, "intervals 0 came; a spline needs at least 3"),
+    ):
+        with pytest.raises(ForeignModelError, match=rf"ani-smooth\.npz: {said}"):
+            ad.import_model(path, **options)
+    with pytest.raises(ForeignModelError, match="it is for .*, elements H came"):
+        extract(path, elements=["H"])
+
+
 def test_elements_are_the_files_or_the_callers():
     assert agreed("f", ["Si", "O"], None) == agreed("f", None, ["Si", "O"], 2) == agreed("f", ["Si", "O"], ["Si", "O"])
     for named, given, count, said in (

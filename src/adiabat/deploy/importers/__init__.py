@@ -30,14 +30,16 @@ import hashlib
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from adiabat.deploy.importers.answers import clusters, disagreement
-from adiabat.deploy.importers.extracted import Extracted, ForeignModelError
-from adiabat.deploy.importers.table import Reader, ReaderInUnits, converter_of, importer_of
+from adiabat.deploy.importers.extracted import Extracted, ForeignModelError, agreed
+from adiabat.deploy.importers.table import ConverterInUnits, Reader, ReaderInUnits, converter_of, importer_of
+from adiabat.elements import symbol
 from adiabat.potential import Potential, describe
 from adiabat.training.tables import refined, table_error
 
@@ -50,7 +52,10 @@ def extract(path: str | Path, trust: bool = False, elements: Sequence[str] | Non
     """Plain arrays of a peer's model file. A pickle is opened only with `trust`, and where the peer is installed."""
     path = Path(path)
     if path.suffix == ".npz":
-        return Extracted.read(path)
+        found = Extracted.read(path)
+        if elements is not None and "numbers" in found.arrays:
+            agreed(path, [symbol(int(z)) for z in found.arrays["numbers"]], elements)
+        return found
     with _understood(path):
         importer = importer_of(path)
     if isinstance(importer, Reader):
@@ -70,13 +75,15 @@ def import_model(
     `trust` is needed for pickles: opening one runs the code in it. `intervals` are those of the radial splines, which stand for
     the peer's networks: 8192 agree with them to about 1e-9 of the forces, 512 to 1e-5, which is all that single precision uses.
     `elements` are wanted for files that do not name theirs, `units` ({"energy": "hartree", "length": "bohr"}) for those whose numbers
-    may be in any. How far the potential is from the peer's own answers, in double and
+    may be in any (n2p2's folders and schnetpack's models). How far the potential is from the peer's own answers, in double and
     in single precision, stands in `metadata["imported"]`; files of texts and tables hold no answers. What the splines themselves
     cost stands in `metadata["radial_tables"]`; tables too coarse are refined.
     """
     path = Path(path)
     with _understood(path):
         reader = None if path.suffix == ".npz" else importer_of(path)
+    if intervals < 3:
+        raise ForeignModelError(f"{path}: intervals {intervals} came; a spline needs at least 3")
     if isinstance(reader, Reader):
         if units is not None and not isinstance(reader, ReaderInUnits):
             raise ForeignModelError(f"{path}: {reader.PEER}'s files have units of their own, which are known; leave units out")
@@ -87,6 +94,10 @@ def import_model(
         return potential
     extracted = extract(path, trust, elements)
     converter = converter_of(extracted)
+    if isinstance(converter, ConverterInUnits):
+        extracted = converter.in_units(extracted, units)
+    elif units is not None:
+        raise ForeignModelError(f"{path}: {converter.PEER}'s models have units of their own, which are known; leave units out")
     with _understood(path):
         potential = converter.convert(extracted, intervals)
         found = disagreement(potential, extracted)
@@ -130,6 +141,8 @@ def _understood(path: Path) -> Iterator[None]:
         AttributeError,
         RuntimeError,
         MemoryError,
+        EOFError,
+        zlib.error,
         zipfile.BadZipFile,
     ) as error:
         why = f"{type(error).__name__}: {error}".partition("\n")[0]

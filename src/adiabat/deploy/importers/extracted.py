@@ -47,7 +47,7 @@ class Extracted:
             if header["adiabat_extracted"] != FORM:
                 raise ForeignModelError(f"{path}: form {header['adiabat_extracted']}; this Adiabat reads form {FORM}")
             return cls(str(header["source"]), dict(header["settings"]), arrays)
-        except (OSError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, TypeError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
             raise ForeignModelError(f"{path}: no file of extracted arrays, or a damaged one ({error})") from None
         except ForeignModelError:
             raise
@@ -68,12 +68,12 @@ def agreed(where: object, named: Sequence[str] | None, given: Sequence[str] | No
     if named is not None and given is not None and list(named) != list(given):
         raise ForeignModelError(f"{where}: it is for {', '.join(named)}, elements {', '.join(given)} came; leave them out")
     found = list(given or ()) if named is None else list(named)
-    if len(set(map(str, found))) < len(found):
-        raise ForeignModelError(f"{where}: an element stands twice among {', '.join(map(str, found))}")
     try:
         periodic_table.numbers(list(given or ()))
     except ValueError as error:
         raise ForeignModelError(f"{where}: elements: {error}") from None
+    if len(set(map(str, found))) < len(found):
+        raise ForeignModelError(f"{where}: an element stands twice among {', '.join(map(str, found))}")
     if count is not None and len(found) != count:
         raise ForeignModelError(f"{where}: it is for {count} elements, {len(found)} came: {', '.join(found)}")
     return found

@@ -81,7 +81,10 @@ def load(path: Path, elements: Sequence[str] | None, units: Mapping[str, str] | 
     except ValueError as error:
         raise ForeignModelError(f"{where}: elements: {error}") from None
     agreed(path, names, None if elements is None else sorted(elements, key=number), said.whole("number_of_elements"))
-    scale = factors(_units(where, units, comments), path)
+    try:
+        scale = factors(_units(where, units, comments), path)
+    except ValueError as error:
+        raise error if isinstance(error, ForeignModelError) else ForeignModelError(str(error)) from None
     conv = [said.real(f"conv_{what}") if f"conv_{what}" in said.rows else 1.0 for what in ("energy", "length")]
     mean = said.real("mean_energy") if "mean_energy" in said.rows else 0.0
     if len({f in said.rows for f in ("mean_energy", "conv_energy", "conv_length")}) > 1 or min(conv) <= 0:

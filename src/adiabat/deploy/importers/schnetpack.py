@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ import numpy as np
 import torch
 from ase import Atoms
 
+from adiabat.data.labels import factors
 from adiabat.deploy.importers import schnetpack_extract, trusted
 from adiabat.deploy.importers.extracted import Extracted, ForeignModelError
 from adiabat.elements import symbol
 from adiabat.graph import Graph
 from adiabat.models import PaiNN
-from adiabat.potential import Potential, ReferenceEnergies
+from adiabat.potential import Potential, ReferenceEnergies, Scaled
 from adiabat.typing import Tensor
 
 EPSILON = 1e-8  # schnetpack's, which its files do not hold
@@ -44,6 +46,27 @@ def extract(path: Path, trust: bool, elements: Sequence[str] | None = None) -> E
     return schnetpack_extract.extract(model, version, path, elements)
 
 
+def in_units(extracted: Extracted, units: Mapping[str, str] | None) -> Extracted:
+    """With the factor to eV of `units` ({"energy": "kcal/mol"}): schnetpack keeps its units with the data, not with the model."""
+    if units is None:
+        warnings.warn(
+            f"{extracted.source}'s models do not tell their units; this one is taken for eV and Å. One trained in others has to say so: "
+            "--energy-unit kcal/mol, or units={'energy': 'kcal/mol'}",
+            stacklevel=3,
+        )
+        return extracted
+    try:
+        scale = factors(dict(units), extracted.source)
+    except ValueError as error:
+        raise ForeignModelError(str(error)) from None
+    if scale.length != 1:
+        raise ForeignModelError(f"{extracted.source}: a length unit {units['length']} is not supported; known is angstrom")
+    arrays = dict(extracted.arrays)
+    for name in ("check.energy", "check.forces"):
+        arrays[name] = scale.energy * arrays[name]
+    return Extracted(extracted.source, extracted.settings | {"energy_eV": scale.energy}, arrays)
+
+
 def convert(extracted: Extracted, intervals: int) -> Potential:
     """`painn` of an extracted model, its single-atom energies added to the lone atoms'."""
     arrays = extracted.arrays
@@ -54,8 +77,9 @@ def convert(extracted: Extracted, intervals: int) -> Potential:
     except ValueError as error:
         raise ForeignModelError(f"{extracted.source}: {error}") from None
     model, references = potential.terms
-    E0 = {s: references.table[z] + float(e) for s, z, e in zip(symbols, arrays["numbers"], arrays["E0"], strict=True)}
-    return Potential(model, ReferenceEnergies(E0))
+    eV = extracted.settings.get("energy_eV", 1.0)
+    E0 = {s: eV * (references.table[z] + float(e)) for s, z, e in zip(symbols, arrays["numbers"], arrays["E0"], strict=True)}
+    return Potential(model if eV == 1 else Scaled(model, eV=eV), ReferenceEnergies(E0))
 
 
 def read(path: str | Path) -> dict[str, Tensor]:

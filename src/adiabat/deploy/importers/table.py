@@ -18,6 +18,7 @@ A `Converter` is for pickles, which only the peer's own package can open:
 | `extract(path, trust, elements)` | plain settings and arrays, with the peer's own answers on a few clusters (`answers`) |
 | `convert(extracted, intervals)` | the potential, in float64 |
 | `TOLERANCE` | how far its forces may be from those answers, in their root mean square |
+| `in_units(extracted, units)` | only where files do not tell their units: with a factor to eV among the settings, answers in eV |
 
 What an importer does not support it refuses with a `ForeignModelError` that names the file and the keyword, block or section.
 """
@@ -85,6 +86,13 @@ class Converter(Protocol):
     def recognizes(self, path: Path) -> bool: ...
     def extract(self, path: Path, trust: bool, elements: Sequence[str] | None) -> Extracted: ...
     def convert(self, extracted: Extracted, intervals: int) -> Potential: ...
+
+
+@runtime_checkable
+class ConverterInUnits(Protocol):
+    """An importer of pickles whose numbers are in units that they do not name."""
+
+    def in_units(self, extracted: Extracted, units: Mapping[str, str] | None) -> Extracted: ...
 
 
 def importers() -> list[Reader | Converter]:

@@ -168,8 +168,11 @@ class _File:
     def known(self, *keys: Any) -> Any:
         """A mapping whose words are all known."""
         found = self.get(*(key for key in keys if key != ""))
-        unknown = [word for word in found if word not in SAID[keys[0]].split()] if isinstance(found, Mapping) else [found]
-        if unknown:
+        if not isinstance(found, Mapping):
+            raise ForeignModelError(
+                f"{self.path}: {' '.join(map(str, keys))} is no mapping; the file is cut short or of another kind"
+            )
+        if unknown := [word for word in found if word not in SAID[keys[0]].split()]:
             raise ForeignModelError(f"{self.path}: {' '.join(map(str, keys))} {str(unknown[0])[:60]!r} is not supported")
         return found
 

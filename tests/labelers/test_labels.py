@@ -51,6 +51,16 @@ def test_isolated_atoms_are_in_their_ground_state():
     assert oxygen.info["config_type"] == "IsolatedAtom" and not oxygen.get_forces().any()
 
 
+def test_reference_atoms_are_neutral_whatever_the_settings_say_of_the_structures():
+    """A cation's energy is counted from atoms, not from ions of which one has no electron left."""
+    usual, ionic = labeler("tblite"), labeler("tblite", charge=1, multiplicity=1)
+    for symbol, z in (("H", 1), ("O", 8)):
+        neutral = usual(Atoms(symbol)).get_potential_energy()
+        assert ionic.isolated_atom(symbol).get_potential_energy() == neutral
+        assert ionic(Atoms(symbol, info=ionic.of_a_lone_atom(z))).get_potential_energy() == neutral
+    assert usual.of_a_lone_atom(8) == labeler("gpaw").of_a_lone_atom(8) == {}  # labels of earlier runs keep their names
+
+
 def test_a_breaking_bond_dissociates_into_atoms():
     """Restricted PBE leaves H2 at 4 Å several eV too high; followed down its instability it is two H atoms."""
     pbe = labeler("pyscf")

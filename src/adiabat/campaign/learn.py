@@ -105,7 +105,8 @@ class _Learning:
 
     def reference_atoms(self, atoms: Atoms) -> list[Atoms]:
         """Labels of the isolated atoms, so that energies are counted from them."""
-        lone = [Atoms(symbol(z), info={"config_type": "isolated_atom"}) for z in sorted(set(atoms.numbers.tolist()))]
+        kinds, stated = sorted(set(atoms.numbers.tolist())), self.shop.labeler.of_a_lone_atom
+        lone = [Atoms(symbol(z), info={"config_type": "isolated_atom", **stated(z)}) for z in kinds]
         return self.shop.label(lone, "isolated_atom")
 
     def first_labels(self, atoms: Atoms) -> tuple[Atoms, list[Atoms]]:

@@ -137,8 +137,15 @@ class Labeler(ABC):
     def isolated_atom(self, symbol: str) -> Atoms:
         """One labeled atom alone, in its ground-state multiplicity (Hund): a reference energy."""
         z = elements.number(symbol)
-        atom = Atoms(symbol, info={"config_type": "IsolatedAtom", "multiplicity": ground_multiplicity(z)})
+        atom = Atoms(symbol, info={"config_type": "IsolatedAtom", "charge": 0, "multiplicity": ground_multiplicity(z)})
         return self(atom)
+
+    def of_a_lone_atom(self, z: int) -> dict[str, int]:
+        """What a reference atom states about itself, where the settings' charge or multiplicity are those of the whole structure."""
+        settings = self.settings()
+        if not settings.get("charge") and settings.get("multiplicity") is None:
+            return {}
+        return {"charge": 0, "multiplicity": ground_multiplicity(z)}
 
 
 def installed(package: str, install: str) -> str:

@@ -1,6 +1,7 @@
 """What the plane-wave labeler adds to the laws: settings that no default decides, a warm start, spin, and words for what fails."""
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,20 @@ def test_a_multiplicity_is_imposed():
     triplet.info["multiplicity"] = 2
     with pytest.raises(LabelError, match="16 electrons, which cannot have multiplicity 2"):
         engine(triplet)
+
+
+@needs_gpaw
+def test_a_radical_is_polarized_by_itself():
+    """OH has one unpaired electron, and lies lower for it; a water molecule and its cation have none and one."""
+    engine = GPAW(cutoff_eV=250.0, vacuum_angstrom=2.0, density_tolerance=1e-4, energy_tolerance_eV=1e-4)
+    radical = molecule("OH")
+    radical.set_initial_magnetic_moments(None)
+    found, flat = engine(radical), replace(engine, spin=False)(radical)
+    assert found.info["adiabat"]["notes"]["magnetic_moment"] == pytest.approx(1.0, abs=1e-3)  # smearing of 0.05 eV
+    assert labels(found)["energy"] < labels(flat)["energy"] - 0.1
+    water, cation = molecule("H2O"), molecule("H2O")
+    cation.info["charge"] = 1
+    assert [engine._polarized(a) for a in (water, cation, bulk("Al"))] == [False, True, False]
 
 
 def test_a_multiplicity_that_the_settings_rule_out_is_refused():

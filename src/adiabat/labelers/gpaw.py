@@ -41,8 +41,9 @@ class GPAW(Labeler):
     kpoints                  the grid itself instead, for cells that are compared with each other while they are strained
     centering                "gamma": Γ is a point of the grid; "shifted": the grid lies half a step off Γ along every periodic direction
     smearing_eV              width of the Fermi–Dirac occupations; the label's energy is the free energy they belong to
-    spin                     None: polarized where the structure carries moments, for lone atoms, and for Cr, Mn, Fe, Co, Ni; a multiplicity
-                             in `info` is imposed, a structure's `initial_magmoms` are only where the search begins
+    spin                     None: polarized where the structure carries moments, for lone atoms, for molecules of an odd number of
+                             electrons, and for Cr, Mn, Fe, Co, Ni; a multiplicity in `info` is imposed, a structure's
+                             `initial_magmoms` are only where the search begins
     vacuum_angstrom          around what is not periodic: GPAW's plane waves always are
     warm                     start from the density of the label before, if the elements are the same and atoms have only moved: 1.0
                              instead of 1.8 s along a trajectory, the same numbers to within the convergence thresholds
@@ -195,6 +196,9 @@ class GPAW(Labeler):
                 here.set_initial_magnetic_moments(np.full(len(here), moments))
         return here
 
+    def _electrons(self, atoms: Atoms) -> int:
+        return round(atoms.numbers.sum() - float(atoms.info.get("charge", self.charge) or 0))
+
     def _polarized(self, atoms: Atoms) -> bool:
         if self.spin is False and (_imposed(atoms) or 0) > 0:
             raise LabelError(
@@ -208,6 +212,7 @@ class GPAW(Labeler):
             atoms.get_initial_magnetic_moments().any()
             or magnetic(atoms.numbers)
             or (_alone(atoms) and ground_state_magnetic_moments[atoms.numbers[0]])
+            or (not atoms.pbc.any() and self._electrons(atoms) % 2)
             or int(atoms.info.get("multiplicity", 1) or 1) > 1
         )
 

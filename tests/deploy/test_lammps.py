@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -373,6 +374,52 @@ def test_fix_external_from_python_needs_no_compiler(exported, tmp_path):
     assert pe == pytest.approx(rows[-1, 1], abs=1e-7)
     assert pressure == pytest.approx(rows[-1, 2], rel=1e-6, abs=1e-2)
     assert conserved == pytest.approx(rows[-1, 3], abs=1e-6)
+
+
+EVERY = """
+import sys
+import numpy as np
+from pathlib import Path
+from deploy.test_lammps import FAMILIES, WITHOUT
+from laws.potentials import cluster, crystal
+from adiabat.deploy.lammps import external, program
+from adiabat.deploy.lammps.run import oriented, setup
+from adiabat.units import bar
+
+for name, made in {**{name: made for name, (_, made) in WITHOUT.items()}, **FAMILIES}.items():
+    potential = made()
+    lmp = program.python()
+    for atoms in (cluster(), crystal()):
+        atoms, _ = oriented(atoms)
+        lmp.command("clear")
+        lmp.commands_string(setup(atoms, Path(sys.argv[1])))
+        external.attach(lmp, potential, ["H", "O"])
+        lmp.commands_string("thermo_style custom pe pxx pyy pzz pyz pxz pxy\\nrun 0")
+        order = np.argsort(lmp.numpy.extract_atom("id")[:len(atoms)].ravel())
+        atoms.calc = potential.calculator()
+        said = np.array([lmp.get_thermo("pe"), *lmp.numpy.extract_atom("f")[:len(atoms)][order].ravel()])
+        wanted = np.array([atoms.get_potential_energy(), *atoms.get_forces().ravel()])
+        worst = [np.abs(said - wanted).max() / max(1.0, np.abs(wanted).max())]
+        if atoms.cell.rank == 3:
+            stress = -bar * np.array([lmp.get_thermo(f"p{k}") for k in "xx yy zz yz xz xy".split()])
+            worst.append(np.abs(stress - atoms.get_stress()).max() / max(1e-3, np.abs(atoms.get_stress()).max()))
+        print(name, *worst, sep=";")
+"""
+
+
+def test_fix_external_serves_every_family(tmp_path):
+    """Those that are refused by the pair style, too."""
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY, str(tmp_path)], capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "PYTHONPATH": ":".join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(";") for line in done.stdout.splitlines() if ";" in line]
+    assert {name for name, *_ in rows} == {*FAMILIES, *WITHOUT}
+    for name, *worst in rows:
+        # Sums in another order; LAMMPS' unit of pressure has seven digits.
+        assert float(worst[0]) < 1e-10, name
+        assert all(float(w) < 3e-7 for w in worst[1:]), name
 
 
 FLIP = """

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from adiabat.descriptors import DESCRIPTORS, acsf, aev, soap
 from adiabat.graph import Graph
 from adiabat.kernels import environments
-from adiabat.models import ANI
+from adiabat.models import ANI, GAP
 from adiabat.nn import neighbor_species
 
 GOLDEN, SPECTRA = (json.loads((Path(__file__).parent.parent / f"golden/{name}.json").read_text()) for name in ("acsf", "soap"))
@@ -119,6 +119,32 @@ def test_several_structures_are_described_one_below_the_other(descriptor):
     np.testing.assert_allclose(both.values[3:], one.values, atol=1e-14)
     np.testing.assert_allclose(both.derivatives[3:, :, 3:], one.derivatives, atol=1e-14)
     assert not both.derivatives[3:, :, :3].any()
+
+
+@pytest.mark.parametrize("nu_s", [0, 1, 2])
+@pytest.mark.parametrize("nu_r", [0, 1, 2])
+def test_compressed_spectra_are_those_of_gap(nu_r, nu_s):
+    """GAP's radial functions are splines, right to 1e-15; densities nearly cancel in sums over radial functions: 1e-4 may be left."""
+    atoms, shape = carbide().repeat((2, 1, 1)), {"cutoff": 3.5, "n_max": 4, "l_max": 3, "nu_r": nu_r, "nu_s": nu_s}
+    found = soap(atoms, radial="quip", transition_width=1.0, derivatives=True, **shape)
+    assert len({*found.names}) == len(found.names) == found.values.shape[1]
+    assert all(("*" in name) == ((nu_r, nu_s) != (2, 2)) for name in found.names)
+    model = GAP(soap=[{"center": "Si", "n_sparse": 2, **shape}], two_body=[], elements=["C", "Si"]).double()
+    (at,) = model.centers(Graph.of(atoms, 3.5))
+    mine, spectra = model.kernels[0]._spectra(at)
+    np.testing.assert_allclose(found.values[mine], spectra.detach().numpy(), rtol=0, atol=1e-11)
+    # along a random displacement: central differences of functions of length 1 err by h² f‴ and by rounding over h
+    h, step = 1e-4, np.random.default_rng(0).normal(size=atoms.positions.shape)
+    after, before = atoms.copy(), atoms.copy()
+    after.positions += h * step
+    before.positions -= h * step
+    there, back = (soap(a, radial="quip", transition_width=1.0, **shape).values for a in (after, before))
+    np.testing.assert_allclose(np.einsum("idax,ax->id", found.derivatives, step), (there - back) / (2 * h), rtol=0, atol=1e-5)
+
+
+def test_spectra_of_dscribe_are_whole():
+    with pytest.raises(ValueError, match="nu_r 1, nu_s 2 of radial 'gto' came; wanted 0, 1 or 2, and 2 unless it is 'quip'"):
+        soap(water(), nu_r=1)
 
 
 @pytest.mark.parametrize("what", sorted({*DESCRIPTORS} - {"soap"}))  # SOAP has the atom's own Gaussian

@@ -11,7 +11,7 @@ import torch
 from adiabat.descriptors.described import Described, described, species_of
 from adiabat.graph import Graph
 from adiabat.kernels import distance, spherical_harmonics
-from adiabat.kernels.soap import PADDING, density, gaussian_orbitals, polynomials, power_spectrum, shoulder, spheres
+from adiabat.kernels.soap import PADDING, compressed, density, gaussian_orbitals, polynomials, power_spectrum, shoulder, spheres
 from adiabat.typing import Tensor
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def soap(
     transition_width: float = 0.5,
     central_weight: float = 1.0,
     normalize: bool = True,
+    nu_r: int = 2,
+    nu_s: int = 2,
     derivatives: bool = False,
 ) -> Described:
     """Power spectrum p_{nn'l} of the neighbor density of every atom, itself included, for each pair of neighbor elements.
@@ -42,18 +44,29 @@ def soap(
     | polynomial | (r_c − r)^(n+2), dscribe's | the same | no: the same |
     | quip | Gaussians on n_max spheres, QUIP's | Σ_m c c'/√(2l+1), by a ≥ b (a runs over elements, n), l; √2 where a ≠ b | yes |
 
-    Only the last knows `transition_width` (Å, over which a neighbor fades), `central_weight` and `normalize` (to length 1); GAP is
-    made from it. n counts from 1. `elements` are those of the structure if none are named; name them where descriptors of several
-    structures are to have the same columns. Bartók, Kondor and Csányi, PRB 87, 184115 (2013).
+    Only the last knows `transition_width` (Å, over which a neighbor fades), `central_weight`, `normalize` (to length 1), `nu_r` and
+    `nu_s`; GAP is made from it. n counts from 1. `elements` are those of the structure if none are named; name them where descriptors
+    of several structures are to have the same columns. Bartók, Kondor and Csányi, PRB 87, 184115 (2013).
+
+    `nu_r` (radial functions) and `nu_s` (elements) compress the spectrum: of the two densities in a product so many keep them, and *
+    stands where they are summed over; 2 and 2 are the whole spectrum, 0 and 0 are l_max + 1 numbers. Where one of the two alone keeps
+    something, all products stand there, without √2. Darby, Kermode and Csányi, npj Comput. Mater. 8, 166 (2022).
 
     >>> from ase.build import molecule
     >>> found = soap(molecule("H2O"), cutoff=3.0, n_max=2, l_max=1)
     >>> found.values.shape, found.names[0], found.names[-1]
     ((3, 20), 'soap H-H l=0 n=1 n=1', 'soap O-O l=1 n=2 n=2')
+    >>> found = soap(molecule("H2O"), cutoff=3.0, n_max=2, l_max=1, radial="quip", nu_r=1, nu_s=1)
+    >>> found.values.shape, found.names[0], found.names[-1]
+    ((3, 8), 'soap H-* l=0 n=1 n=*', 'soap O-* l=1 n=2 n=*')
     """
     if radial not in RADIAL:
         raise ValueError(f"soap.radial: {radial!r} came; wanted {', '.join(RADIAL)}")
     quip = radial == "quip"
+    if not {nu_r, nu_s} <= {0, 1, 2} or (not quip and (nu_r, nu_s) != (2, 2)):
+        raise ValueError(
+            f"soap: nu_r {nu_r}, nu_s {nu_s} of radial {radial!r} came; wanted 0, 1 or 2, and 2 unless it is 'quip'"
+        )
     reach = cutoff if quip else cutoff + atom_sigma * math.sqrt(-2 * math.log(PADDING))
     graph = Graph.of(atoms, reach)
     symbols, kind = species_of(graph, elements)
@@ -75,7 +88,7 @@ def soap(
         c = density(R, Y, graph.i, kind, N, Z) + density(
             at_center.expand(N, -1, -1), nothing.expand(N, -1), torch.arange(N), own, N, Z
         )
-        p = power_spectrum(c)
+        p = compressed(c.unflatten(1, (Z, n_max)), nu_r, nu_s) if quip else power_spectrum(c)
         if quip:
             length = p.square().sum(1, keepdim=True).sqrt()
             return p / torch.where(length == 0, 1.0, length) if normalize else p
@@ -83,7 +96,8 @@ def soap(
 
     pairs = [(a, b) for a in range(len(channels)) for b in range(a + 1)]
     if quip:
-        names = [_name(symbols, channels[b], channels[a], l) for a, b in pairs for l in range(l_max + 1)]
+        kept = _kept(symbols, n_max, nu_r, nu_s)
+        names = [f"soap {z}-{y} l={l} n={n} n={m}" for (z, n), (y, m) in kept for l in range(l_max + 1)]
     else:
         place = {pair: k for k, pair in enumerate(pairs)}
         keys = [
@@ -104,6 +118,17 @@ def _numbers(symbols: Sequence[str]) -> list[int]:
     from adiabat.elements import numbers
 
     return list(numbers(symbols))
+
+
+def _kept(symbols: Sequence[str], n_max: int, nu_r: int, nu_s: int) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+    """Elements and radial functions of the products of a compressed spectrum, in its order."""
+    radial = [str(n + 1) for n in range(n_max)]
+    one, other = (
+        [(z, n) for z in (symbols if nu_s >= of_two else "*") for n in (radial if nu_r >= of_two else "*")] for of_two in (1, 2)
+    )
+    if 1 in (nu_r, nu_s):
+        return [(a, b) for a in one for b in other]
+    return [(b, a) for k, a in enumerate(one) for b in one[: k + 1]]
 
 
 def _name(symbols: Sequence[str], one: tuple[int, int], other: tuple[int, int], l: int) -> str:

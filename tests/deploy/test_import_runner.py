@@ -112,6 +112,7 @@ def test_units_are_asked_for(made_up, tmp_path):
         ("input.nn", "epochs 10", "nnp_type 4G-HDNNP", "nnp_type 4G-HDNNP is not supported"),
         ("input.nn", "epochs 10", "use_electrostatics", "'use_electrostatics' is not supported"),
         ("input.nn", "cutoff_type 1", "cutoff_type 9", "cutoff_type 9 is not supported"),
+        ("input.nn", "cutoff_type 1", "cutoff_type 2\ncutoff_type 1", "cutoff_type stands there 2 times, with different values"),
         ("input.nn", "O 12 0.6", "O 14 0.6", "this type is not supported; known are 2, 3, 9"),
         ("input.nn", "O 12 0.6 0.2", "O 12 0.6", "2 parameters; wanted eta shift cutoff"),
         ("input.nn", "O 2 Si", "O 2 Ge", "an element that 'elements' does not"),

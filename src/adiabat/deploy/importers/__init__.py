@@ -60,7 +60,8 @@ def extract(path: str | Path, trust: bool = False, elements: Sequence[str] | Non
         importer = importer_of(path)
     if isinstance(importer, Reader):
         raise ForeignModelError(f"{path}: {importer.PEER}'s files are read as they are; import it, there is nothing to extract")
-    return importer.extract(path, trust, elements)
+    with _understood(path):
+        return importer.extract(path, trust, elements)
 
 
 def import_model(

@@ -59,6 +59,9 @@ PREDICTING = (
     "element_hidden_layers_short", "element_nodes_short", "element_activation_short", "normalize_nodes", "mean_energy", "conv_energy",
     "conv_length", "nn_type_short", "use_short_nn",
 )  # fmt: skip
+REPEATED = (
+    "atom_energy", "symfunction_short", "element_hidden_layers_short", "element_nodes_short", "element_activation_short",
+)  # fmt: skip
 # What only training heeds, by how it begins
 TRAINING = re.compile(
     "random_|test_fraction|epochs|use_short_forces|use_old_weights|rmse_|main_error|force_|energy_|short_|normalize_data_set|weights_|"
@@ -152,6 +155,9 @@ def _settings(path: Path) -> tuple[_Said, list[str]]:
             if key not in PREDICTING and not TRAINING.match(key):
                 raise ForeignModelError(f"{path}: {key!r} is not supported")
             rows.setdefault("symfunction_short" if key == "symfunction" else key, []).append(rest)
+    for key in PREDICTING:
+        if len({tuple(words) for words in rows.get(key, ())}) > 1 and key not in REPEATED:
+            raise ForeignModelError(f"{path}: {key} stands there {len(rows[key])} times, with different values")
     said = _Said(path, rows)
     for key, fine in (
         ("nnp_type", ("2G-HDNNP", "2G", "2")), ("nnp_gen", ("2G-HDNNP", "2")), ("nnp_generation", ("2G-HDNNP", "2")),

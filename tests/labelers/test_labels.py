@@ -193,6 +193,17 @@ def test_a_missing_engine_says_how_to_install_it():
         ("tblit", {}, "labeler: unknown name 'tblit'; did you mean 'tblite'"),
         ("pyscf", {"functionall": "pbe"}, "labeler.pyscf: unknown option 'functionall'; did you mean 'functional'"),
         ("tblite", {"method": "GFN3"}, "labeler.tblite: method 'GFN3' is unknown; wanted one of GFN1-xTB"),
+        (
+            "tblite",
+            {"electronic_temperature_K": -5.0},
+            "labeler.tblite: electronic_temperature_K -5.0 came; wanted no negative number",
+        ),
+        ("tblite", {"accuracy": float("nan")}, "labeler.tblite: accuracy nan came; wanted a positive number"),
+        ("pyscf", {"electronic_temperature_K": -1.0}, "electronic_temperature_K -1.0 came; wanted no negative"),
+        ("pyscf", {"max_cycle": 0}, "max_cycle 0 came; wanted a positive"),
+        ("gpaw", {"cutoff_eV": -5.0}, "labeler.gpaw: cutoff_eV -5.0 came; wanted a positive number"),
+        ("gpaw", {"smearing_eV": -0.1}, "smearing_eV -0.1 came; wanted no negative"),
+        ("gpaw", {"kpoints": [2, 2]}, r"labeler.gpaw: kpoints \[2, 2\] came; wanted three numbers"),
         ("ase", {"calculator": "emtt"}, "labeler.ase: calculator 'emtt' is unknown; wanted one of emt"),
     ],
 )

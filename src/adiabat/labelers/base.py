@@ -148,6 +148,18 @@ class Labeler(ABC):
         return {"charge": 0, "multiplicity": ground_multiplicity(z)}
 
 
+def check_range(settings: Labeler, positive: Sequence[str], not_negative: Sequence[str] = ()) -> None:
+    """Refuse numbers that no engine should be asked with; what is None is left to the engine.
+
+    Engines take a negative temperature, or NaN, and answer.
+    """
+    for names, fine, wanted in ((positive, lambda x: x > 0, "a positive"), (not_negative, lambda x: x >= 0, "no negative")):
+        for name in names:
+            value = getattr(settings, name)
+            if value is not None and not (fine(value) and np.isfinite(value)):
+                raise ValueError(f"labeler.{settings.name}: {name} {value} came; wanted {wanted} number")
+
+
 def installed(package: str, install: str) -> str:
     """'package version', or EngineMissing with the command that installs it; nothing is imported."""
     try:

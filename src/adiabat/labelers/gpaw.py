@@ -17,7 +17,15 @@ from ase import Atoms
 from ase.data import ground_state_magnetic_moments
 
 from adiabat.data.structure import name_of
-from adiabat.labelers.base import Computed, Labeler, LabelError, charge_and_multiplicity, ground_multiplicity, installed
+from adiabat.labelers.base import (
+    Computed,
+    Labeler,
+    LabelError,
+    charge_and_multiplicity,
+    check_range,
+    ground_multiplicity,
+    installed,
+)
 from adiabat.labelers.gpaw_settings import grid, magnetic, plane_waves
 
 INSTALL = (
@@ -70,10 +78,14 @@ class GPAW(Labeler):
     def __post_init__(self):
         if self.centering not in ("gamma", "shifted"):
             raise ValueError(f"labeler.gpaw: centering {self.centering!r} came; wanted 'gamma' or 'shifted'")
-        if not self.kspacing_per_angstrom > 0:
-            raise ValueError(f"labeler.gpaw: kspacing_per_angstrom {self.kspacing_per_angstrom} came; wanted a positive number")
+        positive = (
+            "cutoff_eV kspacing_per_angstrom vacuum_angstrom energy_tolerance_eV density_tolerance force_tolerance_eV_per_A"
+        )
+        check_range(self, [*positive.split(), "max_iterations"], ("smearing_eV",))
         if self.kpoints is not None:
             object.__setattr__(self, "kpoints", tuple(int(n) for n in self.kpoints))  # YAML and JSON bring lists
+            if len(self.kpoints) != 3 or min(self.kpoints) < 1:
+                raise ValueError(f"labeler.gpaw: kpoints {list(self.kpoints)} came; wanted three numbers, 1 or more")
 
     def version(self) -> str:
         installed("gpaw-data", INSTALL)

@@ -20,7 +20,7 @@ from ase import Atoms
 
 from adiabat.data.geometry import longest_bridge
 from adiabat.data.structure import name_of
-from adiabat.labelers.base import Computed, Labeler, LabelError, charge_and_multiplicity, installed
+from adiabat.labelers.base import Computed, Labeler, LabelError, charge_and_multiplicity, check_range, installed
 from adiabat.units import bohr, hartree, k_B
 
 # What is tried, in this order, until the SCF converges; each rung starts from the density the one before left behind.
@@ -55,6 +55,10 @@ class PySCF(Labeler):
 
     name: ClassVar[str] = "pyscf"
     technical: ClassVar[tuple[str, ...]] = ("max_cycle", "max_memory_MB")
+
+    def __post_init__(self) -> None:
+        positive = ("stretch", "conv_tol_hartree", "conv_tol_gradient", "max_cycle", "max_memory_MB")
+        check_range(self, positive, ("grid_level", "electronic_temperature_K"))
 
     def version(self) -> str:
         return installed("pyscf", "pip install pyscf")

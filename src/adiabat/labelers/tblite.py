@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from adiabat.data.structure import name_of
-from adiabat.labelers.base import Computed, Labeler, LabelError, charge_and_multiplicity, installed
+from adiabat.labelers.base import Computed, Labeler, LabelError, charge_and_multiplicity, check_range, installed
 from adiabat.units import bohr, hartree, k_B
 
 METHODS = ("GFN1-xTB", "GFN2-xTB", "IPEA1-xTB")
@@ -38,6 +38,7 @@ class TBLite(Labeler):
     def __post_init__(self):
         if self.method not in METHODS:
             raise ValueError(f"labeler.tblite: method {self.method!r} is unknown; wanted one of {', '.join(METHODS)}")
+        check_range(self, ("accuracy", "max_iterations"), ("electronic_temperature_K",))
 
     def version(self) -> str:
         return installed("tblite", "pip install tblite")

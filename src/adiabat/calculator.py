@@ -74,7 +74,7 @@ class AdiabatCalculator(Calculator):
         elif properties and "stress" in properties:
             raise PropertyNotImplementedError("stress needs three cell vectors; this structure has no volume")
         outputs = prediction.outputs
-        if isinstance(outputs, dict):
+        if isinstance(outputs, dict) or not outputs:
             self.results |= _arrays(outputs)
         else:  # some of them wait to be read; whoever goes through all results waits for all
             self.results = ChainMap(self.results, Later(outputs, lambda: _arrays(outputs)))  # type: ignore[assignment, arg-type]

@@ -79,7 +79,7 @@ class Later(Mapping[str, T], Generic[T]):
 
 def overlaid(parts: Sequence[Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
     """All outputs of several, as late as they were; of one name the last."""
-    filled = [part for part in parts if part]
+    filled = [part for part in parts if part] or [{}]
     return filled[0] if len(filled) == 1 else ChainMap(*reversed(filled))  # type: ignore[arg-type]  # nobody writes
 
 

@@ -18,7 +18,7 @@ from adiabat.graph import Graph
 from adiabat.kernels.local import ConstantsEvaluator
 from adiabat.models import BPNN, LennardJones
 from adiabat.potential import Potential, ReferenceEnergies
-from laws.potentials import POTENTIALS, cluster, crystal, graph_of
+from laws.potentials import POTENTIALS, cluster, crystal, family, graph_of
 
 
 def in_place(layer):
@@ -116,10 +116,13 @@ def test_a_graph_that_outlives_a_frozen_potential_keeps_nothing_of_it():
     assert not any(it() for it in constants)
 
 
-@pytest.mark.parametrize("name", POTENTIALS)
+KINDS = {**POTENTIALS, "painn, one layer": lambda: Potential(family("painn", layers=1))}
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_what_was_asked_before_does_not_matter(name):
     """Whatever an evaluator keeps to work in, a call leaves nothing in it for the next one, of other atoms and edges."""
-    potential = POTENTIALS[name]()
+    potential = KINDS[name]()
     others = [graph_of(potential, atoms) for atoms in (cluster(), [crystal(), cluster()])]
     used, graph = potential.frozen(), graph_of(potential, crystal())
     wanted = potential.frozen()(graph)

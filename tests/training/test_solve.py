@@ -224,8 +224,11 @@ def test_members_that_share_triangles_are_those_solved_for_alone(way):
         parts, members, held if way == "held" else None, loss, frames_judge=way == "unseen", tick=lambda *n: ticks.append(n)
     )
     assert bool(found[0].left_out) == (way != "given")
-    assert [k for k, _ in ticks] == list(range(1, len(ticks) + 1))
-    assert ticks[-1] == (len(ticks), len(ticks))
+    done = [k for k, _ in ticks]
+    assert len(ticks) > 6
+    assert done == sorted(set(done))
+    assert all(k < of for k, of in ticks[:-1])
+    assert ticks[-1][0] == ticks[-1][1]
     judged = torch.cat([rows["forces"][0] for rows in tables])[:, :-1]
     alone = []
     for learned, solution in zip(members, found, strict=True):

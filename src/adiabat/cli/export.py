@@ -38,4 +38,9 @@ def export(
             [name.replace("_", " "), f"{short(c['value'])} {c['unit']}", c["verdict"]] for name, c in told["parity"].items()
         ]
         table(f"{model} → {out}: {', '.join(told['files'])}", ["", "", ""], rows)
+        if "not run" in told["gate"].values() and not frames:
+            Teller().line(
+                "note",
+                "laws that need structures were not tried; --data SET.xyz tries them: above all, whether dynamics explode",
+            )
     return terminal.FINE

@@ -148,6 +148,8 @@ def test_an_explosion_is_told_with_advice_and_what_came_before_is_kept(argon):
 
 def test_wrong_usage_is_told_before_anything_is_written(argon, tmp_path):
     before = set(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="temperature_K nan came; wanted a finite number"):
+        md(**argon, temperature_K=float("nan"), steps=5, out="x.xyz")
     with pytest.raises(ValueError, match="temperature_K is missing"):
         md(**argon, steps=10, out="a.xyz")
     with pytest.raises(ValueError, match=r"start\.xyz: periodic along 0 of three axes"):

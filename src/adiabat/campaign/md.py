@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -115,6 +116,15 @@ def md(
     say = say or (lambda *_: None)
     if not (steps > 0 and every > 0 and timestep_fs > 0):
         raise ValueError(f"steps {steps}, every {every}, timestep_fs {timestep_fs} came; wanted positive numbers")
+    numbers = {
+        "timestep_fs": timestep_fs,
+        "temperature_K": temperature_K,
+        "friction_per_fs": friction_per_fs,
+        "pressure_GPa": pressure_GPa,
+    }
+    for name, value in numbers.items():
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"{name} {value} came; wanted a finite number")
     if ensemble != "nve" and temperature_K is None:
         raise ValueError(f"ensemble {ensemble}: temperature_K is missing; wanted a temperature for the heat bath, such as 300")
     barostat = {"pressure_GPa": pressure_GPa, "cell": cell, "pressure_damping_fs": pressure_damping_fs}

@@ -93,7 +93,14 @@ def test_it_equals_the_reference(shape, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "shape", [{}, {"layers": 1, "channels": 7}, {"layers": 3, "channels": 130, "basis": "gaussians"}], ids=str
+    "shape",
+    [
+        {},
+        {"layers": 1, "channels": 7},
+        {"layers": 3, "channels": 130, "basis": "gaussians"},
+        {"channels": 5, "radial": 30},  # filters are made of no fewer functions than they are
+    ],
+    ids=str,
 )
 def test_painn_equals_the_reference(shape, monkeypatch):
     equal(painn(**shape), graph(skin=0.4), monkeypatch, 1e-12)

@@ -25,9 +25,11 @@ from typing import NamedTuple
 # No -ffast-math: it switches denormals off in the whole process and hides NaN.
 FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fPIC", "-shared", "-w")
 # ADIABAT_SANITIZE=1, with libasan preloaded: tests under AddressSanitizer and UndefinedBehaviorSanitizer. Left out are checks of
-# pointers before each access, which the first of the two makes at the access: they double the time of compiling.
+# pointers before each access, which the first of the two makes at the access: they double the time of compiling. And it calls its checks:
+# written out at each access of straight-line code they take three times as long to compile.
 SANITIZE = (
     "-fsanitize=address,undefined", "-fno-sanitize=null,pointer-overflow,object-size", "-fno-sanitize-recover=all", "-g1", "-O1",
+    "--param", "asan-instrumentation-with-call-threshold=0",
 )  # fmt: skip
 SEAL = b"adiabat1"  # a published library ends in this and the sha256 of what stands before it
 # checks in every line make a compiler several times slower

@@ -131,8 +131,8 @@ static __attribute__((noinline)) void sums(Model &m, const Input &in, I t) {
         for (int k = 0; k < TOGETHER; k++) total[b][k] = load(sum + k * GROUP + b * W);
       for (I e = 0; e < m.pairs[n]; e++) {
         const Near &at = near[e];
-        const S *R = table + at.row * PATHS * GROUP, *y = x + at.j * FULL * GROUP;
-        S *to = all + at.j * TOGETHER * GROUP;
+        const S *R = table + (I)at.row * PATHS * GROUP, *y = x + (I)at.j * FULL * GROUP;
+        S *to = all + (I)at.j * TOGETHER * GROUP;
 #pragma GCC unroll 2
         for (int b = 0; b < VECTORS; b++, R += W, y += W, to += W) {
           V f[PATHS];
@@ -175,7 +175,7 @@ static __attribute__((noinline)) void gradients(Model &m, const Input &in, I t) 
           const Near &at = m.near[e];
           V db = {}, ub[3] = {};
           for (int b = 0; b < VECTORS; b++) {
-            const S *R = table + at.row * PATHS * GROUP + b * W;
+            const S *R = table + (I)at.row * PATHS * GROUP + b * W;
             V f[PATHS], slope[PATHS], F[PATHS];
 #pragma GCC unroll 3
             for (int p = 0; p < PATHS; p++) {
@@ -184,8 +184,8 @@ static __attribute__((noinline)) void gradients(Model &m, const Input &in, I t) 
               slope[p] = at.slope[0] * r0 + at.slope[1] * r1 + at.slope[2] * r2 + at.slope[3] * r3;
             }
             {
-              const S *y = x + at.j * FULL * GROUP + b * W, *vb = sums + n * TOGETHER * GROUP + b * W;
-              S *to = xb + at.j * FULL * GROUP + b * W;
+              const S *y = x + (I)at.j * FULL * GROUP + b * W, *vb = sums + n * TOGETHER * GROUP + b * W;
+              S *to = xb + (I)at.j * FULL * GROUP + b * W;
               V sb = load(vb), v0 = load(vb + GROUP), v1 = load(vb + 2 * GROUP), v2 = load(vb + 3 * GROUP);
               V y1 = load(y + GROUP), along = at.u[0] * v0 + at.u[1] * v1 + at.u[2] * v2, q = f[1] * y1;
               F[0] = load(y) * sb, F[1] = y1 * along;
@@ -195,7 +195,7 @@ static __attribute__((noinline)) void gradients(Model &m, const Input &in, I t) 
               *(VU *)(to + 2 * GROUP) += f[2] * v0, *(VU *)(to + 3 * GROUP) += f[2] * v1, *(VU *)(to + 4 * GROUP) += f[2] * v2;
             }
             if (at.back) {  // the same, the other way round
-              const S *y = x + n * FULL * GROUP + b * W, *vb = sums + at.j * TOGETHER * GROUP + b * W;
+              const S *y = x + n * FULL * GROUP + b * W, *vb = sums + (I)at.j * TOGETHER * GROUP + b * W;
               S *to = xb + n * FULL * GROUP + b * W;
               V sb = load(vb), v0 = load(vb + GROUP), v1 = load(vb + 2 * GROUP), v2 = load(vb + 3 * GROUP);
               V y1 = load(y + GROUP), along = at.u[0] * v0 + at.u[1] * v1 + at.u[2] * v2, q = f[1] * y1;

@@ -7,12 +7,13 @@ import pytest
 import torch
 from ase import Atoms
 
+from adiabat.data.structure import labeled
 from adiabat.graph import Graph
 from adiabat.models import BPNN, LennardJones, Morse
 from adiabat.potential import Potential
 from adiabat.training import fit
 from adiabat.training.batches import cut
-from adiabat.training.loss import Loss, Sum, readable, squared_errors
+from adiabat.training.loss import Loss, Sum, readable, squared_errors, usual_weights
 from training.sets import copper, water, without
 
 POTENTIAL = Potential(Morse(depth_eV=0.3, minimum_angstrom=1.5, cutoff=4.0))
@@ -118,6 +119,36 @@ def test_a_frame_counts_by_its_weight():
     twice = sums_of([graph_of(one, 2.0), graph_of(other)])
     repeated = sums_of([graph_of(one), graph_of(one), graph_of(other)])
     assert float(Loss()(twice)) == pytest.approx(float(Loss()(repeated)), rel=1e-13)
+
+
+@pytest.mark.parametrize("edges", [1, 60, 500])
+def test_the_means_of_batches_by_their_numbers_of_labels_are_that_of_all(edges):
+    """What steps by batches go down is the whole set's loss, on the average: a batch of light frames is not brought to full weight."""
+    graphs = [graph_of(a, w) for a, w in zip(FRAMES, WEIGHTS)]
+    usual = usual_weights(graphs)
+    whole = sums_of(graphs)
+    parts = [squared_errors(POTENTIAL(b), b, usual) for b in cut(graphs, edges)]
+    for name, all_of_them in whole.items():
+        number = [float(p[name].count) / usual[name] if name in p else 0.0 for p in parts]
+        means = [float(p[name].mean_square) if name in p else 0.0 for p in parts]
+        assert np.average(means, weights=number) == pytest.approx(float(all_of_them.mean_square), rel=1e-12)
+
+
+def test_a_light_frame_hardly_pulls_when_every_frame_is_a_batch():
+    """Each structure twice, with its forces and with weight 0.01 with twice its forces: the weighted mean is 1.01 times the forces.
+
+    Unweighted it is 1.5 times; with means over each batch alone, or every gradient clipped to one length, it was 1.2.
+    """
+    frames = [without(a, "energy") for a in water(5)]
+    light = [labeled(a, forces=2 * a.calc.results["forces"]) for a in frames]
+    for atoms in light:
+        atoms.info["weight"] = 0.01
+    model = BPNN(cutoff=3.0, hidden=[6])
+    options = {"loss": {"energy": 0.0, "stress": 0.0}, "wall": False, "epochs": 150, "batch_edges": 1, "check_every": 150}
+    potential = fit(model, [*frames, *light], [], optimizer={"adamw": {"lr": 0.01}}, **options)
+    graph = Graph.of(frames, potential.cutoff)
+    found, wanted = potential(graph).forces, graph.labels["forces"].value
+    assert abs(float((found * wanted).sum() / wanted.square().sum()) - 1.01) < 0.04  # what the fit of so few steps is worth
 
 
 def test_a_frame_without_weight_teaches_nothing_even_alone():

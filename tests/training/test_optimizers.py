@@ -30,7 +30,7 @@ def minimized(f, start: torch.Tensor, epochs: int, members: int | None = None, o
 
     def errors(batch):
         value = f(x)
-        return {"energy": Sum(value, value.detach().abs(), torch.ones(()))}
+        return {"energy": Sum(value, value.detach().abs(), torch.ones(()), torch.ones(()))}
 
     for _ in range(epochs):
         stepper.epoch([SimpleNamespace()], errors, ENERGY, 1.0)

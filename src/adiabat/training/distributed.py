@@ -69,11 +69,12 @@ class World:
         zero = torch.zeros(shape, dtype=torch.float64, device=device)
         names = list(Loss().weights)
         counts = [sums[name].count.expand(shape) if name in sums else zero for name in names]
+        weights = [sums[name].weight.expand(shape) if name in sums else zero for name in names]
         there = [zero + (name in sums) for name in names]
-        total = self.total(torch.stack([*counts, *there]))
+        total = self.total(torch.stack([*counts, *weights, *there])).split(len(names))
         return {
-            name: Sum(sums[name].square, sums[name].absolute, count) if name in sums else Sum(zero, zero, count)
-            for name, count, labeled in zip(names, total[: len(names)], total[len(names) :], strict=True)
+            name: Sum(sums[name].square, sums[name].absolute, count, weight) if name in sums else Sum(zero, zero, count, weight)
+            for name, count, weight, labeled in zip(names, *total, strict=True)
             if bool((labeled > 0).any())
         }
 
@@ -82,7 +83,9 @@ class World:
         if self.size == 1 or not sums:
             return dict(sums)
         total = self.total(torch.stack([x for part in sums.values() for x in (part.square, part.absolute)]))
-        return {name: Sum(total[2 * k], total[2 * k + 1], part.count) for k, (name, part) in enumerate(sums.items())}
+        return {
+            name: Sum(total[2 * k], total[2 * k + 1], part.count, part.weight) for k, (name, part) in enumerate(sums.items())
+        }
 
     def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Give every process the gradients of the whole batch. A parameter that no share has seen stays without one."""

@@ -145,8 +145,12 @@ class Training:
         return self.asked if self.stepper.full_batch else self.asked.by_batches(rate)
 
     def errors(self, batch: Graph | None) -> dict[str, Sum]:
+        """What a step makes small; where steps go by batches, counted so that a batch's mean is one of the whole set's."""
+        return self._counted(batch, None if self.stepper.full_batch else self.problem.usual)
+
+    def _counted(self, batch: Graph | None, usual: Mapping[str, float] | None = None) -> dict[str, Sum]:
         """Sums over this process's share of a batch, and the counts of all shares."""
-        sums = {} if batch is None else squared_errors(self.learned.predictions(batch), batch)
+        sums = {} if batch is None else squared_errors(self.learned.predictions(batch), batch, usual)
         return self.world.counted(sums, self.members, self.parameters[0].device)
 
     def batches(self) -> Iterable[Graph | None]:
@@ -262,7 +266,7 @@ class Training:
     def _sums(self, graphs: Source) -> dict[str, Sum]:
         sums: dict[str, Sum] = {}
         for batch in cut(graphs, self.batch_edges, self.world):
-            for name, part in self.errors(batch).items():
+            for name, part in self._counted(batch).items():
                 sums[name] = sums[name] + part.detach() if name in sums else part.detach()
         return self.world.over_all(sums)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +23,8 @@ class Loss:
     """L = w_E ⟨((E − E*)/N)²⟩ + w_F ⟨(F − F*)²⟩ + w_σ ⟨(V(σ − σ*)/N)²⟩; means over what is labeled.
 
     Energies and strain gradients in eV an atom, forces in eV/Å by component. A frame counts by its weight, and `kinds` multiplies
-    the weight of every frame of that ``config_type``. With a committee each member has its own loss.
+    the weight of every frame of that ``config_type``. A batch's means divide by its number of labels times the mean weight in the
+    whole set: by its own weights a batch of light frames would count as much as any other. With a committee each member has its own loss.
 
     Where `energy` or `stress` is not given it follows the optimizer. Least squares chooses it by frames left out (`weighing`). An
     optimizer that lowers the loss of the whole set takes 100: 1 meV an atom counts as much as 10 meV/Å. One that steps by batches
@@ -89,7 +90,8 @@ class Sum:
 
     square: Tensor  # [*members]
     absolute: Tensor  # [*members]
-    count: Tensor  # the sum of weights
+    count: Tensor  # what means divide by: the sum of weights, or of a batch the number of labels times their usual weight
+    weight: Tensor  # the sum of weights
 
     @property
     def mean_square(self) -> Tensor:
@@ -101,31 +103,51 @@ class Sum:
         return self.absolute / torch.where(self.count > 0, self.count, 1.0)
 
     def __add__(self, other: Sum) -> Sum:
-        return Sum(self.square + other.square, self.absolute + other.absolute, self.count + other.count)
+        return Sum(
+            self.square + other.square, self.absolute + other.absolute, self.count + other.count, self.weight + other.weight
+        )
 
     def detach(self) -> Sum:
-        return Sum(self.square.detach(), self.absolute.detach(), self.count)
+        return Sum(self.square.detach(), self.absolute.detach(), self.count, self.weight)
 
 
-def squared_errors(prediction: Prediction, graph: Graph) -> dict[str, Sum]:
-    """Sums of squared and absolute errors by property: energy (eV/atom), forces (eV/Å), stress (strain gradient, eV/atom)."""
+def usual_weights(graphs: Iterable[Graph]) -> dict[str, float]:
+    """The mean weight of the labels of each kind, over those that count at all: what `squared_errors` takes for a batch."""
+    total: dict[str, float] = {}
+    number: dict[str, float] = {}
+    for graph in graphs:
+        weight = weight_of(graph)
+        for name in graph.labeled:
+            mask = graph.labels[name].mask
+            each = weight[graph.structure] if name == "forces" else weight
+            total[name] = total.get(name, 0.0) + float((each * mask).sum())
+            number[name] = number.get(name, 0.0) + float(((each > 0) & mask).sum())
+    return {name: total[name] / number[name] for name in total if number[name] > 0}
+
+
+def squared_errors(prediction: Prediction, graph: Graph, usual: Mapping[str, float] | None = None) -> dict[str, Sum]:
+    """Sums of squared and absolute errors by property: energy (eV/atom), forces (eV/Å), stress (strain gradient, eV/atom).
+
+    With `usual`, the mean weights in the whole set, each label that counts is counted with that weight instead of its own, so that a
+    batch's mean keeps its frames' weights against those of other batches.
+    """
     weight = weight_of(graph).movedim(0, -1)  # [S], or [members, S] where each member has its own
     natoms = graph.once("natoms", lambda: torch.bincount(graph.structure, minlength=graph.n_structures).to(torch.float64))
-    found = {}
+    found, usual = {}, usual or {}
     energy, forces, stress = (graph.labels[k] for k in ("energy", "forces", "stress"))
     if "energy" in graph.labeled:
         error = (prediction.energy - energy.value) / natoms
-        found["energy"] = _sum(error, weight * energy.mask, 0)
+        found["energy"] = _sum(error, weight * energy.mask, 0, usual.get("energy"))
     if "forces" in graph.labeled:
         error = prediction.forces - forces.value
-        found["forces"] = _sum(error, weight[..., graph.structure] * forces.mask, 1)
+        found["forces"] = _sum(error, weight[..., graph.structure] * forces.mask, 1, usual.get("forces"))
     if "stress" in graph.labeled:
         mask = stress.mask & ~graph.volume.isnan()
         volume = torch.where(mask, graph.volume, 0.0)  # a frame without a label brings neither number nor NaN
         error = (
             torch.where(mask[:, None, None], prediction.strain_gradient, 0.0) - volume[:, None, None] * stress.value
         ) / natoms[:, None, None]
-        found["stress"] = _sum(error, weight * mask, 2)
+        found["stress"] = _sum(error, weight * mask, 2, usual.get("stress"))
     return found
 
 
@@ -144,11 +166,14 @@ def readable(sums: Mapping[str, Sum]) -> dict[str, float]:
     return found
 
 
-def _sum(error: Tensor, weight: Tensor, trailing: int) -> Sum:
-    """Sum over rows and the `trailing` axes of components behind them; `weight` holds one number a row."""
+def _sum(error: Tensor, weight: Tensor, trailing: int, usual: float | None) -> Sum:
+    """Sum over rows and the `trailing` axes of components behind them; `weight` holds one number a row, as which `usual` is counted."""
     axes = tuple(range(-trailing, 0))
     components = math.prod(error.shape[a] for a in axes)
     square, absolute = error.square(), error.detach().abs()
     if axes:
         square, absolute = square.sum(axes), absolute.sum(axes)
-    return Sum((weight * square).sum(-1), (weight * absolute).sum(-1), weight.sum(-1) * components)
+    counted = weight if usual is None else (weight > 0).to(weight.dtype) * usual
+    return Sum(
+        (weight * square).sum(-1), (weight * absolute).sum(-1), counted.sum(-1) * components, weight.sum(-1) * components
+    )

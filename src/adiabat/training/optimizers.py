@@ -46,7 +46,8 @@ class Stepper(Protocol):
 
 @dataclass(frozen=True)
 class AdamW:
-    """Loshchilov and Hutter, ICLR 2019 (arXiv:1711.05101). `clip` bounds each member's gradient norm."""
+    """Loshchilov and Hutter, ICLR 2019 (arXiv:1711.05101). `clip` bounds each member's gradient norm, of a batch of light frames (in
+    weight) the lower: what they ask for would else be as loud as the others', however little they weigh."""
 
     lr: float = 1e-3
     weight_decay: float = 1e-6
@@ -61,7 +62,7 @@ class AdamW:
 
 @dataclass(frozen=True)
 class SGD:
-    """Stochastic gradient descent with momentum. `clip` bounds each member's gradient norm."""
+    """Stochastic gradient descent with momentum. `clip` bounds each member's gradient norm, as with `AdamW`."""
 
     lr: float = 1e-3
     momentum: float = 0.9
@@ -124,7 +125,7 @@ class _TorchStepper:
             if value.requires_grad:  # an empty share has nothing to say
                 value.backward(inputs=parameters)  # edge vectors are leaves, too, and nobody asks for theirs
             self.world.add_gradients(parameters)
-            self._clip()
+            self._clip(_relative_weight(sums))
             self.optimizer.step()
             self.optimizer.zero_grad()
 
@@ -142,17 +143,23 @@ class _TorchStepper:
             whole["state"].setdefault(int(n), {})[name] = value.clone()
         self.optimizer.load_state_dict(whole)
 
-    def _clip(self) -> None:
+    def _clip(self, share: Tensor) -> None:
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         if not gradients or not math.isfinite(self.clip):
             return
         lead = 0 if self.members is None else 1
         norms = torch.stack([g.flatten(lead).norm(dim=-1) for g in gradients]).norm(dim=0)  # [*members]
-        factor = (self.clip / norms.clamp_min(1e-300)).clamp(max=1.0)
+        factor = (self.clip * share / norms.clamp_min(1e-300)).clamp(max=1.0)
         if bool((factor == 1).all()):  # a gradient that is not a number goes on to be one
             return
         for g in gradients:
             g.mul_(factor.reshape(factor.shape + (1,) * (g.dim() - lead)).to(g.dtype))
+
+
+def _relative_weight(sums: Mapping[str, Sum]) -> Tensor:
+    """What a batch's labels weigh, beside as many usual ones; 1 where nothing counts."""
+    weight, count = (torch.stack([getattr(part, name) for part in sums.values()]).sum(0) for name in ("weight", "count"))
+    return torch.where(count > 0, weight / torch.where(count > 0, count, 1.0), 1.0)
 
 
 class _LBFGSStepper:
@@ -286,7 +293,7 @@ def _backward(batches: Sequence[Graph | None], errors: Errors, loss: Loss, count
     """
     shares = []
     for batch in batches:
-        sums = {name: Sum(part.square, part.absolute, counts[name]) for name, part in errors(batch).items()}
+        sums = {name: Sum(part.square, part.absolute, counts[name], part.weight) for name, part in errors(batch).items()}
         if loss.weighs(sums):
             share = loss(sums)
             if share.requires_grad:  # else this process's share of the batch is empty

@@ -137,6 +137,7 @@ def pose_packed(
         metadata(
             found, seen.level, n_train=len(train), n_validation=len(judged), members=members, seed=seed, data_hash=train.shards.data_hash
         ),
+        seen.usual,
     )  # fmt: skip
 
 
@@ -155,6 +156,7 @@ class Survey:
     alone: dict[int, float]  # energies of isolated atoms
     idle: np.ndarray  # bool, by row: isolated atoms, and frames of weight 0
     level: str | None
+    usual: Mapping[str, float]  # the mean weight of the labels of each kind
 
     def reference(self, wanted: str | Mapping[str, float]) -> Reference:
         """Reference energies, as `fit` has them."""
@@ -169,6 +171,7 @@ def survey(part: Part, loss: Loss) -> Survey:
     alone: dict[int, float] = {}
     levels: set[str] = set()
     idle, has = np.zeros(len(part.chosen), dtype=bool), 0
+    weighed, number = dict.fromkeys(BITS, 0.0), dict.fromkeys(BITS, 0.0)
     for block in part.shards.blocks():
         mine = [k for k in range(len(block)) if part.chosen[block.row[k]]]
         by_frame = np.zeros((len(block), 119), dtype=np.int32)
@@ -186,9 +189,14 @@ def survey(part: Part, loss: Loss) -> Survey:
                 if labeled:
                     alone[z] = min(float(block.energy[k]), alone.get(z, np.inf))  # of several spin states the lowest
             else:
-                idle[block.row[k]] = not loss.weight_of(about) > 0
+                weight = loss.weight_of(about)
+                idle[block.row[k]] = not weight > 0
                 if not idle[block.row[k]]:
                     counted.append(k)
+                    for name, bit in BITS.items():
+                        if block.has[k] & bit:
+                            labels = float(block.first[k + 1] - block.first[k]) if name == "forces" else 1.0
+                            weighed[name], number[name] = weighed[name] + weight * labels, number[name] + labels
                     has |= int(block.has[k])
                     table += [k] if labeled else []
         elements |= set(np.flatnonzero(by_frame[counted].any(0)).tolist())
@@ -196,6 +204,7 @@ def survey(part: Part, loss: Loss) -> Survey:
     for name in ("energy", "forces"):
         if loss.weights[name] and not has & BITS[name]:
             raise ValueError(f"the loss weighs {name}, and none of {len(part)} packed frames has one; set loss.{name} to 0")
+    usual = {name: weighed[name] / n for name, n in number.items() if n > 0}
     ordered = sorted(elements)
     counts = np.concatenate([table[:, ordered] for table, _ in tables]).astype(float)
-    return Survey(ordered, counts, np.concatenate([e for _, e in tables]), alone, idle, one_level(levels))
+    return Survey(ordered, counts, np.concatenate([e for _, e in tables]), alone, idle, one_level(levels), usual)

@@ -27,7 +27,7 @@ from adiabat.models import ZBL
 from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled, describe
 from adiabat.training.batches import InMemory, Source
-from adiabat.training.loss import Loss
+from adiabat.training.loss import Loss, usual_weights
 from adiabat.uncertainty import Committee
 
 ENOUGH = 10  # frames, from which on a tenth is held out
@@ -46,6 +46,7 @@ class Problem:
     reference: Reference
     fingerprint: str
     metadata: dict[str, Any]
+    usual: Mapping[str, float]  # the mean weight of the labels of each kind
     together: Sequence[int] | None = (
         None  # the group of each training frame: duplicates and neighbors in time; where it is known
     )
@@ -114,6 +115,7 @@ def pose(
     learned = learners(model, graphs, members, seed, dtype).to(device)
     graphs, held_graphs = _remembered(learned, graphs, remember_MB), _remembered(learned, held_graphs, remember_MB)
     leaves_out = members > 1 and leave_out > 0
+    usual = usual_weights(graphs)
     together = groups(training) if leaves_out or isinstance(model, LinearBasis) else None
     if together is not None and leaves_out:
         graphs = _folds(graphs, together, members, leave_out, seed)
@@ -123,7 +125,7 @@ def pose(
         InMemory([g.to(device=device) for g in graphs]), InMemory([g.to(device=device) for g in held_graphs]), components(graphs),
         found, fingerprint(data_hash, model, options),
         metadata(found, level, n_train=len(graphs), n_validation=len(held_graphs), members=members, seed=seed, data_hash=data_hash),
-        together,
+        usual, together,
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from adiabat.potential import Potential
 from adiabat.report import Sections, write
 from adiabat.report.citations import FAMILIES
 from adiabat.training.distributed import world
+from adiabat.training.fit import OF_OPTIMIZERS
 from adiabat.training.optimizers import OPTIMIZERS
 from adiabat.training.packed import as_part
 from adiabat.training.schedule import AVERAGES, SCHEDULES
@@ -137,7 +138,8 @@ def train(
             raise
         told = potential.metadata["training"]
         how = "" if told["optimizer"] == "least squares" else f", the {told['kept']} of {told['epochs']} epochs"
-        say("train", f"{told['optimizer']}{how}: {pace.last}", {})
+        stands = spoken({"epoch": told["epochs"], **potential.metadata["metrics"]}) if finish else pace.last
+        say("train", f"{told['optimizer']}{how}: {stands}", {})
         path = folder.path(f"models/{name}.adiabat")
         potential.save(path)
         folder.event("train", "finished", **potential.metadata["metrics"].get("validation", {}))
@@ -274,9 +276,14 @@ def tell(
 ) -> None:
     """The report's sections of a training."""
     family, arguments = named(options["model"], where="model")
-    fit = dict(options["fit"])
+    said = potential.metadata["training"]
+    solved = said.get("optimizer") == "least squares"
+    # What a configuration says of steps means nothing to least squares; what it has chosen itself does.
+    fit = {name: value for name, value in options["fit"].items() if not (solved and name in (*OF_OPTIMIZERS, "keep"))}
+    if solved:
+        fit |= {"optimizer": "least squares", **{name: said[name] for name in ("loss", "ridge") if name in said}}
     level = potential.metadata.get("level_of_theory")
-    formulas = sorted({a.get_chemical_formula("reduce") for a in parts["train"]}, key=len)
+    formulas = sorted({a.get_chemical_formula("hill", empirical=bool(a.pbc.any())) for a in parts["train"]}, key=len)
     system = ", ".join(formulas[:4]) + (" …" if len(formulas) > 4 else "")
     sections.put(
         "settings", system=system, level_of_theory=level.split(" [")[0] if level else None,

@@ -16,7 +16,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "What was done": ("settings", "methods"),
     "Accuracy": ("learning_curve", "parity", "errors_by_kind", "uncertainty"),
     "Physics": ("structures", "crystal", "distributions", "vibrations", "rdf", "nve", "nvt"),
-    "Active learning": ("rounds", "exploration", "training"),
+    "Learning": ("rounds", "exploration", "training"),
     "Cost": ("time_budget", "label_cost"),
     "Checks": ("data_gate", "model_gate"),
     "Provenance": ("versions", "citations"),

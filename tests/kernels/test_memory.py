@@ -25,7 +25,7 @@ from adiabat.kernels import edge_conv_op, symmetry_op
 from adiabat.kernels.aev import spec_of
 from adiabat.kernels.ir import Chebyshev, Convolution, Symmetry
 from adiabat.kernels.local import Call, Edges
-from adiabat.models import BPNN, DeepPot
+from adiabat.models import BPNN, GAP, DeepPot
 from kernels.test_aev import functions
 from kernels.test_listed import functions as listed
 from kernels.topology import edges_of, random_arguments
@@ -96,6 +96,12 @@ def local(model):
     return ready
 
 
+def spectra():
+    made = GAP(soap={"cutoff": 3.0, "n_max": 2, "l_max": 2, "n_sparse": 3}, two_body=[], elements=["Si"]).double()
+    made.kernels[0].points.normal_()
+    return made
+
+
 FUNCTIONS = Symmetry(5, 2, (1, 2, 7))
 CASES = {
     "convolution": (convolutions("forward"), 24),
@@ -107,6 +113,7 @@ CASES = {
     "environments, back": (symmetries(spec_of(functions()), "backward", 20), 24),
     "neighbor sums": (symmetries(Chebyshev(5, 4, 3), "backward", 20), 16),
     "networks on listed functions": (local(BPNN(4.5, ["Si", "Ge"], functions={"Si": listed("cosine"), "Ge": []})), 60),
+    "spectra": (local(spectra()), 24),
     "deep potential": (message_passing(DeepPot(2.9, 1.0, ["Si"], neurons=[4], axis_neurons=2, fitting=[3])), 40),
 }
 for name, (make, room) in CASES.items():
@@ -134,5 +141,5 @@ def test_memory_that_runs_out_between_threads_is_told():
         env={**os.environ, "PYTHONPATH": "tests", "ADIABAT_KERNELS": "cpp", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"},
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
-    assert len(said.stdout.splitlines()) == 10
+    assert len(said.stdout.splitlines()) == 11
     assert all(line.endswith(" told") for line in said.stdout.splitlines()), said.stdout

@@ -99,12 +99,7 @@ static int run(Model &m, const Call &in) {
 #else
     Worker &w = m.workers[0];
 #endif
-    safely(fault, [&] {
-      if (int found = block(m, w, in, m.blocks[k], m.order.data() + m.blocks[k + 1], m.blocks[k + 2], m.own.data(), m.g.data())) {
-#pragma omp atomic write
-        fault = found;
-      }
-    });
+    told(fault, [&] { return block(m, w, in, m.blocks[k], m.order.data() + m.blocks[k + 1], m.blocks[k + 2], m.own.data(), m.g.data()); });
   }
   if (fault) return fault;
   collect(in, 0, m.own.data(), m.g.data(), m.pairs.data());

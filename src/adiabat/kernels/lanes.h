@@ -115,3 +115,13 @@ template <class F> static void safely(int &fault, F todo) {
     fault = 7;
   }
 }
+
+// The same, of what says by a number that something was wrong.
+template <class F> static void told(int &fault, F todo) {
+  safely(fault, [&] {
+    if (int found = todo()) {
+#pragma omp atomic write
+      fault = found;
+    }
+  });
+}

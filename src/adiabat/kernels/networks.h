@@ -107,12 +107,7 @@ static int run(Model &m, const Call &in) {
 #else
     Worker &w = m.workers[0];
 #endif
-    safely(fault, [&] {
-      if (int found = block(m, w, in, blocks[k], m.order.data() + blocks[k + 1], blocks[k + 2])) {
-#pragma omp atomic write
-        fault = found;
-      }
-    });
+    told(fault, [&] { return block(m, w, in, blocks[k], m.order.data() + blocks[k + 1], blocks[k + 2]); });
   }
   if (fault) return fault;
   for (I copy = 0; copy < in.copies; copy++) collect(in, copy, m.own.data() + copy * in.atoms, m.g.data() + 3 * copy * in.edges, m.pairs.data());

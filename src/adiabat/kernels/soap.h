@@ -302,10 +302,7 @@ static int run(Model &m, const Call &in) {
 #else
     Worker &w = m.workers[0];
 #endif
-    if (int found = block(m, w, in, &m.centers[k * BLOCK], std::min((I)BLOCK, N - k * BLOCK))) {
-#pragma omp atomic write
-      fault = found;
-    }
+    told(fault, [&] { return block(m, w, in, &m.centers[k * BLOCK], std::min((I)BLOCK, N - k * BLOCK)); });
   }
   if (fault) return fault;
   for (I copy = 0; copy < in.copies; copy++) collect(in, copy, m.own.data(), m.g.data(), m.pairs.data());

@@ -201,6 +201,18 @@ def test_what_makes_no_sense_is_refused():
         GAP(sparse="kmeans", elements=["Cu"])
 
 
+def assert_compiled_says_the_same(made: GAP, graph: Graph) -> None:
+    made.prepare([graph])
+    with torch.no_grad():
+        made.coefficients.normal_(generator=torch.Generator().manual_seed(0))
+    potential = ad.Potential(made)
+    frozen = potential.frozen()
+    found, wanted = frozen(graph), potential(graph)
+    assert frozen.evaluators, "nothing was compiled"
+    for name in ("atomic_energies", "forces", "strain_gradient"):
+        torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-12)
+
+
 def test_compiled_it_says_the_same(model):
     """Sums in another order: coefficients are of order 1 here."""
     torch.manual_seed(3)
@@ -231,15 +243,7 @@ def test_compiled_angles_say_the_same():
     small.rattle(0.1, seed=1)
     line = Atoms("CuAuCu", [[0, 0, -2.5], [0, 0, 0], [0, 0, 2.6]])
     graph = Graph.of([*frames(2), small, line, Atoms("Au")], made.cutoff)
-    made.prepare([graph])
-    with torch.no_grad():
-        made.coefficients.normal_(generator=torch.Generator().manual_seed(0))
-    potential = ad.Potential(made)
-    frozen = potential.frozen()
-    found, wanted = frozen(graph), potential(graph)
-    assert frozen.evaluators, "nothing was compiled"
-    for name in ("atomic_energies", "forces", "strain_gradient"):
-        torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-12)
+    assert_compiled_says_the_same(made, graph)
 
 
 @pytest.mark.parametrize("nu_s", [0, 1, 2])
@@ -247,15 +251,7 @@ def test_compiled_angles_say_the_same():
 def test_compiled_spectra_compressed_say_the_same(nu_r, nu_s):
     made = GAP(soap={**SOAP, "nu_r": nu_r, "nu_s": nu_s}, two_body=[], elements=["Cu", "Au"]).double()
     graph = Graph.of(frames(4), made.cutoff)
-    made.prepare([graph])
-    with torch.no_grad():
-        made.coefficients.normal_(generator=torch.Generator().manual_seed(0))
-    potential = ad.Potential(made)
-    frozen = potential.frozen()
-    found, wanted = frozen(graph), potential(graph)
-    assert frozen.evaluators, "nothing was compiled"
-    for name in ("atomic_energies", "forces", "strain_gradient"):
-        torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-12)
+    assert_compiled_says_the_same(made, graph)
 
 
 @pytest.mark.parametrize("three_body", [[], {"n_sparse": 3}])

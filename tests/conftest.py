@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 import torch
 
+from adiabat.kernels import build
+
 torch.set_num_threads(1)
 
 pytest_plugins = ("parity",)
@@ -34,6 +36,17 @@ def same_numbers_twice():
     np.random.seed(0)  # noqa: NPY002 - for libraries that still draw from the global stream
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
+
+
+@pytest.fixture(autouse=True)
+def compiled(request, monkeypatch):
+    """Of what is marked so: kernels run compiled or not at all, and without a compiler there is nothing to test."""
+    if request.node.get_closest_marker("compiled"):
+        try:
+            build.compiler()
+        except build.NoKernels as why:
+            pytest.skip(str(why))
+        monkeypatch.setenv("ADIABAT_KERNELS", "cpp")
 
 
 @pytest.fixture

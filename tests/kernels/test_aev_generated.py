@@ -5,21 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adiabat.kernels import build, environments
+from adiabat.kernels import environments
 from adiabat.kernels.aev import reference_environments
 from kernels.test_aev import functions
 from kernels.test_generated import close, everything
 from kernels.topology import CUTOFF, random_edges
 
-try:
-    build.compiler()
-except build.NoKernels as why:
-    pytestmark = pytest.mark.skip(reason=str(why))
-
-
-@pytest.fixture(autouse=True)
-def compiled(monkeypatch):
-    monkeypatch.setenv("ADIABAT_KERNELS", "cpp")
+pytestmark = pytest.mark.compiled
 
 
 def sample(N=12, E=120, n_species=2, f=None, dtype=torch.float64, seed=0):

@@ -19,15 +19,7 @@ CONVOLUTIONS = [
 ]
 CONTRACTIONS = ["0e+1o+2e|0e+1o|3", "0e+1o|0e|4", "1e+1o|0o+2e|3", "4e|0e+4e|2"]
 
-try:
-    build.compiler()
-except build.NoKernels as why:
-    pytestmark = pytest.mark.skip(reason=str(why))
-
-
-@pytest.fixture(autouse=True)
-def compiled(monkeypatch):
-    monkeypatch.setenv("ADIABAT_KERNELS", "cpp")
+pytestmark = pytest.mark.compiled
 
 
 def everything(f, inputs, rest):

@@ -10,15 +10,7 @@ from adiabat.kernels.symmetry import reference_symmetry_functions, symmetry_func
 from kernels.test_generated import close, everything
 from kernels.topology import CUTOFF, random_edges
 
-try:
-    build.compiler()
-except build.NoKernels as why:
-    pytestmark = pytest.mark.skip(reason=str(why))
-
-
-@pytest.fixture(autouse=True)
-def compiled(monkeypatch):
-    monkeypatch.setenv("ADIABAT_KERNELS", "cpp")
+pytestmark = pytest.mark.compiled
 
 
 def sample(N=12, E=120, n_species=2, radial=5, widths=2, zetas=(1.0, 2.0, 7.0), dtype=torch.float64, seed=0):

@@ -7,21 +7,12 @@ import torch
 from ase.build import molecule
 
 from adiabat.graph import Graph
-from adiabat.kernels import build
 from adiabat.models import ACE, BPNN, MACE, ZBL, LennardJones
 from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled
 from adiabat.uncertainty import Committee
 from adiabat.uncertainty.frozen import FrozenCommittee
 
-try:
-    build.compiler()
-except build.NoKernels as why:
-    pytestmark = pytest.mark.skip(reason=str(why))
-
-
-@pytest.fixture(autouse=True)
-def compiled(monkeypatch):
-    monkeypatch.setenv("ADIABAT_KERNELS", "cpp")
+pytestmark = pytest.mark.compiled
 
 
 class Offset(Model):

@@ -10,22 +10,13 @@ import pytest
 import torch
 
 from adiabat.graph import Graph
-from adiabat.kernels import build
 from adiabat.models import ZBL, LennardJones
 from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled
 from adiabat.prediction import Prediction
 from adiabat.uncertainty import Committee, with_variance
 from laws.potentials import E0, ELEMENTS, close, cluster, crystal, family, graph_of
 
-try:
-    build.compiler()
-except build.NoKernels as why:
-    pytestmark = pytest.mark.skip(reason=str(why))
-
-
-@pytest.fixture(autouse=True)
-def compiled(monkeypatch):
-    monkeypatch.setenv("ADIABAT_KERNELS", "cpp")
+pytestmark = pytest.mark.compiled
 
 
 class Untold(LennardJones):

@@ -54,7 +54,7 @@ test-sanitize: .stamps/test
 
 # docs/parity.md, from what the tests compare with other codes' answers
 parity: .stamps/test compiler
-	ADIABAT_PARITY=docs/parity.md $(BIN)/python -m pytest tests/deploy tests/models
+	ADIABAT_PARITY=docs/parity.md $(BIN)/python -m pytest tests/deploy tests/models tests/descriptors
 
 # Golden values of a peer, made anew in its own environment: make golden-mace PEER_PYTHON=/path/to/bin/python
 golden-mace:

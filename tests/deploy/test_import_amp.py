@@ -30,12 +30,15 @@ def test_energies_and_forces_are_those_of_amp(case, golden, file, agrees):
     file.write_text(golden["cases"][case]["text"])
     potential = import_model(file)
     for name, wanted in golden["cases"][case]["answers"].items():
-        found = potential(ad.Graph.of(Atoms(**golden["structures"][name]), potential.cutoff))
+        atoms = Atoms(**golden["structures"][name])
+        found = potential(ad.Graph.of(atoms, potential.cutoff))
         # Both in double, but Amp writes weights and ranges with `repr`, and its sums run in another order.
         n = len(found.forces)
         agrees(
             "Behler–Parrinello, Amp's Gaussian descriptors, two elements",
-            golden["from"].partition(",")[0],
+            golden["peer"].partition(",")[0],
+            atoms,
+            potential.cutoff,
             energy=(found.energy[0] / n, wanted["energy"] / n, 1e-12),
             forces=(found.forces, wanted["forces"], 1e-11),
         )

@@ -50,7 +50,7 @@ def test_it_is_the_peers_function(potentials, name, what, agrees):
     }
     if golden["stress"] is not None:
         compared["stress"] = (atoms.get_stress(), golden["stress"], 1e-9)
-    agrees(NAMES[name], TOLD["peer"], **compared)
+    agrees(NAMES[name], TOLD["peer"], atoms, potentials[name].cutoff, **compared)
 
 
 def test_an_ensemble_comes_as_a_committee(potentials, tmp_path):

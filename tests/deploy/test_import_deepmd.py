@@ -51,7 +51,7 @@ def test_energies_forces_and_stress_are_the_peers(case, golden, written, agrees)
         if "virial" in wanted:
             virial = np.array(wanted["virial"])
             compared["stress"] = (found.stress[0], -(virial + virial.T) / 2 / atoms.get_volume(), 1e-10)
-        agrees(f"Deep Potential, {case}", golden["from"], **compared)
+        agrees(f"Deep Potential, {case}", golden["peer"], atoms, potential.cutoff, **compared)
 
 
 def test_more_neighbors_than_expected_all_count(golden, written):

@@ -55,18 +55,20 @@ def test_it_is_the_function_quippy_evaluates(case, agrees):
         if wanted["stress"]:
             s = found.stress[0].numpy()
             compared["stress"] = [s[0, 0], s[1, 1], s[2, 2], s[1, 2], s[0, 2], s[0, 1]], wanted["stress"], 1e-10
-        agrees(ROWS[name], TOLD["peer"], **compared)
+        agrees(ROWS[name], TOLD["peer"], atoms, potential.cutoff, **compared)
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_compiled_it_is_that_function_too(name):
-    potential = import_model(FOLDER / f"{name}.xml", elements=ELEMENTS.get(name))
+    potential = with_variance(import_model(FOLDER / f"{name}.xml", elements=ELEMENTS.get(name)))
     frozen = potential.frozen()
     for wanted in GOLDEN[name].values():
         atoms = Atoms(wanted["symbols"], wanted["positions"], cell=wanted["cell"], pbc=wanted["pbc"])
         found = frozen(Graph.of(atoms, potential.cutoff))
         assert float(found.energy[0]) == pytest.approx(wanted["energy"], abs=2e-11 * len(atoms))
         np.testing.assert_allclose(found.forces.numpy(), wanted["forces"], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(found.outputs["variance"].numpy(), wanted["variance"], rtol=0, atol=1e-12)
+    assert all(kernel.doubts(potential.elements) for kernel in potential.terms[-1].kernels)
     assert len(frozen.evaluators) == 2, "something was not compiled"  # the reference energies and the process
 
 

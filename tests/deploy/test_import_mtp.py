@@ -27,6 +27,8 @@ def test_energies_and_forces_are_those_of_motep(element, data_folder, agrees):
         agrees(
             f"MTP, {element} of Zuo et al. 2020",
             str(wanted["engine"]),
+            atoms,
+            potential.cutoff,
             energy=(found.energy[0] / len(atoms), energy / len(atoms), 1e-11),  # summed in another order
             forces=(found.forces, forces, 1e-10),  # the expected forces are kept to ten decimals
         )

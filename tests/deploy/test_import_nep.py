@@ -57,7 +57,7 @@ def equal(potential, golden, case, agrees, how=""):
         }  # fmt: skip
         if "stress" in wanted:
             compared["stress"] = found.stress[0], wanted["stress"], 1e-12
-        agrees(ROWS[case] + how, golden["from"], **compared)
+        agrees(ROWS[case] + how, golden["peer"], atoms, potential.cutoff, **compared)
 
 
 def test_an_imported_potential_comes_back_from_its_file(path, golden, tmp_path):

@@ -15,6 +15,7 @@ import adiabat as ad
 from adiabat.deploy.importers import ForeignModelError, import_model
 from adiabat.units import bohr, hartree
 
+EVERY = "Behler–Parrinello, every function of n2p2, two elements"
 EV, NATIVE = {"energy": "eV", "length": "angstrom"}, {"energy": "hartree", "length": "bohr"}
 
 
@@ -46,6 +47,8 @@ def test_energies_and_forces_are_those_of_n2p2(name, data_folder, agrees):
     agrees(
         f"Behler–Parrinello, {name} of n2p2",
         "n2p2 at 61daa0d, its tests' values",
+        atoms,
+        potential.cutoff,
         energy=(found.energy[0] / n, wanted["energy"] * eV / n, 2e-12),
         forces=(found.forces, np.array(wanted["forces"]) * (eV / angstrom), 1e-11),
     )
@@ -71,11 +74,11 @@ def test_every_kind_of_function_cutoff_scaling_and_activation(case, golden, made
         energy = (found.energy[0] / n, wanted["energy"] / n, 1e-13)
         if "skewed" in name or "crystal" in name:
             # Atoms see their own images, and forces are differences of n2p2's energies: 1e-3 Å steps over kinks of curvature.
-            agrees("Behler–Parrinello, every function of n2p2, two elements", golden["from"], energy=energy)
+            agrees(EVERY, golden["peer"], atoms, potential.cutoff, energy=energy)
             assert np.abs(found.forces.numpy() - wanted["forces"]).max() < 1e-7
         else:
             forces = (found.forces, wanted["forces"], 1e-12)
-            agrees("Behler–Parrinello, every function of n2p2, two elements", golden["from"], energy=energy, forces=forces)
+            agrees(EVERY, golden["peer"], atoms, potential.cutoff, energy=energy, forces=forces)
 
 
 def test_units_in_words_are_other_words_for_the_same_potential(made_up, tmp_path):

@@ -36,6 +36,8 @@ def test_it_is_the_same_function(golden, request, agrees):
     agrees(
         f"PaiNN, {request.node.callspec.params['golden']}",
         "schnetpack 2.2.0",
+        atoms,
+        potential.cutoff,
         energy=(mine.energy / len(atoms), golden["energy"].reshape(1) / len(atoms), 1e-9),
         forces=(mine.forces, golden["forces"], 1e-8),
     )

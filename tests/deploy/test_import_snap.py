@@ -41,9 +41,9 @@ def test_two_elements_linear_and_quadratic(case, golden, tmp_path, agrees):
         if "stress" in wanted:
             xx, yy, zz, yz, xz, xy = wanted["stress"]
             full = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-            # LAMMPS tells pressure in bar, with constants of eight digits.
-            compared["stress"] = (found.stress[0], full, 1e-6 * np.abs(full).max())
-        agrees(row, golden["from"], **compared)
+
+            compared["stress"] = (found.stress[0], full, 1e-14)
+        agrees(row, golden["peer"], atoms, potential.cutoff, **compared)
 
 
 @pytest.mark.parametrize("kind", ["snap", "qsnap"])
@@ -59,6 +59,8 @@ def test_published_potentials(element, kind, data_folder, agrees):
     agrees(
         f"{'quadratic SNAP' if kind == 'qsnap' else 'SNAP'}, {element} of Zuo et al. 2020",
         str(wanted["engine"]),
+        atoms,
+        potential.cutoff,
         energy=(found.energy[0] / len(atoms), wanted["energy"][0] / len(atoms), 1e-11),  # energies of 300 eV in double
         forces=(found.forces, wanted["forces"][0], 1e-10),  # kept to ten decimals
     )

@@ -39,7 +39,7 @@ def test_energies_forces_and_stress_are_those_of_pace(case, golden, write, tmp_p
         }
         if "stress" in wanted:
             compared["stress"] = (found.stress[0], wanted["stress"], 1e-9)
-        agrees(f"ACE of pacemaker's .yace, two elements, {KINDS[case]}", golden["from"], **compared)
+        agrees(f"ACE of pacemaker's .yace, two elements, {KINDS[case]}", golden["peer"], atoms, potential.cutoff, **compared)
 
 
 def test_forces_are_slopes(write, tmp_path):

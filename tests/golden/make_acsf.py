@@ -8,7 +8,7 @@ import json
 from datetime import date
 from pathlib import Path
 
-from make_mace import structures
+from make_mace import SEED, structures
 
 PARAMETERS = {
     "r_cut": 4.0,
@@ -24,7 +24,7 @@ def main() -> None:
     from dscribe.descriptors import ACSF
 
     told = {
-        "peer": f"dscribe {importlib.metadata.version('dscribe')}", "date": date.today().isoformat(), "elements": ELEMENTS,
+        "peer": f"dscribe {importlib.metadata.version('dscribe')}", "date": date.today().isoformat(), "seed": SEED, "elements": ELEMENTS,
         "parameters": PARAMETERS, "answers": {},
     }  # fmt: skip
     for what, atoms in structures().items():

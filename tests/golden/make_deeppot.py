@@ -20,6 +20,7 @@ stub = types.ModuleType("deepmd.pt.cxx_op")
 stub.ENABLE_CUSTOMIZED_OP = False  # type: ignore[attr-defined]
 sys.modules["deepmd.pt.cxx_op"] = stub
 
+SEED = 11
 TWO = {
     "rcut": 4.0,
     "rcut_smth": 1.1,
@@ -50,7 +51,7 @@ DESCRIPTORS: dict[str, dict[str, Any]] = {
 
 def structures() -> dict[str, Atoms]:
     """A skewed cell, a cell smaller than the cutoff, a slab, a molecule, an isolated atom of each element."""
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(SEED)
 
     def scattered(cell, within, n, pbc):
         atoms = Atoms(cell=cell, pbc=pbc)
@@ -125,8 +126,9 @@ def main(out: str) -> None:
 
     torch.manual_seed(0)
     told: dict[str, Any] = {
-        "from": f"deepmd-kit {deepmd.__version__}, torch {torch.__version__}",
+        "peer": f"deepmd-kit {deepmd.__version__}, torch {torch.__version__}",
         "date": date.today().isoformat(),
+        "seed": SEED,
     }
     told["structures"] = {
         name: {"symbols": str(atoms.symbols), "positions": atoms.positions.tolist(), "cell": atoms.cell.tolist(), "pbc": atoms.pbc.tolist()}

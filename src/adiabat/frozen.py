@@ -23,7 +23,7 @@ from adiabat.typing import Tensor
 class Frozen:
     """A potential whose terms that have a program run in one compiled call each; the others run as always, and so does all of it
     where nothing is compiled, on other devices, and while it trains. What a compiled term tells beside its energies (a variance) is
-    worked out by tensors when it is read. Parameters that change are taken up at the next call."""
+    worked out when it is read. Parameters that change are taken up at the next call."""
 
     def __init__(self, potential: Any) -> None:
         self.potential, self.cutoff = potential, potential.cutoff

@@ -63,10 +63,14 @@ def test_columns_of_a_fit_are_those_of_the_kernels(more):
             torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
 
 
-def test_points_that_change_change_the_columns(model):
+def test_points_that_change_change_the_columns_and_the_variance(model):
     made, near = GAP(**model.arguments).double(), Graph.of(frames(1)[0], model.cutoff)
+    doubting = GAP(**{**model.arguments, "variance": True}).double()
     for part in (frames(1), frames(2)[1:]):
         made.prepare([Graph.of(atoms, made.cutoff) for atoms in part])
+        doubting.load_state_dict(made.state_dict())
+        told, wanted = doubting.beside(near)["variance"], doubting(near)["variance"].detach()
+        torch.testing.assert_close(told, wanted, rtol=1e-10, atol=1e-13)
         torch.testing.assert_close(made.columns(near).forces, LinearBasis.columns(made, near).forces, rtol=0, atol=1e-12)
 
 
@@ -211,6 +215,11 @@ def assert_compiled_says_the_same(made: GAP, graph: Graph) -> None:
     assert frozen.evaluators, "nothing was compiled"
     for name in ("atomic_energies", "forces", "strain_gradient"):
         torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-12)
+    doubting = with_variance(potential)
+    told, by_tensors = (it(graph).outputs["variance"] for it in (doubting.frozen(), doubting))
+    assert all(kernel.doubts(made.elements) for kernel in made.kernels), "something was not compiled"
+    # What is left of δ² ≤ 4 eV² of each environment; 10⁻⁶ eV² on K_MM's diagonal: condition numbers of up to 10⁷.
+    torch.testing.assert_close(told, by_tensors.detach(), rtol=1e-10, atol=1e-13)
 
 
 def test_compiled_it_says_the_same(model):
@@ -259,17 +268,19 @@ def test_more_atoms_than_a_block_and_more_threads_give_the_same_bits(three_body)
     made = GAP(soap=SOAP, two_body=PAIR, three_body=three_body, elements=["Cu", "Au"]).double()
     made.prepare([Graph.of(frames(4), made.cutoff)])
     graph = Graph.of(frames(1)[0].repeat((3, 3, 1)), made.cutoff)
-    potential, threads = ad.Potential(made), torch.get_num_threads()
+    potential, threads = with_variance(ad.Potential(made)), torch.get_num_threads()
     frozen = potential.frozen()
     torch.testing.assert_close(frozen(graph).forces, potential(graph).forces, rtol=0, atol=1e-11)
     try:
         torch.set_num_threads(1)
-        one = frozen(graph)
+        one, doubt = frozen(graph), frozen(graph).outputs["variance"]
         torch.set_num_threads(2)
-        two = frozen(graph)
+        two, again = frozen(graph), frozen(graph).outputs["variance"]
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(one.forces, two.forces) and torch.equal(one.atomic_energies, two.atomic_energies)
+    assert torch.equal(doubt, again)
+    torch.testing.assert_close(doubt, potential(graph).outputs["variance"].detach(), rtol=1e-10, atol=1e-13)
 
 
 def test_numbers_stay_double_whatever_is_asked_for(model):

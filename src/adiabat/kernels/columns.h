@@ -4,9 +4,6 @@ struct Columns {
   S *energy, *forces, *strain;  // [columns]; [atoms, 3, columns]; [6, columns]: xx, xy, xz, yy, yz, zz
 };
 
-static inline V at(const S *p) { return *(const VU *)p; }
-static inline void put(S *p, V x) { *(VU *)p = x; }
-
 // Adds slopes J along edge e of atom i, of W columns from `column` on: one atom is pushed, the other one pulled.
 static inline void push(const Call &in, const Columns &out, I i, I e, I column, const V *J) {
   const double *r = in.r + 3 * e;

@@ -55,11 +55,12 @@ def source(spec: Process, header) -> str:
         parts += [f"enum {{ NMAX = {spec.n_max}, LMAX = {spec.l_max} }};"]
     parts += [
         header("call.h"),
+        header("panels.h"),
         header("columns.h"),
         header({0: "soap.h", 2: "two_body.h", 3: "three_body.h"}[spec.bodies]),
         "}",
     ]
-    more = [f"int panel() {{ return {'PANEL' if spec.n_max else '1'} * W; }}", _COLUMNS]
+    more = ["int panel() { return PANEL * W; }", _entry("columns", "Columns"), _entry("variances", "Variances")]
     return "\n".join([*parts, exports(_SOAP if spec.n_max else "  return 0;", more=more), ""])
 
 
@@ -67,8 +68,12 @@ _SOAP = """  std::vector<S> x(TILE * W, (S)1), w(W * PANEL * W, (S)1), y(TILE * 
   times(x.data(), TILE, W, W, w.data(), PANEL * W, y.data());
   harmonics<true>(n.data(), V{}, V{}, V{} + 1, Y.data());
   return y[0] == W && Y[0] == 1 ? 0 : 1;"""
-_COLUMNS = """int add_columns(void *model, const Call *in, const Columns *out) {
+
+
+def _entry(name: str, out: str) -> str:
+    """A function of its own, called like `evaluate`."""
+    return f"""int add_{name}(void *model, const Call *in, const {out} *out) {{
   Model &m = *(Model *)model;
   if (int fault = check(*in, m.kind, m.elements)) return fault;
-  try { return columns(m, *in, *out); } catch (const std::bad_alloc &) { return 7; }
-}"""
+  try {{ return {name}(m, *in, *out); }} catch (const std::bad_alloc &) {{ return 7; }}
+}}"""

@@ -102,6 +102,12 @@ class _Columns(ctypes.Structure):
     _fields_ = [("columns", ctypes.c_int64), *((name, ctypes.c_void_p) for name in "energy forces strain".split())]
 
 
+class _Variances(ctypes.Structure):
+    """`struct Variances` of panels.h, field by field."""
+
+    _fields_ = [("root", ctypes.c_void_p), ("prior", ctypes.c_double), ("variance", ctypes.c_void_p)]
+
+
 class _SoapFacts(ctypes.Structure):
     """`struct Facts` of soap.h, field by field."""
 
@@ -181,19 +187,54 @@ class Columns:
         self, edges: Edges, r: Float[Tensor, "E 3"]
     ) -> tuple[Float[Tensor, " M"], Float[Tensor, "N 3 M"], Float[Tensor, "3 3 M"]]:
         """Σ_i k(i, s) of one structure's atoms, what they give for its forces, and for its strain gradient."""
-        call = Call(edges, r.detach().to(DTYPE).contiguous(), 1)
-        library, padded = self.evaluator.library, -(-self.sparse // _PADDED) * _PADDED
+        padded = -(-self.sparse // _PADDED) * _PADDED
         energy, forces, strain = (torch.zeros(*shape, padded, dtype=DTYPE) for shape in ((), (edges.atoms, 3), (6,)))
         out = _Columns(padded, *(x.data_ptr() for x in (energy, forces, strain)))
-        workspace = library.make(ctypes.byref(self.evaluator.facts))
-        if not workspace:
-            raise MemoryError(f"columns: {FAULTS[NO_MEMORY - 1]}")
-        fault = library.add_columns(workspace, ctypes.byref(call.struct), ctypes.byref(out))
-        library.drop(workspace)
-        if fault:
-            raise (MemoryError if fault == NO_MEMORY else ValueError)(f"columns: {FAULTS[fault - 1]}")
+        _call(self.evaluator, "columns", Call(edges, r.detach().to(DTYPE).contiguous(), 1), out)
         upper = torch.tensor([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
         return energy[: self.sparse], forces[..., : self.sparse], strain[upper][..., : self.sparse]
+
+
+class Variances:
+    """What one process leaves of the atoms' prior variance, compiled: prior − k K_MM⁻¹ kᵀ, summed over an atom's environments."""
+
+    def __init__(self, evaluator: Evaluator, root: Float[Tensor, "M M"], prior: float) -> None:
+        """`root`: the lower triangular factor of K_MM."""
+        self.evaluator, self.prior, panel = evaluator, prior, evaluator.library.panel()
+        inverse = torch.linalg.solve_triangular(root, torch.eye(len(root)).to(root), upper=False).T
+        padded = torch.nn.functional.pad(inverse, (0, -len(root) % panel) * 2)
+        self.root = padded.unflatten(1, (-1, panel)).movedim(1, 0).contiguous()
+        evaluator.library.add_variances.argtypes = [ctypes.c_void_p] * 3
+
+    @classmethod
+    def of(
+        cls, elements: tuple[int, ...], one: SoapProcess | PairProcess | TripleProcess, root: Float[Tensor, "M M"], prior: float
+    ) -> Variances | None:
+        """Of a process with the coefficients 1; None where nothing is compiled."""
+        whole = Processes.of(elements, [one])
+        if not whole.fast:
+            return None
+        if isinstance(one, SoapProcess):
+            return cls(_soap(whole, one), root, prior)
+        made = _pairs(whole, panels=True) if isinstance(one, PairProcess) else triples(elements, [one], 1.0, panels=True)
+        return cls(made, root, prior)
+
+    def add(self, edges: Edges, r: Float[Tensor, "E 3"], variance: Float[Tensor, " N"], threads: int) -> None:
+        """Adds each atom's, eV², to a dense tensor of float64."""
+        out = _Variances(self.root.data_ptr(), self.prior, variance.data_ptr())
+        _call(self.evaluator, "variances", Call(edges, r.detach().to(DTYPE).contiguous(), threads), out)
+
+
+def _call(evaluator: Evaluator, name: str, call: Call, out: ctypes.Structure) -> None:
+    """What is no sum of energies: called on a workspace that is not kept."""
+    library = evaluator.library
+    workspace = library.make(ctypes.byref(evaluator.facts))
+    if not workspace:
+        raise MemoryError(f"{name}: {FAULTS[NO_MEMORY - 1]}")
+    fault = getattr(library, f"add_{name}")(workspace, ctypes.byref(call.struct), ctypes.byref(out))
+    library.drop(workspace)
+    if fault:
+        raise (MemoryError if fault == NO_MEMORY else ValueError)(f"{name}: {FAULTS[fault - 1]}")
 
 
 def _second(one: SoapProcess, kinds: int) -> tuple[int, Float[Tensor, "M D"]]:
@@ -205,12 +246,13 @@ def _second(one: SoapProcess, kinds: int) -> tuple[int, Float[Tensor, "M D"]]:
     return others, one.points.unflatten(1, (kinds, n_max, others, l_max + 1)).permute(0, 1, 3, 4, 2).flatten(1)
 
 
-def _pairs(it: Processes) -> Evaluator:
+def _pairs(it: Processes, panels: bool = False) -> Evaluator:
     spec, kept = PAIRS, []  # type: tuple[Process, list]
-    lanes, Z = dispatch.library(str(spec), DTYPE).lanes(), len(it.elements)
+    library, Z = dispatch.library(str(spec), DTYPE), len(it.elements)
+    whole = library.panel() if panels else library.lanes()
     table = (_Process * (Z * Z))()
     for one in it.pairs:
-        more = -len(one.points) % lanes
+        more = -len(one.points) % whole
         points = torch.nn.functional.pad(one.points, (0, more))
         a = torch.nn.functional.pad(one.a * it.eV, (0, more))
         made = _Process(len(points), one.cutoff, one.width, 0.5 / one.theta**2, hold(kept, points, DTYPE), hold(kept, a, DTYPE))

@@ -1,6 +1,6 @@
 // A sparse Gaussian process on normalized power spectra (SOAP): E_i = Σ_s a_s (p_i·p_s)^ζ less a lone atom's. NMAX and LMAX are
 // defined above. Radial functions are lanes; overlaps with the sparse points are matrix products of BLOCK atoms at a time.
-enum { L1 = LMAX + 1, LM = L1 * L1, NV = (NMAX + W - 1) / W, NP = NV * W, BLOCK = 32, TILE = 4, PANEL = 3 };
+enum { L1 = LMAX + 1, LM = L1 * L1, NV = (NMAX + W - 1) / W, NP = NV * W, BLOCK = 32 };
 
 struct Facts {
   I elements, kinds, points, columns, dimensions, intervals, zeta;  // points, columns: padded to whole panels
@@ -14,7 +14,7 @@ struct Facts {
 };
 
 struct Worker {
-  std::vector<S> c, cb, x, xb, o, full, r, Y, dp, second;
+  std::vector<S> c, cb, x, xb, o, full, r, Y, dp, second, y;
   std::vector<I> edge, channel, from;
   std::vector<double> length, e;
 };
@@ -234,24 +234,6 @@ static void density_back(const Model &m, Worker &w, I t, const S *cb, S *g) {
   }
 }
 
-// y [rows, N] = x [rows, K] times a matrix of panels [N / (PANEL W), K, PANEL W]; rows is a multiple of TILE.
-static void times(const S *x, I rows, I K, I stride, const S *w, I N, S *y) {
-  for (I n = 0; n < N; n += PANEL * W, w += K * PANEL * W)
-    for (I t = 0; t < rows; t += TILE) {
-      V sum[TILE][PANEL] = {};
-      const S *from = x + t * stride;
-      for (I k = 0; k < K; k++) {
-        V row[PANEL];
-        for (int v = 0; v < PANEL; v++) row[v] = at(w + (k * PANEL + v) * W);
-#pragma GCC unroll 4
-        for (int q = 0; q < TILE; q++)
-          for (int v = 0; v < PANEL; v++) sum[q][v] += from[q * stride + k] * row[v];
-      }
-      for (int q = 0; q < TILE; q++)
-        for (int v = 0; v < PANEL; v++) put(y + (t + q) * N + n + v * W, sum[q][v]);
-    }
-}
-
 // A block of centers. What it adds belongs to these atoms and their edges alone.
 static int block(Model &m, Worker &w, const Call &in, const I *atoms, I count) {
   if (int fault = gather(m, w, in, atoms, count)) return fault;
@@ -416,4 +398,44 @@ static int columns(Model &m, const Call &in, const Columns &out) {
     }
   }
   return 0;
+}
+
+// The variances of a block of centers; a is δ² of every sparse point.
+static int doubt(Model &m, Worker &w, const Call &in, const Variances &out, const I *atoms, I count) {
+  if (int fault = gather(m, w, in, atoms, count)) return fault;
+  I each = m.kinds * LM * NP, rows = (count + TILE - 1) / TILE * TILE;
+  for (I t = 0; t < count; t++) {
+    density(m, w, t, &w.c[t * each]);
+    spectrum(m, w, &w.c[t * each], &w.x[t * m.columns]);
+  }
+  times(w.x.data(), rows, m.dimensions, m.columns, m.across, m.points, w.o.data());
+  for (I k = 0; k < count * m.points; k += W) {
+    V x = at(&w.o[k]), power = at(m.a + k % m.points);
+    for (I z = 0; z < m.zeta; z++) power *= x;
+    put(&w.o[k], power);
+  }
+  double known[BLOCK];
+  w.y.resize(BLOCK * m.points);
+  explained(w.o.data(), rows, m.points, out.root, w.y.data(), known);
+  for (I t = 0; t < count; t++) out.variance[atoms[t]] += out.prior - known[t];
+  return 0;
+}
+
+static int variances(Model &m, const Call &in, const Variances &out) {
+  reserve(m, in);
+  m.centers.clear();
+  for (I n = 0; n < in.atoms; n++)
+    if (m.center[in.numbers[n]]) m.centers.push_back(n);
+  I N = (I)m.centers.size(), blocks = (N + BLOCK - 1) / BLOCK;
+  int fault = 0;
+#pragma omp parallel for num_threads(in.threads) schedule(dynamic, 1) if (in.threads > 1)
+  for (I k = 0; k < blocks; k++) {
+#ifdef _OPENMP
+    Worker &w = m.workers[in.threads > 1 ? omp_get_thread_num() : 0];
+#else
+    Worker &w = m.workers[0];
+#endif
+    told(fault, [&] { return doubt(m, w, in, out, &m.centers[k * BLOCK], std::min((I)BLOCK, N - k * BLOCK)); });
+  }
+  return fault;
 }

@@ -5,7 +5,7 @@ enum { ATOMS = 32, PAIRS = 256, WHO = 5, HOW = 5 };
 struct Facts {
   I elements, processes;
   const I *kind;     // by atomic number; −1 where unknown
-  const I *who;      // [processes, WHO]: kinds of the center and of the two neighbors, points (padded to whole vectors), where theirs begin
+  const I *who;      // [processes, WHO]: kinds of the center and of the two neighbors, points (padded to whole vectors; for variances, to whole panels), where theirs begin
   const double *how; // [processes, HOW]: cutoff, width, 1/√2θ
   const S *points;   // of each process [4, points]: s/√2θ, a
 };
@@ -178,4 +178,32 @@ static int columns(Model &m, const Call &in, const Columns &out) {
       }
   }
   return 0;
+}
+
+// Of one process alone; a is δ² f_s. Each pair of neighbors counts in both orders.
+static int variances(Model &m, const Call &in, const Variances &out) {
+  const Process it = process(m, 0);
+  int fault = 0;
+#pragma omp parallel for num_threads(in.threads) schedule(dynamic, ATOMS) if (in.threads > 1)
+  for (I n = 0; n < in.atoms; n++)
+    told(fault, [&] {
+      if (m.kind[in.numbers[n]] != it.center) return 0;
+      Worker w;
+      if (int found = gather(m, it, w, in, n)) return found;
+      Tuples tuples(it.points);
+      for (size_t p = 0; p < w.j.size(); p++) {
+        I j = w.j[p], k = w.k[p];
+        double square = 0, f = w.f[j] * w.f[k], dj = w.d[j], dk = w.d[k];
+        for (int x = 0; x < 3; x++) square += (w.r[3 * j + x] - w.r[3 * k + x]) * (w.r[3 * j + x] - w.r[3 * k + x]);
+        S q[3] = {it.per[0] * (dj + dk), it.per[1] * (dj - dk) * (dj - dk), it.per[2] * std::sqrt(square)}, *row = tuples.next();
+        for (I s = 0; s < it.points; s += W) {
+          V x = q[0] - at(it.at + s), y = q[1] - at(it.at + it.points + s), z = q[2] - at(it.at + 2 * it.points + s);
+          put(row + s, at(it.a + s) * exponential(-(x * x + y * y + z * z)));
+        }
+        out.variance[n] += tuples.tell(2 * f * f, out);
+      }
+      out.variance[n] += tuples.rest(out);
+      return 0;
+    });
+  return fault;
 }

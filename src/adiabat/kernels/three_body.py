@@ -39,14 +39,16 @@ class _Facts(ctypes.Structure):
     ]
 
 
-def triples(elements: Sequence[int], processes: Sequence[TripleProcess], eV: float) -> Evaluator:
-    """What computes them, compiled; `elements` are atomic numbers, in which the processes count."""
+def triples(elements: Sequence[int], processes: Sequence[TripleProcess], eV: float, panels: bool = False) -> Evaluator:
+    """What computes them, compiled; `elements` are atomic numbers, in which the processes count. `panels`: sparse points are padded to
+    whole panels, which variances take."""
     kept: list = []
-    lanes = dispatch.library(str(TRIPLES), DTYPE).lanes()
+    library = dispatch.library(str(TRIPLES), DTYPE)
+    whole = library.panel() if panels else library.lanes()
     who, how, points, begin = [], [], [], 0
     for it in processes:
         scale = torch.tensor([math.sqrt(0.5) / x for x in it.theta], dtype=DTYPE)
-        rows = torch.nn.functional.pad(torch.cat([(it.points * scale).T, it.a[None] * eV]), (0, -len(it.a) % lanes))
+        rows = torch.nn.functional.pad(torch.cat([(it.points * scale).T, it.a[None] * eV]), (0, -len(it.a) % whole))
         who.append([it.center, *it.pair, rows.shape[1], begin])
         how.append([it.cutoff, it.width, *scale.tolist()])
         points.append(rows.flatten())

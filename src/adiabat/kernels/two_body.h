@@ -1,6 +1,6 @@
 // Sparse Gaussian processes on distances: E_i = Σ_j f_c(d_ij) Σ_s a_s exp(−(d_ij − d_s)²/2θ²), one process a pair of elements.
 struct Process {
-  I points;  // padded to whole vectors
+  I points;  // padded to whole vectors; for variances, to whole panels
   double cutoff, width, per;  // per: 1/2θ²
   const S *at, *a;
 };
@@ -81,4 +81,35 @@ static int columns(Model &m, const Call &in, const Columns &out) {
       }
     }
   return 0;
+}
+
+// Of one process alone; a is δ² f_c(d_s).
+static int variances(Model &m, const Call &in, const Variances &out) {
+  const Process *one = m.of;
+  while (!one->points) one++;
+  int fault = 0;
+#pragma omp parallel for num_threads(in.threads) schedule(static) if (in.threads > 1)
+  for (I n = 0; n < in.atoms; n++)
+    told(fault, [&] {
+      Tuples tuples(one->points);
+      for (I e = in.first[n]; e < in.first[n + 1]; e++) {
+        const double *r = in.r + 3 * e;
+        double square = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
+        if (!(square - square == 0)) return 5;
+        if (!(square > 0)) return 6;
+        const Process &it = m.of[m.kind[in.numbers[n]] * m.kinds + m.kind[in.numbers[in.j[e]]]];
+        if (!it.points || !(square < it.cutoff * it.cutoff)) continue;
+        double d = std::sqrt(square), df, f = shoulder(it, d, df);
+        V per = V{} + (S)it.per, here = V{} + (S)d;
+        S *k = tuples.next();
+        for (I s = 0; s < it.points; s += W) {
+          V x = here - at(it.at + s);
+          put(k + s, at(it.a + s) * exponential(-(per * (x * x))));
+        }
+        out.variance[n] += tuples.tell(f * f, out);
+      }
+      out.variance[n] += tuples.rest(out);
+      return 0;
+    });
+  return fault;
 }

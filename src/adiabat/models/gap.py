@@ -114,6 +114,19 @@ class GAP(LinearBasis, Model):
         at = replace(at, r=at.r.to(torch.float64))
         return torch.stack([kernel.variance(at) for kernel in self._kernels]).sum(0)
 
+    @torch.no_grad()
+    def beside(self, graph: Edged) -> dict[str, Tensor]:
+        assert self.elements is not None
+        here = "variance" in self.outputs and graph.r.device.type == "cpu" and len(graph.numbers) > 0
+        doubts = [kernel.doubts(self.elements) if here else None for kernel in self._kernels]
+        compiled = [it for it in doubts if it is not None]
+        if len(compiled) < len(doubts):
+            return super().beside(graph)
+        edges, found = Edges(graph, 1 + int(graph.structure.max())), torch.zeros(len(graph.numbers), dtype=torch.float64)
+        for doubt in compiled:
+            doubt.add(edges, graph.r, found, torch.get_num_threads())
+        return {"variance": found}
+
     @property
     def _kernels(self) -> list[SparseKernel]:
         return list(self.kernels)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from adiabat.kernels import distance
-from adiabat.kernels.gaussian_process import Columns, PairProcess, SoapProcess
+from adiabat.kernels.gaussian_process import Columns, PairProcess, SoapProcess, Variances
 from adiabat.kernels.line_graph import line_graph
 from adiabat.kernels.soap import shoulder
 from adiabat.kernels.three_body import TripleProcess
@@ -26,6 +26,7 @@ _COMPILED: WeakKeyDictionary[SparseKernel, tuple[tuple[int, int], Columns | None
     WeakKeyDictionary()
 )  # of points as they were
 _ROOTS: WeakKeyDictionary[SparseKernel, tuple[tuple[int, int], Tensor]] = WeakKeyDictionary()  # likewise
+_DOUBTS: WeakKeyDictionary[SparseKernel, tuple[tuple[int, int], Variances | None]] = WeakKeyDictionary()  # likewise
 
 
 class SparseKernel(nn.Module):
@@ -81,6 +82,15 @@ class SparseKernel(nn.Module):
             process = self.process(torch.ones_like(self.points[:, 0]))
             _COMPILED[self] = now, None if process is None else Columns.of(elements, process)
         return _COMPILED[self][1]
+
+    @torch.no_grad()
+    def doubts(self, elements: tuple[int, ...]) -> Variances | None:
+        """What tells its variances; None where nothing is compiled."""
+        now = self.points.data_ptr(), self.points._version
+        if self not in _DOUBTS or _DOUBTS[self][0] != now:
+            process, prior = self.process(torch.ones_like(self.points[:, 0])), self.delta**2 + UNSURE**2
+            _DOUBTS[self] = now, None if process is None else Variances.of(elements, process, self._root(), prior)
+        return _DOUBTS[self][1]
 
     def by_passes(self, parts: Iterable[Centers], near: Edged) -> tuple[Tensor, Tensor, Tensor]:
         """The same by one backward pass a sparse point: Σ k(i, s) [M], what it gives for forces [N 3 M] and strain gradient [3 3 M]."""

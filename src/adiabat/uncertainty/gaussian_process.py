@@ -19,8 +19,8 @@ def with_variance(potential: Potential) -> Potential:
 
     δ² + 10⁻⁶ eV² − k K_MM⁻¹ kᵀ for an atom's environment, and for every pair, times its cutoff function squared. It tells how far an
     atom is from all sparse points, whatever the labels were; it is not calibrated. A calculator has it among its results. It costs a
-    triangular solve with the sparse points for each atom, by tensors, when it is read: energies and forces are compiled as without
-    it. A linear family tells it where it was fitted with `variance`; it comes back as it is.
+    product with half of a matrix of the sparse points for each atom, in a compiled call of its own, when it is read. A linear family
+    tells it where it was fitted with `variance`; it comes back as it is.
     """
     if any(isinstance(_inner(term), LinearBasis) and "variance" in term.outputs for term in potential.terms):
         return potential

@@ -9,7 +9,7 @@
 | `distributed` | several processes at one training |
 | `solve` | least squares for families that are linear in what they learn |
 | `triangles` | what it keeps of its data: a triangle for each kind of label and share of the frames |
-| `equations` | from which any choice of weights, ridge and shares is solved at the cost of one Cholesky decomposition |
+| `equations` | candidates of weights and ridge, judged at the cost of one Cholesky decomposition; coefficients by QR |
 | `weighing` | the choice of weights and ridge by frames left out; members of a committee |
 | `choice` | one of several linear models, by the same |
 | `loss` | the loss and the errors people read |

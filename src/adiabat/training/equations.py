@@ -1,7 +1,8 @@
-"""Least squares in good coordinates: normal equations of parts of the frames, from which any choice of weights, ridge and parts is solved.
+"""Candidates of a choice of weights and ridge, judged in good coordinates; what is chosen is solved for by QR.
 
-Normal equations square the condition number, 1e9 and more here; in the coordinates of one QR of all rows it is near 1, so that
-each solution costs one Cholesky decomposition, whichever parts of the frames it learns from.
+A choice tries dozens of candidates, each on several shares of the frames. Normal equations of the descriptors would square a condition number
+of 1e9 and more; in the coordinates of one QR of all rows it is near 1, where one Cholesky decomposition a candidate finds errors on frames
+left out to many more digits than they differ by. No coefficient that a model gets comes from it: those are of `Coordinates.solve`, by QR.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from adiabat.training.triangles import Triangles
 from adiabat.typing import Float, Tensor
 
 RIDGES = tuple(10.0**k for k in range(-16, -6))  # of the largest squared singular value of the scaled columns
-LOST = 1e-10  # of a diagonal element: where no more of it is left as a pivot, ten digits are lost
 
 
 def stacked(parts: Sequence[Triangles], loss: Loss) -> Tensor:
@@ -34,7 +34,7 @@ def stacked(parts: Sequence[Triangles], loss: Loss) -> Tensor:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """z = R c/scale, in which the problem is well conditioned whatever the weights: normal equations may be used there."""
+    """z = R c/scale, in which the problem is well conditioned whatever the weights: candidates may be judged by normal equations there."""
 
     scale: Float[Tensor, "k"]
     R: Float[Tensor, "k k"]
@@ -62,9 +62,6 @@ class Coordinates:
         ridged = math.sqrt(alpha) * torch.eye(k, k + 1, dtype=A.dtype)
         R = torch.linalg.qr(torch.cat([torch.cat([A, y], 1), ridged]), mode="r").R
         return torch.linalg.solve_triangular(R[:k, :k], R[:k, k:], upper=True)[:, 0] / self.scale
-
-    def coefficients(self, z: Float[Tensor, "k"]) -> Float[Tensor, "k"]:
-        return torch.linalg.solve_triangular(self.R, z[:, None], upper=True)[:, 0] / self.scale
 
 
 def largest_square(A: Tensor) -> float:
@@ -98,7 +95,7 @@ class Part:
 
 
 class Equations:
-    """Normal equations of each part, to be summed and solved in any combination. `step` is called as they get on."""
+    """Normal equations of each part, to be summed in any combination for a candidate. `step` is called as they get on."""
 
     def __init__(self, parts: Sequence[Triangles], frame: Coordinates, step: Callable[[], None] = lambda: None) -> None:
         self.frame, self.parts = frame, []
@@ -108,14 +105,8 @@ class Equations:
             self.parts.append(Part.of(part, frame))
             step()
 
-    def solve(
-        self, learned: Sequence[int], weights: Mapping[str, float], alpha: float, lost: float = 0.0
-    ) -> Float[Tensor, "k"] | None:
-        """z of least loss of these parts + α |scale · c|².
-
-        None where the parts leave a direction open that others know: no Cholesky decomposition, or a pivot of not more than `lost` of its
-        diagonal element.
-        """
+    def candidate(self, learned: Sequence[int], weights: Mapping[str, float], alpha: float) -> Float[Tensor, "k"] | None:
+        """z of least loss of these parts + α |scale · c|²; None where they leave a direction open that others know."""
         H, b = alpha * self.prior, torch.zeros(len(self.prior), dtype=torch.float64)
         for kind, weight in weights.items():
             of_kind = [self.parts[k].of_kind[kind] for k in learned if kind in self.parts[k].of_kind]
@@ -128,6 +119,4 @@ class Equations:
                     H.add_(square, alpha=share)
                 b.add_(product, alpha=share)
         L, failed = torch.linalg.cholesky_ex(H)
-        if int(failed) or bool((L.diagonal().square() <= lost * H.diagonal()).any()):
-            return None
-        return torch.cholesky_solve(b[:, None], L)[:, 0]
+        return None if int(failed) else torch.cholesky_solve(b[:, None], L)[:, 0]

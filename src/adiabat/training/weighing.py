@@ -3,6 +3,7 @@
 A minimizer that goes to the end takes weights at their word, and the right ones differ with the data: stress of plane-wave calculations
 has errors of several meV/atom that no potential can follow, and energies of different cells may agree with forces well or badly. So
 they are chosen by the product of the errors of energies and forces on frames that the coefficients have not seen, which no weight enters.
+Candidates are judged by `equations`; the coefficients that are returned, each member's too, come from a QR decomposition of their own rows.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from adiabat.training.equations import LOST, RIDGES, Coordinates, Equations, largest_square, stacked
+from adiabat.training.equations import RIDGES, Coordinates, Equations, largest_square, stacked
 from adiabat.training.loss import Loss
 from adiabat.training.triangles import Solution, Triangles, ridge_regression
 
@@ -79,7 +80,7 @@ def regression(
     )
     # Each axis twice, less what is known then, is what a search mostly takes.
     steps = Steps(
-        tick, HEAVY * (2 + len(parts) + (members is None)) + 2 * sum(len(values) - 1 for values in axes) + len(members or ())
+        tick, HEAVY * (2 + len(parts) + (1 if members is None else len(members))) + 2 * sum(len(values) - 1 for values in axes)
     )
     every = stacked([parts[k] for k in taught], start)
     steps.done(HEAVY)
@@ -100,7 +101,7 @@ def regression(
     found = replace(start, energy=choice[0], stress=choice[1])
     alpha, told = choice[2] * frame.largest, search.errors[choice[0], choice[1], choice[2]]
     if members is not None:
-        solutions = solutions_of(members, parts, equations, found, alpha, CHOSEN_BY, told, steps.done)
+        solutions = solutions_of(members, parts, frame, found, alpha, CHOSEN_BY, told, steps.done)
     else:
         rows = stacked([parts[k] for k in taught], found)
         # The ridge told is of these columns' largest singular value; the one that was chosen, of those at the usual weights.
@@ -113,21 +114,22 @@ def regression(
 def solutions_of(
     members: Sequence[Sequence[int]],
     parts: Sequence[Triangles],
-    equations: Equations,
+    frame: Coordinates,
     loss: Loss,
     alpha: float,
     chosen_by: str,
     left_out: Mapping[str, float],
-    step: Callable[[], None],
+    step: Callable[[int], None],
 ) -> list[Solution]:
-    """Each member's coefficients, of least loss of the parts it learns from, under the same prior."""
-    frame, found = equations.frame, []
+    """Each member's coefficients, of least loss of the parts it learns from, under the same prior, by QR.
+
+    What only frames that a member has not seen determine, its prior alone decides.
+    """
+    found = []
     for learned in members:
-        z = equations.solve(learned, loss.weights, alpha, LOST)
-        # What only frames that a member has not seen determine, its prior alone decides: by QR, then.
-        c = frame.solve(stacked([parts[k] for k in learned], loss), alpha) if z is None else frame.coefficients(z)
+        c = frame.solve(stacked([parts[k] for k in learned], loss), alpha)
         found.append(Solution(c, alpha / frame.largest, chosen_by, scale=frame.scale, alpha=alpha, left_out=left_out))
-        step()
+        step(HEAVY)
     return found
 
 
@@ -154,13 +156,12 @@ def committee(
     if loss.open and frames_judge and splits:
         return regression(parts, splits, loss, members=members, tick=tick)
     loss = weighed(loss)
-    steps = Steps(tick, HEAVY * (4 + len(parts)) + len(members))
+    steps = Steps(tick, HEAVY * (4 + len(members)))
     whole = ridge_regression(Triangles.joined(parts), held, loss)
     steps.done(3 * HEAVY)
     frame = Coordinates.of(stacked(parts, loss)[:, :-1], 0)
     steps.done(HEAVY)
-    equations = Equations(parts, frame, lambda: steps.done(HEAVY))
-    found = solutions_of(members, parts, equations, loss, whole.alpha, whole.chosen_by, {}, steps.done)
+    found = solutions_of(members, parts, frame, loss, whole.alpha, whole.chosen_by, {}, steps.done)
     steps.end()
     return found, loss
 
@@ -198,7 +199,7 @@ class _Search:
             self.known[energy, stress, ridge] = math.inf
             self.errors[energy, stress, ridge] = {}
             for teach, judge in self.splits:
-                z = self.equations.solve(teach, weights, ridge * self.equations.frame.largest)
+                z = self.equations.candidate(teach, weights, ridge * self.equations.frame.largest)
                 if z is None:
                     return math.inf
                 for part in (self.equations.parts[k] for k in judge):

@@ -47,6 +47,10 @@ const look = () => {
     overflow: root.scrollWidth - root.clientWidth, images: document.querySelectorAll("img").length,
     focused: document.activeElement.tagName, fetched: performance.getEntriesByType("resource").map((e) => e.name),
     outside: plots.filter((p) => p.querySelector("svg").getBoundingClientRect().right > root.clientWidth + 1).map((p) => p.id),
+    broken: [...document.querySelectorAll(".record td, .tile b, .tile .error, .tile .unit")].filter((e) => {
+      const text = document.createRange(); text.selectNodeContents(e);
+      return e.textContent.length <= 14 && new Set([...text.getClientRects()].map((r) => Math.round(r.top))).size > 1;
+    }).map((e) => e.textContent),
     background: getComputedStyle(document.body).backgroundColor,
     ink: plots.length ? getComputedStyle(document.querySelector(".plot .xtick text")).fill : "",
   }, "*");
@@ -81,6 +85,7 @@ def test_every_plot_is_drawn_without_complaint(tmp_path, width):
     assert console == []
     assert seen["plots"] == seen["drawn"] == 19
     assert seen["empty"] == seen["outside"] == seen["fetched"] == []
+    assert seen["broken"] == [], "a short value stays on its line"
     assert seen["viewers"] == "2" == str(seen["stages"])
     assert all(0.01 < share < 0.9 for share in seen["lit"]), "something is drawn in each, and not everywhere"
     assert seen["stills"] == 0

@@ -77,7 +77,7 @@ def sections(seed: int = 1) -> dict[str, dict]:
         "settings": {
             "system": "Water molecule", "n_atoms": 3, "level_of_theory": "PBE/def2-SVP",
             "engine": {"name": "pyscf", "version": "PySCF 2.11.0", "functional": "PBE", "basis": "def2-svp", "grid": 4, "convergence_eV": 1e-9,
-                       "charge": 0, "multiplicity": 1},
+                       "charge": 0, "multiplicity": 1, "electronic_temperature_K": 0, "max_memory_MB": 2000},
             "model": {"name": "bpnn", "hidden": [24, 24], "cutoff": 4.0, "members": 4},
             "training": {"optimizer": "AdamW", "learning_rate": 0.003, "epochs": 400, "energy_weight": 1.0, "force_weight": 10.0},
             "exploration": {"temperatures_K": [300, 500, 700], "walkers": 6, "timestep_fs": 0.5},

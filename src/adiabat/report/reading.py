@@ -8,7 +8,8 @@ from typing import Any
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 UNITS = {
     "per_fs": "1/fs", "meV_per_atom": "meV/atom", "meV_per_A": "meV/Å", "eV_per_A": "eV/Å", "eV": "eV", "meV": "meV", "A": "Å",
-    "fs": "fs", "ps": "ps", "ns": "ns", "K": "K", "GPa": "GPa", "s": "s", "Ha": "Ha",
+    "fs": "fs", "ps": "ps", "ns": "ns", "K": "K", "GPa": "GPa", "s": "s", "Ha": "Ha", "hartree": "Ha", "MB": "MB",
+    "angstrom": "Å", "per_angstrom": "1/Å", "eV_per_angstrom": "eV/Å",
 }  # fmt: skip
 
 
@@ -58,8 +59,8 @@ def measured(value: float | None, error: float | None = None, unit: str = "") ->
 def words(key: str) -> str:
     """A key without underscores, its unit in brackets.
 
-    >>> words("timestep_fs"), words("force_mae_meV_per_A"), words("hidden")
-    ('timestep (fs)', 'force mae (meV/Å)', 'hidden')
+    >>> words("timestep_fs"), words("force_mae_meV_per_A"), words("kspacing_per_angstrom"), words("hidden")
+    ('timestep (fs)', 'force mae (meV/Å)', 'kspacing (1/Å)', 'hidden')
     """
     for unit in sorted(UNITS, key=len, reverse=True):
         if key.endswith(f"_{unit}"):

@@ -18,6 +18,7 @@ from adiabat.kernels import (
     cpp_chebyshev,
     cpp_conv,
     cpp_deeppot,
+    cpp_each_pair,
     cpp_edge,
     cpp_evaluator,
     cpp_layer,
@@ -28,6 +29,7 @@ from adiabat.kernels import (
     cpp_symmetry,
 )
 from adiabat.kernels.cpp_abreast import Abreast
+from adiabat.kernels.cpp_each_pair import EachPair
 from adiabat.kernels.cpp_process import Process
 from adiabat.kernels.ir import (
     Chebyshev,
@@ -50,7 +52,7 @@ MAX_TERMS = 4000  # a longer polynomial would compile for minutes: the reference
 Spec = (
     Convolution | Contraction | Harmonics | Symmetry | Environment | MessagePassing | RigidMotion | LocalTerm | Polarizable | Chebyshev
     | Process
-    | PolarizableStep | Abreast | DeepPotential
+    | PolarizableStep | Abreast | DeepPotential | EachPair
 )  # fmt: skip
 WRITERS: dict[type, ModuleType] = {
     Convolution: cpp_conv,
@@ -83,6 +85,8 @@ def source(spec: Spec, tangents: bool = False) -> str:
         return cpp_evaluator.source(spec, _header)
     if isinstance(spec, Abreast):
         return cpp_abreast.source(spec, _header)
+    if isinstance(spec, EachPair):
+        return cpp_each_pair.source(spec, _header)
     if isinstance(spec, Polarizable):
         return cpp_polarizable.source(spec, _header)
     if isinstance(spec, PolarizableStep):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from adiabat.kernels.cpp_exports import exports
 
-FAMILIES = ("rotations", "moments", "embedding")
+FAMILIES = ("rotations", "moments", "expansion")
 
 
 @dataclass(frozen=True)

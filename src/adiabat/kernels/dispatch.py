@@ -16,6 +16,7 @@ import torch
 from adiabat.kernels import build, cpp
 from adiabat.kernels.cpp import Spec
 from adiabat.kernels.cpp_abreast import Abreast
+from adiabat.kernels.cpp_each_pair import EachPair
 from adiabat.kernels.cpp_process import Process
 from adiabat.kernels.ir import (
     Chebyshev,
@@ -113,6 +114,8 @@ def parse(spec: str) -> Spec:
         return Chebyshev.of(spec)
     if spec.startswith("abreast;"):
         return Abreast.of(spec)
+    if spec.startswith("each_pair;"):
+        return EachPair.of(spec)
     if spec.startswith("process;"):
         return Process.of(spec)
     if spec.startswith("aev;"):

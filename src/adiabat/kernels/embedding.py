@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from adiabat.kernels.abreast import Common, common, fast_for
-from adiabat.kernels.cpp_abreast import Abreast
+from adiabat.kernels.cpp_each_pair import EachPair
+from adiabat.kernels.each_pair import Common, common, fast_for
 from adiabat.kernels.local import Evaluator, hold
 from adiabat.typing import Float, Tensor
 
-SPEC = Abreast("embedding")
+SPEC = EachPair("embedding")
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,21 @@ class Embedding:
     @property
     def fast(self) -> bool:
         """Whether this runs compiled here; compiles at the first asking."""
-        return fast_for(SPEC, self.density.dtype)
+        return fast_for(SPEC)
 
     def evaluator(self) -> Evaluator:
         """What computes it."""
         kept: list = []
-        reach = torch.full(self.density.shape[:2], self.cutoff, dtype=torch.float64)
-        F, rho, pair = (curves(x.to(torch.float64)) for x in (self.embedding, self.density.transpose(0, 1), self.pair))
+        comes, F, pair = self.density.transpose(0, 1), self.embedding, self.pair  # comes: rows by center and neighbor
+        tables = [comes, pair] if torch.equal(comes, self.density) else [comes, pair, self.density]
+        both = torch.stack([curves(x.to(torch.float64)) for x in tables], -2)  # Z Z n curves 4
+        F = curves(F.to(torch.float64))
         last = F[:, -1] @ torch.tensor([0.0, 1.0, 2.0, 3.0], dtype=torch.float64) / self.drho
         facts = _EmbeddingFacts(
-            common(kept, self.elements, reach), self.density.shape[2], self.embedding.shape[1], self.dr, self.drho,
-            *(hold(kept, x, torch.float64) for x in (torch.cat([rho, pair], -1), F, last, self.embedding[:, 0])),
+            common(kept, self.elements, self.cutoff), self.density.shape[2], self.embedding.shape[1], len(tables), self.dr, self.drho,
+            *(hold(kept, x, torch.float64) for x in (both, F, last, self.embedding[:, 0])),
         )  # fmt: skip
-        return Evaluator(SPEC, self.density.dtype, facts, kept)
+        return Evaluator(SPEC, torch.float64, facts, kept)
 
 
 def curves(table: Float[Tensor, "*rows n"]) -> Float[Tensor, "*rows k 4"]:
@@ -70,7 +72,7 @@ class _EmbeddingFacts(ctypes.Structure):
 
     _fields_ = (
         [("common", Common)]
-        + [(name, ctypes.c_int64) for name in ("n", "n_rho")]
+        + [(name, ctypes.c_int64) for name in ("n", "n_rho", "curves")]
         + [(name, ctypes.c_double) for name in ("dr", "drho")]
         + [(name, ctypes.c_void_p) for name in ("both", "embedding", "last", "lone")]
     )

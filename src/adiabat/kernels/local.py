@@ -18,6 +18,7 @@ import torch
 
 from adiabat.kernels import dispatch
 from adiabat.kernels.cpp_abreast import Abreast
+from adiabat.kernels.cpp_each_pair import EachPair
 from adiabat.kernels.ir import LocalTerm
 from adiabat.typing import Float, Int, Tensor
 
@@ -159,7 +160,7 @@ class LocalProgram(Protocol):
 class Evaluator:
     """A compiled term; what it works in is kept for the next call, one workspace a running thread."""
 
-    def __init__(self, spec: LocalTerm | Abreast, dtype: torch.dtype, facts: ctypes.Structure, kept: list) -> None:
+    def __init__(self, spec: LocalTerm | Abreast | EachPair, dtype: torch.dtype, facts: ctypes.Structure, kept: list) -> None:
         self.library, self.facts, self.kept = dispatch.library(str(spec), dtype), facts, kept
         self.library.make.restype = ctypes.c_void_p
         self.library.drop.argtypes = [ctypes.c_void_p]

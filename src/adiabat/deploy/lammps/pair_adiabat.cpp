@@ -97,7 +97,10 @@ class PairAdiabat : public Pair {
     if (atom->molecular != Atom::ATOMIC)
       for (int k = 1; k < 4; k++)
         if (force->special_lj[k] != 1.0) error->all(FLERR, "pair_style adiabat sees bonded neighbors, too: give 'special_bonds lj/coul 1 1 1'");
-    neighbor->add_request(this, NeighConst::REQ_FULL);
+    // With `newton off` half a list has pairs with images twice: once from each end.
+    once = potential->takes_each_pair_once && force->newton_pair;
+    neighbor->add_request(this, once ? NeighConst::REQ_DEFAULT : NeighConst::REQ_FULL);
+    owner.clear();
   }
 
   double init_one(int, int) override { return potential->cutoff; }
@@ -105,10 +108,16 @@ class PairAdiabat : public Pair {
   void compute(int eflag, int vflag) override {
     ev_init(eflag, vflag);
     if (vflag_atom) error->all(FLERR, "pair_style adiabat has no stress of single atoms; ask for the pressure of the whole");
-    gather();
     try {
-      if (potential->needs_reverse) adiabat::pair_up(graph);
-      potential->evaluate(graph, comm->nthreads, answer);
+      if (once) {
+        own();
+        potential->evaluate(adiabat::Images{atom->nlocal, (adiabat::I)owner.size(), comm->nthreads, NEIGHMASK, graph.numbers.data(), atom->nlocal ? atom->x[0] : nullptr,
+                                            owner.data(), list->numneigh, list->firstneigh}, answer);
+      } else {
+        gather();
+        if (potential->needs_reverse) adiabat::pair_up(graph);
+        potential->evaluate(graph, comm->nthreads, answer);
+      }
     } catch (const std::exception &problem) {
       error->all(FLERR, "pair_style adiabat: {}", problem.what());
     }
@@ -130,6 +139,24 @@ class PairAdiabat : public Pair {
   std::vector<int> numbers;  // by atom type
   adiabat::Graph graph;
   adiabat::Answer answer;
+  bool once = false;       // each pair is taken once, from half a list
+  std::vector<int> owner;  // of every atom and ghost: the atom whose image it is
+
+  int owner_of(int j) {
+    int n = atom->nlocal, owned = j < n ? j : atom->map(atom->tag[j]);
+    if (owned < 0 || owned >= n) error->one(FLERR, "pair_style adiabat: atom {} has an image without an owner", atom->tag[j]);
+    return owned;
+  }
+
+  // Whose image each ghost is changes when lists are made anew.
+  void own() {
+    int n = atom->nlocal, all = n + atom->nghost;
+    graph.numbers.resize(n);
+    for (int i = 0; i < n; i++) graph.numbers[i] = numbers[atom->type[i]];
+    if (neighbor->ago && (int)owner.size() == all) return;
+    owner.resize(all);
+    for (int j = 0; j < all; j++) owner[j] = owner_of(j);
+  }
 
   // Edges of owned atoms; a ghost is an image of an owned one, and its edge leads there.
   void gather() {
@@ -145,9 +172,7 @@ class PairAdiabat : public Pair {
         int j = neighbors[k] & NEIGHMASK;
         double r[3] = {x[j][0] - x[i][0], x[j][1] - x[i][1], x[j][2] - x[i][2]};
         if (!(r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < near)) continue;
-        int owned = j < n ? j : atom->map(atom->tag[j]);
-        if (owned < 0 || owned >= n) error->one(FLERR, "pair_style adiabat: atom {} has an image without an owner", atom->tag[j]);
-        graph.j.push_back(owned);
+        graph.j.push_back(owner_of(j));
         graph.r.insert(graph.r.end(), r, r + 3);
       }
       graph.first[i + 1] = graph.j.size();

@@ -33,6 +33,16 @@ struct Call {
   double *energies, *energy, *forces, *strain;
 };
 
+// What a term that takes each pair of atoms once takes instead, where its library has `evaluate_images`: kernels/each_pair.h. Atoms, their
+// images behind them, positions of either in Å; near[i] & mask name one end of each pair to the other, once.
+struct Images {
+  I atoms, images, threads, mask;
+  const I *numbers;
+  const double *x;
+  const int *owner, *count, *const *near;
+  double *energies, *forces, *strain;
+};
+
 // One structure: edges sorted by center, edge vectors r = R_j − R_i in Å, each edge's counter-edge where `needs_reverse`.
 struct Graph {
   std::vector<I> numbers, first, j, reverse, structure;
@@ -138,6 +148,7 @@ class Part {
     library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) throw std::runtime_error(std::string(dlerror()) + "; export again on this machine");
     run = (int (*)(void *, const void *))symbol("evaluate");
+    once = (int (*)(void *, const void *))dlsym(library, "evaluate_images");
     drop = (void (*)(void *))symbol("drop");
     model = made(symbol("make"), signature, arguments);
     if (!model) throw std::runtime_error("no memory is left for the potential");
@@ -151,10 +162,12 @@ class Part {
   int evaluate(const Graph &g, I threads, Answer &out) {
     return local ? add(g, threads, out) : walk(g, threads, out);
   }
+  bool takes_each_pair_once() const { return once; }
+  int evaluate(const Images &in) { return once(model, &in); }
 
  private:
   void *library = nullptr, *model = nullptr;
-  int (*run)(void *, const void *) = nullptr;
+  int (*run)(void *, const void *) = nullptr, (*once)(void *, const void *) = nullptr;
   void (*drop)(void *) = nullptr;
   std::vector<I> species, kinds;  // by atomic number; of each atom
   std::vector<double> energies, forces;
@@ -203,7 +216,7 @@ class Potential {
  public:
   double cutoff;
   std::vector<I> elements;
-  bool needs_reverse = false;
+  bool needs_reverse = false, takes_each_pair_once = true;
 
   explicit Potential(const std::string &folder) : bytes(folder + "/potential.bin") {
     if (bytes.word() != 0x3154414241494441) throw std::runtime_error(folder + "/potential.bin: not a potential of adiabat export");
@@ -216,19 +229,25 @@ class Potential {
     I n = bytes.word();
     for (I k = 0; k < n; k++) elements.push_back(bytes.word()), alone.push_back(bytes.number());
     I count = bytes.word();
-    for (I k = 0; k < count; k++) parts.emplace_back(new Part(bytes, folder)), needs_reverse |= parts.back()->local;
+    for (I k = 0; k < count; k++) {
+      parts.emplace_back(new Part(bytes, folder));
+      needs_reverse |= parts.back()->local;
+      takes_each_pair_once &= parts.back()->takes_each_pair_once();
+    }
   }
 
   void evaluate(const Graph &g, I threads, Answer &out) {
-    static const char *faults[] = {
-        "the row pointers do not span the edges", "an element is unknown to the potential", "an atom belongs to no structure",
-        "a neighbor is out of range", "an atom is nowhere: the dynamics exploded; shorten the timestep", "two atoms lie at one place",
-        "no memory is left"};
-    out.energies.assign(g.atoms(), 0.0), out.forces.assign(3 * g.atoms(), 0.0);
-    std::fill_n(out.strain, 9, 0.0);
-    for (auto &part : parts)
-      if (int fault = part->evaluate(g, threads, out)) throw std::runtime_error(fault <= 7 ? faults[fault - 1] : "an unknown fault");
+    clear(out, g.atoms());
+    for (auto &part : parts) look(part->evaluate(g, threads, out));
     for (I k = 0; k < g.atoms(); k++) out.energies[k] += lone(g.numbers[k]);
+  }
+
+  // The same of each pair once, where all parts can; `in` gets its outputs here.
+  void evaluate(Images in, Answer &out) {
+    clear(out, in.atoms);
+    in.energies = out.energies.data(), in.forces = out.forces.data(), in.strain = out.strain;
+    for (auto &part : parts) look(part->evaluate(in));
+    for (I k = 0; k < in.atoms; k++) out.energies[k] += lone(in.numbers[k]);
   }
 
   bool knows(I number) const {
@@ -241,6 +260,19 @@ class Potential {
   Bytes bytes;
   std::vector<double> alone;
   std::vector<std::unique_ptr<Part>> parts;
+
+  static void clear(Answer &out, I atoms) {
+    out.energies.assign(atoms, 0.0), out.forces.assign(3 * atoms, 0.0);
+    std::fill_n(out.strain, 9, 0.0);
+  }
+
+  static void look(int fault) {
+    static const char *faults[] = {
+        "the row pointers do not span the edges", "an element is unknown to the potential", "an atom belongs to no structure",
+        "a neighbor is out of range", "an atom is nowhere: the dynamics exploded; shorten the timestep", "two atoms lie at one place",
+        "no memory is left"};
+    if (fault) throw std::runtime_error(fault <= 7 ? faults[fault - 1] : "an unknown fault");
+  }
 
   double lone(I number) const {
     for (size_t k = 0; k < elements.size(); k++)

@@ -1,6 +1,7 @@
 """Files: exact out and in; what is wrong is told with its place; nothing is guessed or dropped in silence."""
 
 import lzma
+import os
 
 import ase.db
 import ase.io
@@ -90,6 +91,24 @@ def test_nothing_is_overwritten_unasked(frames, tmp_path):
     with pytest.raises(FileExistsError, match=r"a\.xyz: exists already.*overwrite=True"):
         write(path, frames)
     assert len(read(write(path, frames, overwrite=True))) == 4
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a.xyz.xz", "a.json", "a.db"])
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(frames, tmp_path, monkeypatch, name):
+    """Else a power cut leaves the name of the old file with none of the content of the new one. The calls are passed on."""
+    done, sync, rename = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (done.append(os.path.realpath(f"/proc/self/fd/{handle}")), sync(handle))[1])
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append("renamed"), rename(a, b))[1])
+    (write if ".xyz" in name else asedb.write)(tmp_path / name, frames[:1])
+    assert [os.path.dirname(done[0]), *done[1:]] == [str(tmp_path), "renamed", str(tmp_path)]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_frame_that_cannot_be_written_leaves_the_old_file(frames, tmp_path):
+    path = write(tmp_path / "a.xyz", frames[:1])
+    with pytest.raises(ValueError, match="would be read back as a label"):
+        write(path, [frames[1], Atoms("H", info={"energy": 3.0})], overwrite=True)
+    assert len(read(path)) == 1 and [path.name for path in tmp_path.iterdir()] == ["a.xyz"]
 
 
 def test_foreign_keys_are_found_and_told(tmp_path, caplog):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from datetime import UTC, datetime
 from html import escape
@@ -13,6 +12,7 @@ from typing import Any
 from adiabat.campaign.provenance import versions
 from adiabat.data.statistics import effective_kinds, statistics
 from adiabat.data.store import Dataset
+from adiabat.durable import replaced
 
 _RANGES = {
     "atoms_per_structure": "atoms",
@@ -30,9 +30,8 @@ th:first-child, td:first-child { text-align: left } code { font-size: .85em; ove
 def write_card(dataset: Dataset, path: str | Path, *, select: str = "") -> Path:
     """The card of a store, or of a choice of it; the file appears whole."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(card(dataset, select=select), encoding="utf-8")
-    os.replace(temporary, path)
+    with replaced(path) as draft:
+        draft.write_text(card(dataset, select=select), encoding="utf-8")
     return path
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from ase import Atoms
 
 from adiabat.data import structure
+from adiabat.durable import replaced
 
 SUFFIXES = (".db", ".json")
 _KEPT_BY_ASE = {"numbers", "positions", "initial_magmoms", "initial_charges", "tags", "masses", "momenta"}
@@ -34,19 +35,13 @@ def write(path: str | Path, frames: Iterable[Atoms], overwrite: bool = False) ->
     path = Path(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path}: exists already; choose another name, or overwrite=True")
-    temporary = path.with_name(f".{path.stem}.writing{path.suffix}")
-    temporary.unlink(missing_ok=True)
-    try:
-        with ase.db.connect(temporary, append=False, use_lock_file=False) as database:
-            for atoms in frames:
-                structure.labels(atoms)  # raises where they belong to other positions, which ASE would drop in silence
-                beside = structure.beside(atoms)  # raises for what has no JSON form
-                info = structure.plain(dict(atoms.info))
-                arrays = {k: v for k, v in beside.get("arrays", {}).items() if k not in _KEPT_BY_ASE}
-                database.write(atoms, key_value_pairs=_searched(info), data={"info": info, "arrays": arrays})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced(path) as draft, ase.db.connect(draft, append=False, use_lock_file=False) as database:
+        for atoms in frames:
+            structure.labels(atoms)  # raises where they belong to other positions, which ASE would drop in silence
+            beside = structure.beside(atoms)  # raises for what has no JSON form
+            info = structure.plain(dict(atoms.info))
+            arrays = {k: v for k, v in beside.get("arrays", {}).items() if k not in _KEPT_BY_ASE}
+            database.write(atoms, key_value_pairs=_searched(info), data={"info": info, "arrays": arrays})
     return path
 
 

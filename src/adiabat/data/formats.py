@@ -24,6 +24,7 @@ from adiabat.data.engines import LeftOut
 from adiabat.data.labels import UNITS, Factors, attach, factors
 from adiabat.data.store import Dataset, is_store
 from adiabat.data.unreadable import Truncated, Unreadable
+from adiabat.durable import replaced
 
 log = logging.getLogger("adiabat.data")
 
@@ -143,7 +144,7 @@ def _read(path: Path, units, keys, partial: bool, refused) -> tuple[list[Atoms],
 def write(path: str | Path, frames: Atoms | Iterable[Atoms], overwrite: bool = False) -> Path:
     """Extended XYZ with every float exact; labels under `energy`, `forces`, `stress` (nine numbers), eV and Å.
 
-    The file appears whole or not at all; an existing one is kept unless `overwrite` is set.
+    The file appears whole or not at all, for good when this returns; an existing one is kept unless `overwrite` is set.
     """
     path = Path(path)
     suffix = next((s for s in reversed(path.suffixes) if s.lower() not in extxyz.OPENERS), "").lower()
@@ -152,14 +153,9 @@ def write(path: str | Path, frames: Atoms | Iterable[Atoms], overwrite: bool = F
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path}: exists already; choose another name, or overwrite=True")
     frames = [frames] if isinstance(frames, Atoms) else list(frames)
-    temporary = path.with_name(f".{path.stem}.writing{path.suffix}")
-    try:
-        with extxyz.opened(temporary, "wt") as file:
-            for atoms in frames:
-                file.write(frame_text(atoms))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced(path) as draft, extxyz.opened(draft, "wt") as file:
+        for atoms in frames:
+            file.write(frame_text(atoms))
     return path
 
 

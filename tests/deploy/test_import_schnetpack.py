@@ -107,8 +107,11 @@ def test_a_model_in_other_units_says_so(golden, tmp_path):
     """The model does not tell: without a word it is taken for eV, with a warning; in kcal/mol every energy and force is smaller."""
     extracted(golden).save(tmp_path / "m.npz")
     _, atoms = parts(golden)
-    with pytest.warns(UserWarning, match="do not tell their units; this one is taken for eV and Å.*--energy-unit kcal/mol"):
+    with pytest.warns(
+        UserWarning, match="do not tell their units; this one is taken for eV and Å.*--energy-unit kcal/mol"
+    ) as said:
         in_eV = ad.import_model(tmp_path / "m.npz", intervals=512)
+    assert {one.filename for one in said} == {__file__}, "it points to the line that asked"
     potential = ad.import_model(tmp_path / "m.npz", intervals=512, units={"energy": "kcal/mol"})
     one, other = (it(ad.Graph.of(atoms, it.cutoff)) for it in (in_eV, potential))
     assert torch.allclose(other.forces, one.forces * ase.units.kcal / ase.units.mol, rtol=1e-7)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +12,7 @@ from adiabat.labelers.base import Computed, EngineMissing, Labeler
 from adiabat.labelers.gpaw import GPAW
 from adiabat.labelers.pyscf import PySCF
 from adiabat.labelers.tblite import TBLite
+from adiabat.told import warn
 
 
 class StandIn(UserWarning):
@@ -43,12 +43,11 @@ class Auto(Labeler):
             stand_in = TBLite(method="GFN1-xTB") if periodic else TBLite()
             stand_in.version()
             what = "periodic structures" if periodic else "molecules"
-            warnings.warn(
+            warn(
                 f"{wanted.name}, the engine for {what}, is not installed; {stand_in.theory()} stands in: tight binding fitted to "
                 f"molecules{', at the Γ point only, so that small cells and metals come out qualitative' if periodic else ''}, no DFT. "
                 f"For DFT labels: {missing.cure}",
                 StandIn,
-                stacklevel=2,
             )
             return stand_in.for_frames(frames)
         return wanted.for_frames(frames)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 
 from adiabat.graph import Graph
+from adiabat.told import warn
 from adiabat.uncertainty import Committee, calibrate
 
 
@@ -19,11 +19,10 @@ class Uncalibrated(UserWarning):
 
 def not_calibrated() -> None:
     """Warn whoever called `fit` that no frame was held out."""
-    warnings.warn(
+    warn(
         "the committee's spread is not calibrated: no frame was held out from training; give `validation` frames, "
         "or ten labeled frames at least, of which a tenth is held out",
         Uncalibrated,
-        stacklevel=5,
     )
 
 

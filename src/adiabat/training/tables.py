@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
@@ -14,6 +13,7 @@ from adiabat.graph import Graph
 from adiabat.kernels import spline
 from adiabat.nn import RadialTable
 from adiabat.potential import Model, Potential, Scaled
+from adiabat.told import warn
 from adiabat.uncertainty import Committee
 
 LIMIT = 1e-5  # of the forces' root mean square: what single precision adds by rounding is no less
@@ -34,11 +34,10 @@ def refined(potential: Potential, graphs: Iterable[Graph]) -> tuple[Potential, d
         if worst is None or (worst["force_error_over_rms"] or 0.0) <= LIMIT:
             break
         if 2 * worst["intervals"] > MOST_INTERVALS:
-            warnings.warn(
+            warn(
                 f"splines of {worst['intervals']} intervals move the forces by {worst['force_error_over_rms']:.1e} of their root mean "
                 f"square, wanted {LIMIT:.0e}: the radial functions are steeper than data of atoms can teach; train with fewer or lower "
                 "basis functions, or with a weight decay",
-                stacklevel=2,
             )
             break
         members = [_with(member, 2) for member in members]

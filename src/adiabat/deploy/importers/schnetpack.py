@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from adiabat.elements import symbol
 from adiabat.graph import Graph
 from adiabat.models import PaiNN
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
+from adiabat.told import warn
 from adiabat.typing import Tensor
 
 EPSILON = 1e-8  # schnetpack's, which its files do not hold
@@ -49,10 +49,9 @@ def extract(path: Path, trust: bool, elements: Sequence[str] | None = None) -> E
 def in_units(extracted: Extracted, units: Mapping[str, str] | None) -> Extracted:
     """With the factor to eV of `units` ({"energy": "kcal/mol"}): schnetpack keeps its units with the data, not with the model."""
     if units is None:
-        warnings.warn(
+        warn(
             f"{extracted.source}'s models do not tell their units; this one is taken for eV and Å. One trained in others has to say so: "
             "--energy-unit kcal/mol, or units={'energy': 'kcal/mol'}",
-            stacklevel=3,
         )
         return extracted
     try:

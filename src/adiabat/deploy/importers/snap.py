@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import lzma
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from adiabat.deploy.importers.extracted import ForeignModelError, agreed
 from adiabat.elements import numbers as atomic_numbers
 from adiabat.models import SNAP
 from adiabat.potential import Potential, ReferenceEnergies
+from adiabat.told import warn
 from adiabat.typing import Tensor
 
 PEER = "LAMMPS-SNAP"
@@ -85,10 +85,9 @@ def _warn_of_other_terms(coefficients: Path) -> None:
         if coefficients.name.removesuffix(".xz") in said and (
             found := re.search(r"^\s*pair_style\s+hybrid.*", said, re.MULTILINE)
         ):
-            warnings.warn(
+            warn(
                 f"{path} adds other terms to this SNAP ('{' '.join(found[0].split())}'); they are not in its two files and not in the "
-                "potential imported here, which is wrong without them",
-                stacklevel=2,
+                "potential imported here, which is wrong without them; import that file instead",
             )
 
 

@@ -12,6 +12,7 @@ from adiabat.data.formats import read
 from adiabat.graph import Graph
 from adiabat.kernels import spline
 from adiabat.models import ACE
+from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Potential
 from adiabat.validation.gate import gate
 from laws.differences import agree, slope
@@ -98,3 +99,55 @@ def test_channels_end_where_their_own_cutoffs_are():
 def test_a_shortest_cutoff_beyond_the_longest_is_refused():
     with pytest.raises(ValueError, match=r"ace.shortest: 5.0 came; wanted .* ≤ 4.0 Å"):
         ACE(cutoff=4.0, shortest=5.0)
+
+
+BY_ORDER = {"cutoff": 3.0, "l_max": 2, "channels": [7, 4, 4, 1], "shortest": 1.5, "elements": ["H", "O"]}
+
+
+def test_channels_by_order_are_columns_of_the_whole_basis(water):
+    """Fewer channels for products of more densities: the same descriptors and slopes, less some columns."""
+    few, all_of_it = ACE(**BY_ORDER).double(), ACE(**{**BY_ORDER, "channels": 7}).double()
+    graph = Graph.of(water[0], 3.0)
+    orders = np.array([nu for _, nu in few.product.contraction.orders])
+    taken = torch.from_numpy(np.arange(7)[:, None] < np.array([0, 7, 4, 4, 1])[orders]).flatten()
+    assert few.size == int(taken.sum()) < all_of_it.size
+    for mine, whole in zip(few.columns(graph), all_of_it.columns(graph), strict=True):
+        assert float((mine - whole[..., taken]).abs().max()) <= 1e-13 * float(whole.abs().max())  # sums in another order
+    (at,) = few.centers(graph)
+    by_one_pass_each = next(LinearBasis.derivatives(few, at)[1])[1]
+    for edges, J in few.derivatives(at)[1]:
+        assert float((J - by_one_pass_each[edges]).abs().max()) < 1e-11 * float(by_one_pass_each.abs().max())
+
+
+def test_products_that_are_not_there_stay_away(water):
+    """Whatever a weight says of a coupling that a channel does not have, the energy, as it is compiled too, knows nothing of it."""
+    model = ACE(**BY_ORDER).double()
+    graph = Graph.of(water[0], 3.0)
+    before = Potential(model)(graph).energy
+    with torch.no_grad():
+        model.product.weights[:, -1, 1:] += 100.0  # an order 4, which the first channel alone has
+    after, compiled = Potential(model)(graph), Potential(model).frozen()(graph)
+    assert torch.equal(after.energy, before)
+    assert float((compiled.forces - after.forces).abs().max()) < 1e-12 * float(after.forces.abs().max())
+    coefficients = torch.randn(2, model.size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    model.put(coefficients)
+    energy = (model.columns(graph).energy * coefficients).sum()
+    assert float((Potential(model)(graph).energy - energy).abs()) < 1e-12 * float(energy.abs())
+
+
+def test_the_shortest_cutoff_follows_the_bonds(water):
+    """1.8 times the mean distance to the next atom, and never beyond the cutoff."""
+    graphs = [Graph.of(atoms, 6.0) for atoms in water]
+    model = ACE(cutoff=6.0, channels=4, elements=["H", "O"], shortest="auto").double()
+    model.prepare(graphs)
+    near = np.concatenate([np.sort(a.get_all_distances() + 99 * np.eye(3), axis=1)[:, 0] for a in water])
+    assert model.shortest == pytest.approx(1.8 * near.mean(), rel=1e-12)
+    model = ACE(cutoff=1.5, channels=4, elements=["H", "O"], shortest="auto")
+    model.prepare(graphs)
+    assert model.shortest == 1.5
+
+
+@pytest.mark.parametrize("channels", [[4, 8, 2, 2], [4, 4], [0, 0, 0, 0]])
+def test_channels_that_make_no_sense_are_refused(channels):
+    with pytest.raises(ValueError, match=r"ace.channels: \[.*\] came; wanted one number, or one for each order 1 to 4"):
+        ACE(channels=channels)

@@ -11,6 +11,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
+from typing import Literal
 
 import numpy as np
 import torch
@@ -46,23 +48,27 @@ class ACE(LinearBasis, Model):
     | g_n(d): Chebyshev polynomials of x(d), which runs from −1 to 1 faster near the atom, times a smooth cutoff | `radial_functions` |
     | r_c: `cutoff`, or, with `shortest`, each channel's own, evenly from there to `cutoff` | `table` |
     | B_ηc: all invariant symmetric polynomials of A_c up to order ν, without repetition | `product`; ν = `correlation` |
+    | channels that have products of each order: `channels`, or as many as it lists for ν = 1, 2, …, those that end first | `taken` |
 
     Polynomials of what was never seen can be anything: below the nearest distance of a pair of elements in the training data this sum ends
     within a fraction of an Å, and what is left there is the wall (`ZBL`). A pair of elements that was never seen adds nothing.
 
-    Body order is ν + 1. `cutoff` and `shortest` in Å: with both, near neighbors are seen by all channels, far ones by some. `elements` may
-    be left to the training data. An element has (number of couplings η) × `channels` coefficients: 36 × `channels` for l ≤ 3 and ν = 4.
+    Body order is ν + 1. `cutoff` and `shortest` in Å: with both, near neighbors are seen by all channels, far ones by some; with ``auto``
+    the shortest is `NEAR` times the mean distance of an atom to the next one in the training data, so that it ends behind the bonds. `elements`
+    may be left to the training data. An element has a coefficient for each coupling η of each channel: 36 × `channels` for l ≤ 3 and ν = 4,
+    of which 1, 4, 8 and 23 are of the orders 1 to 4.
     With `variance` a fit keeps their covariance (the square of that many numbers), and the model tells each atom's variance, eV²,
     worked out when it is read.
     """
 
     name = "ace"
+    NEAR = 1.8
     linear_in = ("product.weights",)
 
     def __init__(
         self,
         cutoff: float = 5.0,
-        channels: int = 48,
+        channels: int | list[int] = 48,
         l_max: int = 3,
         correlation: int = 4,
         radial: int = 8,
@@ -70,27 +76,37 @@ class ACE(LinearBasis, Model):
         seed: int = 0,
         intervals: int = 512,
         variance: bool = False,
-        shortest: float | None = None,
+        shortest: float | Literal["auto"] | None = None,
     ) -> None:
         super().__init__()
-        self.cutoff, self.shortest = float(cutoff), float(cutoff if shortest is None else shortest)
-        if not 0 < self.shortest <= self.cutoff:
+        self.by_data = shortest == "auto"
+        self.cutoff, self.shortest = float(cutoff), float(shortest if isinstance(shortest, float | int) else cutoff)
+        if not 0 < self.shortest <= self.cutoff or (isinstance(shortest, str) and not self.by_data):
             raise ValueError(
-                f"ace.shortest: {shortest} came; wanted the least of the channels' cutoffs, 0 < shortest ≤ {cutoff} Å"
+                f"ace.shortest: {shortest} came; wanted the least of the channels' cutoffs, 0 < shortest ≤ {cutoff} Å, or 'auto'"
+            )
+        of_order = [channels] * correlation if isinstance(channels, int) else list(channels)
+        if len(of_order) != correlation or of_order != sorted(of_order, reverse=True) or of_order[-1] < 0 or of_order[0] < 1:
+            raise ValueError(
+                f"ace.channels: {channels} came; wanted one number, or one for each order 1 to {correlation} of products, none larger "
+                "than the one before: products of few densities need the most channels"
             )
         if elements is None:
             return
         self.elements = periodic_table.numbers(elements)
-        self.l_max, self.channels, Z = l_max, channels, len(self.elements)
+        self.l_max, self.channels, Z = l_max, of_order[0], len(self.elements)
         density = Irreps.spherical(l_max)
         self.conv = Convolution.between("0e", l_max, density)
-        self.product = Product(Contraction(density, Irreps.of("0e"), correlation), Z, channels)
-        self.size = len(self.product.contraction.orders) * channels
+        contraction = Contraction(density, Irreps.of("0e"), correlation)
+        limits = torch.tensor([of_order[nu - 1] for _, nu in contraction.orders])
+        self.taken = torch.arange(self.channels)[:, None] < limits  # C paths
+        self.product = Product(contraction, Z, self.channels, None if self.taken.all() else self.taken.T)
+        self.size = int(self.taken.sum())
         # Kept with the model: a library's random numbers may change with its version.
         self._drawn = radial, intervals, seed
         self.register_buffer("nearest", torch.zeros(Z, Z))  # Å, of pairs of elements in the training data; 0: not known yet
         self.register_buffer("table", self._table())
-        self.register_buffer("ones", torch.ones(Z, channels))
+        self.register_buffer("ones", torch.ones(Z, self.channels))
         if variance:
             self.keep_posterior(Z)
 
@@ -117,12 +133,18 @@ class ACE(LinearBasis, Model):
             return
         Z = len(self.elements)
         nearest = torch.full((Z * Z,), 2 * self.cutoff, dtype=torch.float64)
+        next_ones = []  # how far the next atom is
         for graph in graphs:
             species, d = self._species(graph), graph.r.to(torch.float64).norm(dim=1)
+            next_ones.append(torch.full((graph.n_atoms,), torch.inf, dtype=d.dtype).scatter_reduce_(0, graph.i, d, "amin"))
             near = d < self.cutoff
             pairs = species[graph.i[near]] * Z + species[graph.j[near]]
             nearest.scatter_reduce_(0, pairs, d[near], "amin")
         self.nearest.copy_(torch.minimum(nearest.view(Z, Z), nearest.view(Z, Z).T))
+        met = torch.cat(next_ones or [nearest])
+        met = met[met < self.cutoff]
+        if self.by_data and len(met):
+            self.shortest = min(self.cutoff, self.NEAR * float(met.mean()))
         self.table.copy_(self._table())
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
@@ -153,7 +175,9 @@ class ACE(LinearBasis, Model):
 
     @torch.no_grad()
     def put(self, c: Float[Tensor, "Z K"]) -> None:
-        self.product.weights.copy_(c.unflatten(1, (self.channels, -1)).transpose(1, 2))
+        whole = c.new_zeros(len(c), *self.taken.shape)
+        whole[:, self.taken] = c
+        self.product.weights.copy_(whole.transpose(1, 2))
 
     def basis(self, at: Centers) -> Float[Tensor, "n K"]:
         d, Y = edge_geometry(at.r, self.l_max)
@@ -174,7 +198,19 @@ class ACE(LinearBasis, Model):
         found = (slopes.to(A.dtype) @ monomials).unflatten(0, (rows, -1)).unflatten(2, (n, C))  # lm P n C
         dB = found.permute(2, 3, 0, 1).contiguous()
         B = torch.einsum("nlc,nclp->ncp", A, dB) / order.to(A.dtype)
-        return B.flatten(1), dB
+        return B[:, self.taken], dB
+
+    @cached_property
+    def _groups(self) -> list[tuple[slice, int, slice]]:
+        """Channels that have the same products: which they are, their number of couplings, and their columns."""
+        found: list[tuple[slice, int, slice]] = []
+        paths = self.taken.sum(1).tolist()
+        at = column = 0
+        for of_one, alike in groupby(paths):
+            n = len(list(alike))
+            found.append((slice(at, at + n), of_one, slice(column, column + n * of_one)))
+            at, column = at + n, column + n * of_one
+        return found
 
     @cached_property
     def _l(self) -> Tensor:
@@ -219,11 +255,14 @@ class ACE(LinearBasis, Model):
         bounds = torch.cat([at.i.new_zeros(1), torch.bincount(at.i, minlength=at.n).cumsum(0)]).tolist()
 
         def pieces() -> Iterator[tuple[slice, Tensor]]:
-            room = at.r.new_empty(max((b - a for a, b in zip(bounds, bounds[1:])), default=0) * 3, self.channels, dB.shape[3])
+            room = at.r.new_empty(max((b - a for a, b in zip(bounds, bounds[1:])), default=0) * 3, self.size)
             for k, (a, b) in enumerate(zip(bounds, bounds[1:])):
                 if a < b:  # one center at a time: what is in the cache is used at once
                     dA = (R[:, a:b, None] * dY[a:b]).addcmul_(dR[:, a:b, None], uY[a:b])  # C e 3 lm
-                    J = room[: 3 * (b - a)].copy_(torch.bmm(dA.flatten(1, 2), dB[k]).transpose(0, 1))
+                    J = room[: 3 * (b - a)]
+                    for channels, paths, columns in self._groups:
+                        slopes = torch.bmm(dA[channels].flatten(1, 2), dB[k, channels, :, :paths])
+                        J[:, columns].unflatten(1, (-1, paths)).copy_(slopes.transpose(0, 1))
                     yield slice(a, b), J.view(b - a, 3, self.size)
 
         return B, pieces()

@@ -24,6 +24,7 @@ from adiabat.data.engines import LeftOut
 from adiabat.data.labels import UNITS, Factors, attach, factors
 from adiabat.data.store import Dataset, is_store
 from adiabat.data.unreadable import Truncated, Unreadable
+from adiabat.data.weights import weighted
 from adiabat.durable import replaced
 
 log = logging.getLogger("adiabat.data")
@@ -182,7 +183,8 @@ def _read_extxyz(path: Path, scale: Factors, keys, partial: bool, refused) -> tu
         seen.update([*frame.info, *(name for name in frame.columns if names.kind_of(name) in (None, "forces"))])
     taken, said = names.chosen(dict(seen), path, keys)
     frames = [_or_refused(_atoms, frame, taken, scale, path, number=frame.number, refused=refused) for frame in raw]
-    return [a for a in frames if a is not None], notes + said
+    weighed, of_weights = weighted([a for a in frames if a is not None])
+    return weighed, notes + said + of_weights
 
 
 def _or_refused(make, *arguments, number: int, refused: dict[int, Unreadable] | None) -> Atoms | None:
@@ -250,7 +252,8 @@ def _read_ase(path: Path, suffix: str, scale: Factors, refused) -> tuple[list[At
         atoms.positions *= scale.length
         atoms.set_cell(atoms.cell.array * scale.length)
         frames.append(_or_refused(attach, atoms, found, scale, where, number=number, refused=refused))
-    frames = [a for a in frames if a is not None]
+    frames, of_weights = weighted([a for a in frames if a is not None])
+    notes += of_weights
     if any("energy_sigma0" in frame.info.get("adiabat", {}) for frame in frames):
         notes.append("the energy is the free energy, to which the forces belong; the other is kept as energy_sigma0")
     return frames, notes

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from adiabat.data.weights import OF_LABEL
+
 REFERENCE = (
     "ref reference dft qm target label true scf pbe pbe0 pbesol rpbe revpbe lda blyp b3lyp scan r2scan wb97x wb97m hse ccsd mp2 "
     "vasp cp2k orca gaussian qe espresso aims castep gpaw abinit pyscf psi4 molpro siesta xtb dftb"
@@ -81,7 +83,9 @@ def chosen(seen: dict[str, int], path, given: dict[str, str] | None) -> tuple[di
             )
         elif name != label:
             notes.append(f"{label} taken from {name!r} ({seen[name]} frames)")
-    left = [name for name in seen if _SUSPECT.search(name) and name not in taken.values() and kind_of(name) is None]
+    left = [
+        name for name in seen if _SUSPECT.search(name) and name not in (*taken.values(), *OF_LABEL) and kind_of(name) is None
+    ]
     if left:
         notes.append(f"not taken as labels: {', '.join(map(repr, left))}; name one with keys={{'energy': ...}} if it is")
     return taken, notes

@@ -1,6 +1,6 @@
 """GAP beside QUIP: a fit with `gap_fit` and with ours on the same frames, their errors, and energy, forces and stress through ASE.
 
-    python benchmarks/gap.py --peer /path/to/environment/bin/python                  # print; about three minutes
+    python benchmarks/gap.py --peer /path/to/environment/bin/python                  # print; about four minutes
     python benchmarks/gap.py --peer ... --angles                                     # the same with a three-body kernel
     python benchmarks/gap.py --peer ... --keep --machine "one core of ..."           # and append to results/gap.jsonl
 
@@ -35,25 +35,63 @@ CUTOFF, WIDTH, SIGMA, ZETA, N_MAX, L_MAX = 5.0, 1.0, 0.5, 4, 8, 6
 DELTA, DELTA_OF_DISTANCES, THETA = 0.2, 2.0, 1.0
 ANGLES = {"cutoff": 3.5, "transition_width": 0.6, "delta_eV": 0.3, "n_sparse": 100}
 NOISE = {"energy": 0.002, "forces": 0.1, "stress": 0.02, "shear": 0.02}
-EXACT = {"energy": 1e-9, "forces": 1e-8, "stress": 1e-9}
-ROW = "GAP, 512 Si, {sparse} sparse points{angles}: energy, forces, stress through ASE"
+EXACT = {"energy": 1e-9, "forces": 1e-8, "stress": 1e-9, "variance": 1e-12}  # eV²: of δ² = 0.04
+PROPERTIES = ["energy", "forces", "stress"]
+ROW = "GAP, 512 Si, {sparse} sparse points{angles}: energy, forces, stress{more} through ASE"
 
 
 # --------------------------------------------------------------------------------------------------------------- evaluation
-def peer(xml: str) -> tuple:
+def peer(xml: str, doubt: bool = False) -> tuple:
     """Runs in quippy's environment."""
     from quippy.potential import Potential
 
-    return through_ase(Potential("IP GAP", param_filename=xml), structures.silicon(512))
+    told, atoms = Potential("IP GAP", param_filename=xml), structures.silicon(512)
+    if not doubt:
+        return through_ase(told, atoms)
+
+    def variance(moved: Any) -> Any:
+        told.calculate(moved, properties=PROPERTIES, calc_args="local_gap_variance=variance")
+        return told.results, told.extra_results["atoms"]["variance"]
+
+    return with_doubt(variance, atoms)
 
 
-def ours(xml: str) -> tuple:
+def ours(xml: str, doubt: bool = False) -> tuple:
     import torch
 
     from adiabat.deploy.importers import import_model
+    from adiabat.uncertainty import with_variance
 
     torch.set_num_threads(1)
-    return through_ase(import_model(xml).calculator(), structures.silicon(512))
+    potential, atoms = import_model(xml), structures.silicon(512)
+    if not doubt:
+        return through_ase(potential.calculator(), atoms)
+    calculator = with_variance(potential).calculator()
+
+    def variance(moved: Any) -> Any:
+        calculator.calculate(moved, properties=PROPERTIES)
+        return calculator.results, calculator.results["variance"]
+
+    return with_doubt(variance, atoms)
+
+
+def with_doubt(variance: Any, atoms: Any) -> tuple:
+    """(step, values) as of `through_ase`, of energy, forces, stress and each atom's variance in one call."""
+    import numpy as np
+
+    rest, rng = atoms.positions.copy(), np.random.default_rng(7)
+
+    def step() -> None:
+        atoms.positions = rest + rng.normal(0, 1e-3, rest.shape)
+        variance(atoms)
+
+    def values() -> dict[str, list[float]]:
+        atoms.positions = rest
+        results, doubt = variance(atoms)
+        told = {name: np.ravel(results[name]).tolist() for name in ("forces", "stress")}
+        return {"energy": [float(np.ravel(results["energy"])[0]) / len(atoms)], **told, "variance": np.ravel(doubt).tolist()}
+
+    return step, values
 
 
 # ---------------------------------------------------------------------------------------------------------------------- fits
@@ -198,8 +236,14 @@ def main() -> None:
         ):
             versions = {"peer_versions": theirs.versions("quippy-ase"), **rows.circumstances(chosen.machine)}
             lines.append({**row, **versions})
-            name = ROW.format(sparse=chosen.sparse, angles=f" and {ANGLES['n_sparse']} of angles" if chosen.angles else "")
-            turns = {name: {"xml": str(folder / "gap.xml")}}
+            angles = f" and {ANGLES['n_sparse']} of angles" if chosen.angles else ""
+            turns = {
+                ROW.format(sparse=chosen.sparse, angles=angles, more=more): {
+                    "xml": str(folder / "gap.xml"),
+                    "doubt": bool(more),
+                }
+                for more in ("", ", variance of each atom")
+            }
             for result in duel.duel(turns, ours=mine, peer=theirs, agree=duel.agreement(EXACT), seconds=chosen.seconds, warm=1):
                 print(result.line(512, "µs/atom", 1e6), dict(result.differences), flush=True)
                 lines.append({**result.record(), **versions})

@@ -49,8 +49,9 @@ def model() -> GAP:
             "soap": [{**SOAP, "center": "Au", "nu_r": r, "nu_s": s, "n_sparse": 2} for r in range(3) for s in range(3)],
         },
         {"soap": [], "three_body": {"n_sparse": 3}},
+        {"soap": {**SOAP, "mixing": {"channels": 4, "symmetric": True, "coupled": False}}},
     ],
-    ids=["both", "linear", "compressed", "angles"],
+    ids=["both", "linear", "compressed", "angles", "mixed"],
 )
 def test_columns_of_a_fit_are_those_of_the_kernels(more):
     made = GAP(**{"soap": SOAP, "two_body": PAIR, **more}, elements=["Cu", "Au"]).double()
@@ -201,6 +202,12 @@ def test_what_makes_no_sense_is_refused():
         GAP(soap={"central_weight": 0.0}, elements=["Cu"])
     with pytest.raises(ValueError, match="gap.noise: .* came; wanted energy, forces, stress and perhaps shear"):
         GAP(noise={"energy": 0.001, "force": 0.1, "stress": 0.01}, elements=["Cu"])
+    with pytest.raises(ValueError, match=r"mixing: 3 channels, species False, radial False came"):
+        GAP(soap={"mixing": {"channels": 3, "species": False, "radial": False}}, elements=["Cu"])
+    with pytest.raises(ValueError, match="nu_r 1, nu_s 2 came with mixing"):
+        GAP(soap={"mixing": {"channels": 3}, "nu_r": 1}, elements=["Cu"])
+    with pytest.raises(ConfigError, match="gap.soap.mixing: unknown option 'K'"):
+        GAP(soap={"mixing": {"K": 3}}, elements=["Cu"])
     with pytest.raises(ValueError, match="gap.sparse: 'kmeans' came"):
         GAP(sparse="kmeans", elements=["Cu"])
 

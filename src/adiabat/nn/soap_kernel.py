@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
+from adiabat import elements as periodic_table
+from adiabat.config import checked
 from adiabat.kernels import spline
 from adiabat.kernels.gaussian_process import SoapProcess
+from adiabat.kernels.mixing import Mixing, mixed
 from adiabat.kernels.soap import compressed, density, directions, shoulder, spheres_table
 from adiabat.nn.linear_basis import Centers
 from adiabat.nn.sparse_kernel import SparseKernel
@@ -19,8 +23,8 @@ class Soap(SparseKernel):
     """k(i, s) = δ² (p_i·p_s)^ζ of normalized power spectra, of atoms of the element `center`; neighbors of other than `species` do not count.
 
     `center_in_all`: the atom's own Gaussian, of `central_weight`, stands in the density of every species, not of its own alone.
-    `nu_r` and `nu_s` compress the spectra of many species; see `kernels.soap.compressed`. `intervals` are those of the radial
-    functions' splines.
+    `nu_r` and `nu_s` compress the spectra of many species; see `kernels.soap.compressed`. So does `mixing`, the options of a
+    `kernels.mixing.Mixing`, by random sums. `intervals` are those of the radial functions' splines.
     """
 
     option = "soap"
@@ -43,6 +47,7 @@ class Soap(SparseKernel):
         nu_r: int = 2,
         nu_s: int = 2,
         intervals: int = 8192,
+        mixing: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(cutoff, transition_width, delta_eV, n_sparse)
         known = list(elements)
@@ -53,6 +58,13 @@ class Soap(SparseKernel):
         self.nu = nu_r, nu_s
         if not {*self.nu} <= {0, 1, 2}:
             raise ValueError(f"gap.soap: nu_r {nu_r}, nu_s {nu_s} came; wanted 0, 1 or 2 of each")
+        self.mixing = None if mixing is None else Mixing(**checked(Mixing, mixing, where="gap.soap.mixing"))
+        if self.mixing is not None:
+            if self.nu != (2, 2):
+                raise ValueError(f"gap.soap: nu_r {nu_r}, nu_s {nu_s} came with mixing; wanted one of both")
+            weights = self.mixing.weights([periodic_table.number(s) for s in counted], n_max)
+            for name, held in zip(("one", "other", "a", "b", "factor"), (*weights, *self.mixing.pairs(self.kinds, n_max))):
+                self.register_buffer(f"mix_{name}", held, persistent=False)
         table, self.reach = spheres_table(n_max, l_max, self.cutoff, self.sigma, intervals)
         self.register_buffer("table", table[None], persistent=False)
         own = torch.full((self.kinds,), float(center_in_all), dtype=torch.float64)
@@ -82,7 +94,10 @@ class Soap(SparseKernel):
         return self.delta**2 * (p @ self.points.T) ** self.zeta
 
     def _spectrum(self, c: Float[Tensor, "n c lm"]) -> Float[Tensor, "n D"]:
-        p = compressed(c.unflatten(1, (self.kinds, self.n_max)), *self.nu)
+        if self.mixing is None:
+            p = compressed(c.unflatten(1, (self.kinds, self.n_max)), *self.nu)
+        else:
+            p = mixed(c, (self.mix_one, self.mix_other), (self.mix_a, self.mix_b, self.mix_factor), self.mixing.coupled)
         return p / p.square().sum(-1, keepdim=True).sqrt()
 
     def _spectra(self, at: Centers) -> tuple[Int[Tensor, "c"], Float[Tensor, "c D"]]:
@@ -108,7 +123,7 @@ class Soap(SparseKernel):
         return self._spectra(at)[1]
 
     def process(self, alpha: Float[Tensor, "M"]) -> SoapProcess | None:
-        if self.zeta % 1:
+        if self.zeta % 1 or self.mixing is not None:
             return None
         (nu_r, nu_s), table, kind = self.nu, self.table[0], self.kind
         alone = self.alone.unflatten(0, (self.kinds, self.n_max))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from adiabat.deploy.importers.extracted import ForeignModelError, agreed
 from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
+from adiabat.kernels.mixing import Mixing
 from adiabat.models import GAP
 from adiabat.potential import Potential, ReferenceEnergies
 from adiabat.typing import Tensor
@@ -36,10 +38,9 @@ variance_estimate_regularisation xml_version zeta
 # what changes a descriptor: known with this value only
 ONLY = {
     "soap": {
-        "average": "F", "basis_error_exponent": "10.0", "coupling": "T", "covariance_sigma0": "0.0", "cutoff_dexp": "0",
-        "cutoff_rate": None, "cutoff_scale": None, "diagonal_radial": "F", "k": None, "mix_shift": None, "normalise": "T",
-        "normalize": "T", "r_mix": "F", "radial_basis": "EQUISPACED_GAUSS", "sym_mix": "F", "z_map": "",
-        "z_mix": "F",
+        "average": "F", "basis_error_exponent": "10.0", "covariance_sigma0": "0.0", "cutoff_dexp": "0",
+        "cutoff_rate": None, "cutoff_scale": None, "diagonal_radial": "F", "normalise": "T",
+        "normalize": "T", "radial_basis": "EQUISPACED_GAUSS", "z_map": "",
     },
     "distance_2b": {
         "exponents": "1", "n_exponents": "1", "only_inter": "F", "only_intra": "F", "resid_name": "", "tail_exponent": "0",
@@ -49,7 +50,8 @@ ONLY = {
 }  # fmt: skip
 READ = {
     "soap": ["cutoff", "cutoff_transition_width", "l_max", "n_max", "atom_sigma", "atom_gaussian_width", "central_weight",
-             "central_reference_all_species", "n_species", "species_z", "n_z", "z", "nu_r", "nu_s"],
+             "central_reference_all_species", "n_species", "species_z", "n_z", "z", "nu_r", "nu_s", "coupling", "k", "mix_shift",
+             "r_mix", "sym_mix", "z_mix"],
     "distance_2b": ["cutoff", "cutoff_transition_width", "z1", "z2"],
     "angle_3b": ["cutoff", "cutoff_transition_width", "z", "z1", "z2"],
 }  # fmt: skip
@@ -160,12 +162,33 @@ class _Block:
             (self.options["n_max"] if r >= keep else 1) * (len(species) if s >= keep else 1) for keep in (1, 2)
         )  # channels of the two densities
         products = first * second if 1 in (r, s) else first * (first + 1) // 2
+        if (mixing := self._mixing()) is not None:
+            self.options["mixing"] = asdict(mixing)
+            products = mixing.products(len(species), self.options["n_max"])
         self._check_dimensions(self.points.shape[1], products * (self.options["l_max"] + 1) + 1)
         if not bool((cutoffs == 1).all()):
             raise ForeignModelError(f"{self.path}: sparseCutoff of soap other than 1 is not supported")
         if bool(self.points[:, -1].any()):
             raise ForeignModelError(f"{self.path}: covariance_sigma0 other than 0 is not supported")
         self.points = self.points[:, :-1]
+
+    def _mixing(self) -> Mixing | None:
+        radial, species, symmetric = (_true(self.said.get(key, "F")) for key in ("r_mix", "z_mix", "sym_mix"))
+        coupled = _true(self.said.get("coupling", "T"))
+        if not (radial or species):
+            if symmetric or not coupled:
+                raise ForeignModelError(
+                    f"{self.path}: soap with sym_mix=T or coupling=F, but neither R_mix nor Z_mix, is not supported"
+                )
+            return None
+        if (self.options["nu_r"], self.options["nu_s"]) != (2, 2):
+            raise ForeignModelError(
+                f"{self.path}: soap with R_mix or Z_mix and nu_R or nu_S is not supported; QUIP has none either"
+            )
+        channels, shift = int(self._float("k")), int(self._float("mix_shift", 0))
+        if channels < 1:
+            raise ForeignModelError(f"{self.path}: soap with K={channels} is not supported; wanted one channel at least")
+        return Mixing(channels, species, radial, symmetric, coupled, shift)
 
     @property
     def named(self) -> list[int]:

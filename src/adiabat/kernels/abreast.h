@@ -1,8 +1,12 @@
 // The walk over blocks of atoms abreast: gather, node, push; see near.h.
 struct Worker {
   std::vector<S> room, r;
-  std::vector<I> edge, kind;
+  std::vector<I> edge, kind, size, first;
 };
+
+// How many kinds of neighbors a family wants to see one after the other; one that does not say takes them as they come.
+template <class F> static auto groups(const Facts &m, int) -> decltype(F::groups(m)) { return F::groups(m); }
+template <class F> static I groups(const Facts &, long) { return 1; }
 
 struct Model : Facts {
   explicit Model(const Facts &facts) : Facts(facts) {}
@@ -32,19 +36,31 @@ static void reserve(Model &m, const Call &in) {
 }
 
 static int block(const Model &m, Worker &w, const Call &in, I kind, const I *atoms, I count, double *own, S *g) {
-  I size[W] = {}, most = 0;
+  const I G = groups<Family>(m, 0);
+  auto reach = [&](I other) { return m.reach[kind * m.kinds + other]; };
+  w.size.assign(G * W, 0), w.first.assign(G + 1, 0);  // neighbors of each atom, [group][lane]; where a group begins
+  if (G > 1) {
+    for (I t = 0; t < count; t++)
+      for (I e = in.first[atoms[t]]; e < in.first[atoms[t] + 1]; e++) {
+        const double *v = in.r + 3 * e;
+        I other = m.kind[in.numbers[in.j[e]]];
+        if (v[0] * v[0] + v[1] * v[1] + v[2] * v[2] < reach(other) * reach(other)) w.size[other * W + t]++;
+      }
+    for (I s = 0; s < G; s++) w.first[s + 1] = w.first[s] + *std::max_element(&w.size[s * W], &w.size[s * W] + W);
+    if ((I)w.edge.size() < w.first[G] * W) w.edge.resize(w.first[G] * W), w.kind.resize(w.first[G] * W), w.r.resize(5 * w.first[G] * W + W);
+    std::fill(w.size.begin(), w.size.end(), 0);
+  }
   S *r = aligned(w.r);  // [neighbor][x y z d on][lane]
   for (I t = 0; t < count; t++) {
     for (I e = in.first[atoms[t]]; e < in.first[atoms[t] + 1]; e++) {
       const double *v = in.r + 3 * e;
       double d2 = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
       I other = m.kind[in.numbers[in.j[e]]];
-      double reach = m.reach[kind * m.kinds + other];
       for (int x = 0; x < 3; x++) g[3 * e + x] = 0;
       if (!(d2 - d2 == 0)) return 5;
       if (!(d2 > 0)) return 6;
-      if (!(d2 < reach * reach)) continue;
-      I at = size[t]++ * W + t;
+      if (!(d2 < reach(other) * reach(other))) continue;
+      I group = G > 1 ? other : 0, at = (w.first[group] + w.size[group * W + t]++) * W + t;
       S *to = r + 5 * (at - t) + t;
       for (int x = 0; x < 3; x++) to[x * W] = (S)v[x];
       to[3 * W] = (S)std::sqrt(d2);
@@ -52,16 +68,19 @@ static int block(const Model &m, Worker &w, const Call &in, I kind, const I *ato
       w.edge[at] = e;
       w.kind[at] = other;
     }
-    most = std::max(most, size[t]);
   }
-  for (I t = 0; t < W; t++)
-    for (I k = size[t]; k < most; k++) {
-      S half = (S)(0.5 * m.reach[kind * m.kinds + kind]), *to = r + 5 * k * W + t;
-      to[0] = to[3 * W] = half;
-      to[W] = to[2 * W] = to[4 * W] = 0;
-      w.edge[k * W + t] = -1;
-      w.kind[k * W + t] = kind;
-    }
+  if (G == 1) w.first[1] = *std::max_element(w.size.begin(), w.size.end());
+  const I most = w.first[G];
+  for (I s = 0; s < G; s++)
+    for (I t = 0; t < W; t++)
+      for (I k = w.first[s] + w.size[s * W + t]; k < w.first[s + 1]; k++) {
+        const I other = G > 1 ? s : kind;
+        S half = (S)(0.5 * reach(other)), *to = r + 5 * k * W + t;
+        to[0] = to[3 * W] = half;
+        to[W] = to[2 * W] = to[4 * W] = 0;
+        w.edge[k * W + t] = -1;
+        w.kind[k * W + t] = other;
+      }
   Family family(m, aligned(w.room));
   auto near = [&](I k) {
     const V *v = (const V *)(r + 5 * k * W);

@@ -1,7 +1,7 @@
 """Local terms frozen into one C call with atoms abreast: what is summed over neighbors stands in a lane for each atom.
 
-`rotations` (the bispectrum of SNAP) and `moments` (MTP) are the families; each has a header of its name, and the file of its name beside
-this one fills in the numbers.
+`rotations` (the bispectrum of SNAP), `moments` (MTP) and `expansion` (ACE of listed products) are the families; each has a header of its
+name, and the file of its name beside this one fills in the numbers.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import distance, segment_sum, spherical_harmonics
+from adiabat.kernels.expansion import Expansion
 from adiabat.potential import Model
 from adiabat.typing import Bool, Float, Int, Tensor
 
@@ -111,6 +112,15 @@ class PACE(Model):
         E = (w * torch.where(shifted, shifted_power(rho, m), power(rho, m))).sum(1)
         end, width = self.core.to(rho.dtype)[species].unbind(1)
         return {"energies": E * falling(core, end, width) + core}
+
+    @torch.no_grad()
+    def program(self) -> Expansion | None:
+        if self.elements is None:
+            return None
+        return Expansion(
+            self.elements, tuple(map(tuple, self.bases)), tuple(self.embeddings), self.inner, self.products, self.components,
+            self.coefficients[self._owner] * self.couplings, self.radial_coefficients, self.bonds, self.embedding, self.core,
+        )  # fmt: skip
 
     def densities(self, r: Tensor, graph: Graph, species: Int[Tensor, "N"]) -> tuple[Tensor, Tensor, Tensor]:
         """A of single factors [N, μ k], A [N, μ n l m] complex, ρ_core [N]."""

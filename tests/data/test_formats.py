@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixCartesian
 
 from adiabat.data import asedb
 from adiabat.data.formats import read, read_noted, write
@@ -84,6 +84,37 @@ def test_free_energy_of_a_trajectory_is_the_label(tmp_path):
     (again,), notes = read_noted(tmp_path / "a.traj")
     assert again.get_potential_energy() == -3.1 and again.info["adiabat"]["energy_sigma0"] == -3.0
     assert "free energy" in notes[0]
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a.traj"])
+def test_two_kinds_of_energy_in_one_file_are_told(tmp_path, name):
+    """A frame without the free energy gets the other one, which in a metal with smearing lies elsewhere."""
+    told = [{"energy": -3.0, "free_energy": -3.1}, {"energy": -3.0}, {"energy": -2.0, "free_energy": -2.0}, {"energy": -2.5}]
+    frames = []
+    for known in told:
+        frames.append(bulk("Cu"))
+        frames[-1].calc = SinglePointCalculator(frames[-1], **known)
+    ase.io.write(tmp_path / name, frames)
+    found, notes = read_noted(tmp_path / name)
+    assert [a.get_potential_energy() for a in found] == [-3.1, -3.0, -2.0, -2.5]
+    (said,) = (note for note in notes if "two kinds of energy" in note)
+    assert said.startswith("2 frames (1, 3) have 'energy' and no 'free_energy'") and "up to 0.1 eV" in said
+    ase.io.write(tmp_path / name, [frames[2], frames[3]])  # nothing is smeared here: both are the same energy
+    assert not any("two kinds" in note for note in read_noted(tmp_path / name)[1])
+
+
+def test_atoms_held_along_some_axes_are_told(tmp_path):
+    """Whole atoms are held or free here; what a file holds in part is said, not dropped."""
+    atoms = molecule("H2O")
+    atoms.set_constraint(FixCartesian([0, 1], mask=(True, True, True)))
+    ase.io.write(tmp_path / "whole.xyz", atoms)
+    (whole,), notes = read_noted(tmp_path / "whole.xyz")
+    assert fixed_atoms(whole) == [0, 1] and not any("move_mask" in note for note in notes)
+    atoms.set_constraint([FixCartesian([0], mask=(False, False, True)), FixCartesian([2])])
+    ase.io.write(tmp_path / "part.xyz", atoms)
+    (part,), notes = read_noted(tmp_path / "part.xyz")
+    assert fixed_atoms(part) == [2]
+    assert any("move_mask holds atoms of 1 frame (0) along some axes only" in note for note in notes)
 
 
 def test_nothing_is_overwritten_unasked(frames, tmp_path):

@@ -21,7 +21,7 @@ from ase.constraints import FixAtoms
 from adiabat.data import asedb, datasets, engines, extxyz, structure
 from adiabat.data import keys as names
 from adiabat.data.engines import LeftOut
-from adiabat.data.labels import UNITS, Factors, attach, factors
+from adiabat.data.labels import UNITS, Factors, attach, factors, mixed_energies
 from adiabat.data.store import Dataset, is_store
 from adiabat.data.unreadable import Truncated, Unreadable
 from adiabat.data.weights import weighted
@@ -182,7 +182,10 @@ def _read_extxyz(path: Path, scale: Factors, keys, partial: bool, refused) -> tu
         # A column of energies or stresses is an atom's share, as ASE writes what a calculator tells; no frame's label.
         seen.update([*frame.info, *(name for name in frame.columns if names.kind_of(name) in (None, "forces"))])
     taken, said = names.chosen(dict(seen), path, keys)
+    told = ((frame.number, {kind: frame.info[name] for kind, name in taken.items() if name in frame.info}) for frame in raw)
+    said += [f"{one}, or take 'energy' for all: keys={{'energy': {taken['energy']!r}}}" for one in mixed_energies(told, scale)]
     frames = [_or_refused(_atoms, frame, taken, scale, path, number=frame.number, refused=refused) for frame in raw]
+    said += _held_in_part(raw)
     weighed, of_weights = weighted([a for a in frames if a is not None])
     return weighed, notes + said + of_weights
 
@@ -224,11 +227,27 @@ def _atoms(frame: extxyz.Frame, taken: dict[str, str], scale: Factors, path: Pat
         atoms.set_cell(np.array(lattice, dtype=float).reshape(3, 3) * scale.length)
     atoms.pbc = pbc
     mask = columns.pop("move_mask", None)
-    if mask is not None and mask.ndim == 1:
-        atoms.set_constraint(FixAtoms(mask=~mask.astype(bool)))
+    if mask is not None:
+        atoms.set_constraint(FixAtoms(mask=~_free(mask).any(axis=1)))
     for name, values in columns.items():
         atoms.set_array(name, values)
     return attach(atoms, found, scale, where)
+
+
+def _free(mask: np.ndarray) -> np.ndarray:
+    """By atom and axis (or by atom alone): may it move?"""
+    return mask.astype(bool).reshape(len(mask), -1)
+
+
+def _held_in_part(raw: list[extxyz.Frame]) -> list[str]:
+    masks = ((frame.number, _free(frame.columns["move_mask"])) for frame in raw if "move_mask" in frame.columns)
+    found = [number for number, free in masks if (free.any(axis=1) & ~free.all(axis=1)).any()]
+    if not found:
+        return []
+    return [
+        f"move_mask holds atoms of {len(found)} frame{'s' * (len(found) != 1)} ({', '.join(map(str, found[:5]))}"
+        f"{', …' if len(found) > 5 else ''}) along some axes only; whole atoms can be fixed here, so these are free; labels do not change"
+    ]
 
 
 def _read_ase(path: Path, suffix: str, scale: Factors, refused) -> tuple[list[Atoms], list[str]]:
@@ -242,18 +261,19 @@ def _read_ase(path: Path, suffix: str, scale: Factors, refused) -> tuple[list[At
             f"{path}: ASE's reader {reader!r} failed: {type(error).__name__}: {error}; see whether the file is whole"
         ) from error
     frames = []
-    notes: list[str] = []
+    told: list[tuple[int, dict[str, Any]]] = []
     for number, image in enumerate(images):
         where = f"{path}, frame {number}"
         found = {}
         if image.calc is not None:
             found = {k: v for k, v in image.calc.results.items() if k in ("energy", "free_energy", "forces", "stress")}
+        told.append((number, found))
         atoms = image.copy()
         atoms.positions *= scale.length
         atoms.set_cell(atoms.cell.array * scale.length)
         frames.append(_or_refused(attach, atoms, found, scale, where, number=number, refused=refused))
     frames, of_weights = weighted([a for a in frames if a is not None])
-    notes += of_weights
+    notes = mixed_energies(told, scale) + of_weights
     if any("energy_sigma0" in frame.info.get("adiabat", {}) for frame in frames):
         notes.append("the energy is the free energy, to which the forces belong; the other is kept as energy_sigma0")
     return frames, notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from adiabat.data.structure import labeled
 from adiabat.data.unreadable import Unreadable
 from adiabat.units import ENERGY, LENGTH, STRESS, factor
 
+SAME = 1e-6  # eV, between the free energy and another: files round
 UNITS = ("energy", "length", "force", "stress")
 
 
@@ -83,6 +85,37 @@ def attach(atoms: Atoms, found: dict[str, Any], scale: Factors, where: str) -> A
         if sigma0 is not None and sigma0 != energy:
             copy.info["adiabat"] = dict(copy.info.get("adiabat") or {}) | {"energy_sigma0": sigma0 * scale.energy}
     return copy
+
+
+def mixed_energies(told: Iterable[tuple[int, dict[str, Any]]], scale: Factors) -> list[str]:
+    """In words, where a file has energies of two kinds: the free energy of some frames, of others only one that differs from it.
+
+    `told` gives for each frame its number and what the file says of it. Extrapolated to no smearing, energies lie above the free
+    energy by ½ T S: millielectronvolts an atom for a semiconductor, tenths for a metal with a wide smearing.
+
+    >>> both = {"free_energy": -3.1, "energy": -3.0}
+    >>> mixed_energies([(0, both), (1, {"energy": -3.0})], Factors())[0].partition(";")[0]
+    "1 frame (1) has 'energy' and no 'free_energy', and so 'energy' for its label"
+    """
+    differ: list[float] = []
+    lone: list[int] = []
+    for number, found in told:
+        values = [found.get(name) for name in ("free_energy", "energy")]
+        free, plain = (v if np.ndim(v) == 0 and isinstance(v, int | float | np.number) else None for v in values)
+        if free is None and plain is not None:
+            lone.append(number)
+        elif free is not None and plain is not None and abs(free - plain) * scale.energy > SAME:
+            differ.append(abs(free - plain) * scale.energy)
+    if not (lone and differ):
+        return []
+    some = ", ".join(map(str, lone[:5])) + (", …" if len(lone) > 5 else "")
+    one = len(lone) == 1
+    return [
+        f"{len(lone)} frame{'' if one else 's'} ({some}) {'has' if one else 'have'} 'energy' and no 'free_energy', and so 'energy' for "
+        f"{'its' if one else 'their'} label; of the {len(differ)} that {'has' if len(differ) == 1 else 'have'} both the label is "
+        f"'free_energy', up to {max(differ):.3g} eV from 'energy': two kinds of energy in one set; label these frames again, or leave "
+        "them out"
+    ]
 
 
 def _positions(atoms: Atoms, where: str) -> None:

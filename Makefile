@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-chaos test-sanitize parity golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-bispectrum golden-eam golden-runner golden-amp golden-yace golden-deeppot golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-chaos test-sanitize parity golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-bispectrum golden-eam golden-pair golden-runner golden-amp golden-yace golden-deeppot golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -46,7 +46,7 @@ test-chaos: .stamps/test
 
 # The generated kernels under AddressSanitizer and UBSan; libstdc++ is loaded first, too, or torch's exceptions are not found. Checks make
 # a compiler several times slower: as many files at once as there are cores, one instruction level, no shapes that compile for long.
-SANITIZED := $(wildcard $(patsubst %,tests/kernels/test_%.py,abreast aev_generated chebyshev deeppot evaluator generated listed local local_ani \
+SANITIZED := $(wildcard $(patsubst %,tests/kernels/test_%.py,abreast aev_generated chebyshev deeppot evaluator expansion generated listed local local_ani \
   polarizable_layer rigid symmetry)) tests/models/test_gap.py
 test-sanitize: .stamps/test
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0 \
@@ -83,6 +83,9 @@ golden-bispectrum:
 
 golden-eam:
 	$(PEER_PYTHON) tests/golden/make_eam.py tests/golden/eam-lammps.json
+
+golden-pair:
+	$(PEER_PYTHON) tests/golden/make_pair.py tests/golden/pair-lammps.json
 
 golden-deeppot:
 	$(PEER_PYTHON) tests/golden/make_deeppot.py tests/golden/deeppot-deepmd.json.xz

@@ -14,7 +14,8 @@ from adiabat.graph import Graph
 from adiabat.kernels import build, dispatch
 from adiabat.kernels.local import Call, Edges, Evaluator
 from adiabat.models import BPNN, ZBL, LennardJones
-from adiabat.models.pair import NEPZBL, Buckingham, Morse
+from adiabat.models.nep_zbl import NEPZBL
+from adiabat.models.pair import Buckingham, Morse
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
 from kernels.frozen import assert_same_bits, difference
 
@@ -100,6 +101,10 @@ def test_more_pairs_than_are_kept_are_worked_out_again(monkeypatch):
         Scaled(LennardJones(), 3.0),
         NEPZBL(1.1, 2.6, ["Si", "Ge"]),
         NEPZBL(0.0, 2.6, ["Si", "Ge", "C"], factor=0.9),
+        Scaled(LennardJones(0.01, 2.0, 4.0, ["Si", "Ge"], "shifted", {"Ge-Si": {"cutoff": 3.7, "sigma_angstrom": 1.9}}), 3.0),
+        Morse(1.0, 1.5, 2.3, CUTOFF, ["Si", "Ge"], pairs={"Si-Si": {"depth_eV": 0.8}}),
+        Buckingham(300.0, 0.3, 20.0, CUTOFF, fade="cut"),
+        Scaled(ZBL(inner=1.5, outer=3.1), 0.5),
     ],
     ids=lambda it: f"{type(it).__name__} {it.cutoff:g}",
 )
@@ -194,7 +199,7 @@ def test_what_has_no_program_runs_beside_it():
 
         name = "spring"
 
-        def phi(self, d, graph):
+        def phi(self, d, *numbers):
             return 0.1 * (d - 2.0) ** 2
 
     spring = Spring(0.01, 2.0, 4.0, ["Si", "Ge"])

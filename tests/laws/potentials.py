@@ -74,6 +74,11 @@ SMALL: dict[str, dict[str, object]] = {
 
 # A family's other kinds: what differs from its small one.
 KINDS: dict[str, tuple[str, dict[str, object]]] = {
+    "lennard_jones, shifted": (
+        "lennard_jones",
+        {"fade": "shifted", "pairs": {"H-O": {"sigma_angstrom": 1.2, "cutoff": 3.0}, "O-O": {"epsilon_eV": 0.08}}},
+    ),
+    "zbl, switched": ("zbl", {"inner": 1.0, "outer": 2.2}),
     "deeppot, distances": ("deeppot", {"descriptor": "se_e2_r", "type_one_side": True}),
     "deeppot, hybrid": (
         "deeppot",

@@ -31,9 +31,10 @@ from adiabat.models.gap import GAP
 from adiabat.models.mace import MACE
 from adiabat.models.mtp import MTP
 from adiabat.models.nep import NEP
+from adiabat.models.nep_zbl import NEPZBL
 from adiabat.models.pace import PACE
 from adiabat.models.painn import PaiNN
-from adiabat.models.pair import NEPZBL, ZBL, Buckingham, LennardJones, Morse
+from adiabat.models.pair import ZBL, Buckingham, LennardJones, Morse
 from adiabat.models.snap import SNAP
 from adiabat.potential import Model
 

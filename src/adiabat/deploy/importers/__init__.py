@@ -8,6 +8,7 @@
 | `mtp` | MLIP-2 | `.mtp`, trained or a template; its elements are for you to say | `MTP` |
 | `snap` | LAMMPS | `.snapcoeff` and `.snapparam` side by side | `SNAP` |
 | `eam` | LAMMPS | `.eam` (funcfl), `.eam.alloy` (setfl), `.eam.fs` | `EAM` |
+| `lammps` | LAMMPS | an input: lj/cut, morse, buck, zbl, snap, EAM, hybrid/overlay of them | `LennardJones`, `Morse`, `Buckingham`, `ZBL`, … |
 | `runner` | n2p2, RuNNer | a folder with `input.nn`, `scaling.data`, `weights.ZZZ.data`; its units are for you to say | `BPNN` |
 | `neurochem` | NeuroChem | `.info` of an ANI model, the files it names beside it | `ANI`; an ensemble is a committee |
 | `amp` | Amp | `.amp` of Gaussian descriptors and neural networks | `BPNN` |

@@ -49,6 +49,7 @@ IMPORTERS = (
     "neurochem",
     "amp",
     "yace",
+    "lammps",
 )
 
 

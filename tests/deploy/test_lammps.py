@@ -87,7 +87,7 @@ FAMILIES = {
     "committee of processes on other points": lambda: Committee.of([several_points(seed) for seed in range(2)]),
 }
 WITHOUT = {
-    "deeppot, hybrid": ("compiled are the descriptors se_e2_a and se_e2_r alone", POTENTIALS["deeppot, hybrid"]),
+    "deeppot, gelu": ("compiled are fitting networks of tanh", lambda: with_wall("deeppot", fitting_activation="gelu")),
     "ani, gelu": ("compiled are networks of one depth with celu; these have gelu", POTENTIALS["ani"]),
     "gap, broken power": ("kernels with a whole ζ", lambda: with_wall("gap", soap={**SMALL["gap"]["soap"], "zeta": 1.5})),
     "far": (

@@ -17,6 +17,23 @@ WIDTHS = {
     "one of each": {"neurons": [1], "axis_neurons": 1, "fitting": [3]},
     "wide": {"neurons": [35], "axis_neurons": 2, "fitting": [130, 260], "fitting_dt": False, "type_one_side": True},
     "distances": {"descriptor": "se_e2_r", "neurons": [3, 6], "fitting": [5, 10]},
+    "pairs of neighbors": {"descriptor": "se_e3", "neurons": [2, 4, 8], "fitting": [5, 10]},
+    "pairs of neighbors, steps and no short cut": {
+        "descriptor": "se_e3",
+        "neurons": [3, 6, 5],
+        "embedding_dt": True,
+        "fitting": [7],
+    },
+    "a hybrid": {
+        "descriptor": [
+            {"descriptor": "se_e2_a", "neurons": [5, 10], "axis_neurons": 3},
+            {"descriptor": "se_e3", "cutoff": 2.5, "smooth_from": 0.2},
+            {"descriptor": "se_e2_r", "cutoff": 2.2},
+            {"descriptor": "se_e2_a", "neurons": [3, 17], "axis_neurons": 5},
+        ],
+        "neurons": [2, 4],
+        "fitting": [12, 12],
+    },
 }
 
 
@@ -53,7 +70,7 @@ def test_bits_do_not_depend_on_the_number_of_threads():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"fitting_activation": "gelu"}, {"descriptor": "se_e3", "neurons": [2]}, {"axis_neurons": 1, "neurons": [6], "fitting": [6]}]
+    "settings", [{"fitting_activation": "gelu"}, {"descriptor": "se_e3", "neurons": [2], "activation": "gelu"}, {"axis_neurons": 1, "neurons": [6], "fitting": [6]}]
 )  # fmt: skip
 def test_what_is_not_compiled_runs_as_it_is(settings):
     """The last one's first layer has a short cut of the descriptor, which the compiled one keeps in another order and unscaled."""

@@ -1,32 +1,55 @@
 // A Deep Potential (smooth edition) in one call: Zhang et al., NeurIPS 2018 (arXiv:1805.09003). No atom reads what another one made, so
-// that a chunk of centers goes forth and back before it leaves the cache. A [4, M]: the embedded environment, of each neighbor a spline
-// of its distance times 1 and its direction; D_am = Σ_k A_ka A_km for a < axis, m ≥ a (it is symmetric in its first columns, and the
-// weights know); then the fitting network of the center's element. Rows of channels are padded: what stands there meets zeros.
+// that a chunk of centers goes forth and back before it leaves the cache: each part of the descriptor (deeppot_two.h, deeppot_three.h), then
+// the fitting network of the center's element, whose first layer reads the parts side by side. Rows of channels are padded: what stands
+// there meets zeros.
 struct Step {  // y = copies of x + Δt ∘ tanh(x w + b)
   Matrix w, wt;         // [from, columns of y], [to, columns of x]
   I from, copies;
   const S *bias, *dt;   // padded with zeros
 };
 
+struct Layer {  // the same of an embedding network; weight [from, to]
+  I from, to, copies;
+  const S *weight, *bias, *dt;
+};
+
+struct Part {  // of the descriptor: sums over neighbors, or (layers > 0) over pairs of them
+  I at, M, C, axis, paths, intervals, layers, wide;  // at: where its rows begin; C: M padded; wide: the widest row of an embedding
+  double cutoff, smooth_from;
+  const S *table;        // [species², intervals + 3, paths, C], divided by the expected number of neighbors
+  const S *background;   // [species, C], likewise
+  const double *over;    // [species]: what s(r) is multiplied with
+  const double *share;   // [species, species]: what a pair of such neighbors counts
+  const Layer *network;  // [pairs of species, layers]
+};
+
 struct Facts {
-  I species, M, C, axis, paths, intervals, layers, wide;  // C: M padded; wide: the widest row of any layer
-  double cutoff;
-  const S *table;       // [species², intervals + 3, paths, C], divided by the expected number of neighbors
-  const S *background;  // [species, C], likewise
+  I species, parts, layers, wide;  // wide: the widest row of any layer
+  const Part *part;
   const Step *steps;    // [species, layers]
   const S *last;        // [species, wide]
 };
 
-struct Near {  // an edge below the cutoff: where its splines begin, their weights and slopes
-  const S *rows;
-  I edge;
-  S w[4], slope[4], u[3], d;
+static inline V load(const S *p) { return *(const VU *)p; }
+static inline void store(S *p, V x) { *(VU *)p = x; }
+static inline V tangent(V x) {  // the hyperbolic one
+  V e = exponential((x < 0 ? x : -x) * (S)2), y = ((S)1 - e) / ((S)1 + e);
+  return x < 0 ? -y : y;
+}
+
+#include "deeppot_two.h"
+#include "deeppot_three.h"
+
+struct Place {  // what a part of the descriptor works in
+  std::vector<Near> near;
+  std::vector<I> first;
+  std::vector<S> A, Ab;
+  Angles room;
 };
 
 struct Local {
-  std::vector<Near> near;
-  std::vector<I> first;
-  std::vector<S> A, Ab, x, t, back;
+  std::vector<Place> places;
+  std::vector<S> x, t, back;
   Rows rows;
 };
 
@@ -37,23 +60,21 @@ struct Model : Facts {
   std::vector<Local> locals;
 };
 
-static inline V load(const S *p) { return *(const VU *)p; }
-static inline void store(S *p, V x) { *(VU *)p = x; }
-static inline V tangent(V x) {  // the hyperbolic one
-  V e = exponential((x < 0 ? x : -x) * (S)2), y = ((S)1 - e) / ((S)1 + e);
-  return x < 0 ? -y : y;
-}
-
 static void reserve(Model &m, const Input &in) {
   m.rb.resize(3 * in.edges + 1);
   if ((I)m.locals.size() < in.threads) m.locals.resize(in.threads);
   for (Local &l : m.locals) {
-    if (l.A.size()) continue;
+    if (l.x.size()) continue;
     // Whole vectors may be read and written beyond the last row.
-    l.A.assign(4 * PIECE * m.C + W, 0), l.Ab.assign(4 * PIECE * m.C + W, 0);
-    l.x.assign((m.layers + 1) * PIECE * m.wide + W, 0), l.t.assign(m.layers * PIECE * m.wide + W, 0);
-    l.back.assign(3 * PIECE * m.wide + W, 0);
-    l.first.assign(PIECE + 1, 0);
+    l.places.resize(m.parts);
+    for (I k = 0; k < m.parts; k++) {
+      const Part &part = m.part[k];
+      if (part.layers) continue;
+      l.places[k].A.assign(4 * PIECE * part.C + W, 0), l.places[k].Ab.assign(4 * PIECE * part.C + W, 0);
+      l.places[k].first.assign(PIECE + 1, 0);
+    }
+    l.t.assign(m.layers * PIECE * m.wide + W, 0), l.back.assign(3 * PIECE * m.wide + W, 0);
+    l.x.assign((m.layers + 1) * PIECE * m.wide + W, 0);
   }
 }
 
@@ -65,121 +86,9 @@ struct Chunk {
   Chunk(Model &m, const Input &in, I k) : m(m), in(in), l(m.locals[in.threads > 1 ? thread() : 0]), n0(k * PIECE) {
     n = std::min((I)PIECE, in.atoms - n0);
   }
-  S *A(I k, int x) { return l.A.data() + (4 * k + x) * m.C; }
-  S *Ab(I k, int x) { return l.Ab.data() + (4 * k + x) * m.C; }
   S *x(I t, I k) { return l.x.data() + (t * PIECE + k) * m.wide; }  // what layer t reads
   S *t(I t, I k) { return l.t.data() + (t * PIECE + k) * m.wide; }
   S *back(I which, I k) { return l.back.data() + (which * PIECE + k) * m.wide; }
-
-  void neighbors() {
-    l.near.clear();
-    S per = (S)(m.intervals / m.cutoff);
-    const S sixth = (S)1 / 6, half = (S)1 / 2;
-    for (I k = 0; k < n; k++) {
-      I c = in.species[n0 + k];
-      for (I e = in.first[n0 + k]; e < in.first[n0 + k + 1]; e++) {
-        const double *r = in.r + 3 * e;
-        double square = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
-        for (int x = 0; x < 3; x++) m.rb[3 * e + x] = 0;
-        if (square >= m.cutoff * m.cutoff) continue;
-        double exact = std::sqrt(square), at = exact * (m.intervals / m.cutoff);
-        I row = std::min((I)at, m.intervals - 1);
-        Near near;
-        near.edge = e, near.d = (S)exact;
-        for (int x = 0; x < 3; x++) near.u[x] = (S)(r[x] / exact);
-        near.rows = m.table + ((c * m.species + in.species[in.j[e]]) * (m.intervals + 3) + row) * m.paths * m.C;
-        S t = (S)(at - row), u = (S)1 - t, tt = t * t, uu = u * u;
-        near.w[0] = sixth * (uu * u), near.w[1] = sixth * ((S)4 + (S)3 * (tt * t) - (S)6 * tt);
-        near.w[2] = sixth * ((S)4 + (S)3 * (uu * u) - (S)6 * uu), near.w[3] = sixth * (tt * t);
-        near.slope[0] = (-half * per) * uu, near.slope[1] = (half * per) * ((S)3 * tt - (S)4 * t);
-        near.slope[2] = (-half * per) * ((S)3 * uu - (S)4 * u), near.slope[3] = (half * per) * tt;
-        l.near.push_back(near);
-      }
-      l.first[k + 1] = l.near.size();
-    }
-  }
-
-  // A of one center: its background and the sum over its neighbors
-  template <int P> void embed(I k) {
-    const S *background = m.background + in.species[n0 + k] * m.C;
-    for (I c = 0; c < m.C; c += W) {
-      V a0 = load(background + c), a1 = {}, a2 = {}, a3 = {};
-      for (I e = l.first[k]; e < l.first[k + 1]; e++) {
-        const Near &near = l.near[e];
-        const S *at = near.rows + c;
-        const I row = P * m.C;
-        a0 += near.w[0] * load(at) + near.w[1] * load(at + row) + near.w[2] * load(at + 2 * row) + near.w[3] * load(at + 3 * row);
-        if (P == 1) continue;
-        at += m.C;
-        V p = near.w[0] * load(at) + near.w[1] * load(at + row) + near.w[2] * load(at + 2 * row) + near.w[3] * load(at + 3 * row);
-        a1 += near.u[0] * p, a2 += near.u[1] * p, a3 += near.u[2] * p;
-      }
-      store(A(k, 0) + c, a0);
-      if (P == 2) store(A(k, 1) + c, a1), store(A(k, 2) + c, a2), store(A(k, 3) + c, a3);
-    }
-  }
-
-  // The gradients of one center's edges by Ab
-  template <int P> void edges(I k) {
-    const S *b0 = Ab(k, 0), *b1 = Ab(k, 1), *b2 = Ab(k, 2), *b3 = Ab(k, 3);
-    const I row = P * m.C;
-    for (I e = l.first[k]; e < l.first[k + 1]; e++) {
-      const Near &near = l.near[e];
-      const S *w = near.w, *s = near.slope, *u = near.u;
-      V sum[4] = {};  // along the distance; the directions
-      for (I c = 0; c < m.C; c += W) {
-        const S *at = near.rows + c;
-        V along = s[0] * load(at) + s[1] * load(at + row) + s[2] * load(at + 2 * row) + s[3] * load(at + 3 * row);
-        sum[0] += along * load(b0 + c);
-        if (P == 1) continue;
-        at += m.C;
-        V q0 = load(at), q1 = load(at + row), q2 = load(at + 2 * row), q3 = load(at + 3 * row);
-        V p = w[0] * q0 + w[1] * q1 + w[2] * q2 + w[3] * q3, slope = s[0] * q0 + s[1] * q1 + s[2] * q2 + s[3] * q3;
-        V x = load(b1 + c), y = load(b2 + c), z = load(b3 + c);
-        sum[0] += slope * (u[0] * x + u[1] * y + u[2] * z);
-        sum[1] += p * x, sum[2] += p * y, sum[3] += p * z;
-      }
-      S g[4];
-      totals(sum, g, 4);
-      S radial = g[1] * u[0] + g[2] * u[1] + g[3] * u[2];
-      for (int x = 0; x < 3; x++) m.rb[3 * near.edge + x] = g[0] * u[x] + (g[1 + x] - radial * u[x]) / near.d;
-    }
-  }
-
-  void describe(I k) {
-    S *D = x(0, k);
-    if (m.paths == 1) {
-      for (I c = 0; c < m.M; c += W) store(D + c, load(A(k, 0) + c));
-      return;
-    }
-    const S *a[4] = {A(k, 0), A(k, 1), A(k, 2), A(k, 3)};
-    for (I axis = 0; axis < m.axis; D += m.M - axis, axis++)  // what is written too much, the next row overwrites
-      for (I c = axis; c < m.M; c += W)
-        store(D + c - axis, a[0][axis] * load(a[0] + c) + a[1][axis] * load(a[1] + c) + a[2][axis] * load(a[2] + c) + a[3][axis] * load(a[3] + c));
-  }
-
-  void undescribe(I k, const S *Db) {
-    S *b[4] = {Ab(k, 0), Ab(k, 1), Ab(k, 2), Ab(k, 3)};
-    if (m.paths == 1) {
-      for (I c = 0; c < m.C; c += W) store(b[0] + c, load(Db + c));
-      return;
-    }
-    const S *a[4] = {A(k, 0), A(k, 1), A(k, 2), A(k, 3)};
-    std::fill_n(b[0], 4 * m.C, (S)0);
-    for (I axis = 0; axis < m.axis; Db += m.M - axis, axis++) {
-      V sum[4] = {};
-      for (I c = axis; c < m.M; c += W) {
-        V d = load(Db + c - axis);
-        for (int x = 0; x < 4; x++) {
-          sum[x] += d * load(a[x] + c);
-          store(b[x] + c, load(b[x] + c) + d * a[x][axis]);
-        }
-      }
-      S more[4];
-      totals(sum, more, 4);
-      for (int x = 0; x < 4; x++) b[x][axis] += more[x];
-    }
-  }
 
   // Energies of the centers of one element, and the gradients of their descriptors in back(2, …)
   void fit(I species) {
@@ -234,22 +143,44 @@ struct Chunk {
     }
   }
 
-  template <int P> void all() {
-    neighbors();
-    for (I k = 0; k < n; k++) embed<P>(k), describe(k);
+  template <int P> TwoBody<P> two(I part) {
+    Place &at = l.places[part];
+    return {m.part[part], in, m.species, n0, n, at.near, at.first, at.A.data(), at.Ab.data()};
+  }
+  void all() {
+    std::fill(m.rb.begin() + 3 * in.first[n0], m.rb.begin() + 3 * in.first[n0 + n], (S)0);
+    // What a part writes too much, the next one overwrites; rows have room for the last one's.
+    auto describe = [&](I part, auto it) {
+      it.neighbors();
+      for (I k = 0; k < n; k++) it.describe(k, x(0, k) + m.part[part].at);
+    };
+    for (I part = 0; part < m.parts; part++) {
+      const Part &p = m.part[part];
+      if (p.layers) {
+        ThreeBody it{p, in, m.species, l.places[part].room};
+        for (I k = 0; k < n; k++) it.describe(n0 + k, x(0, k) + p.at);
+      } else if (p.paths == 2) describe(part, two<2>(part));
+      else describe(part, two<1>(part));
+    }
     for (I species = 0; species < m.species; species++) fit(species);
-    for (I k = 0; k < n; k++) undescribe(k, back(2, k)), edges<P>(k);
+    auto push = [&](I part, auto it) {
+      for (I k = 0; k < n; k++) it.push(k, back(2, k) + m.part[part].at, m.rb.data());
+    };
+    for (I part = 0; part < m.parts; part++) {
+      const Part &p = m.part[part];
+      if (p.layers) {
+        ThreeBody it{p, in, m.species, l.places[part].room};
+        for (I k = 0; k < n; k++) it.push(n0 + k, back(2, k) + p.at, m.rb.data());
+      } else if (p.paths == 2) push(part, two<2>(part));
+      else push(part, two<1>(part));
+    }
   }
 };
 
 static int run(Model &m, const Input &in) {
   int fault = 0;
 #pragma omp parallel for num_threads(in.threads) schedule(dynamic) if (in.threads > 1)
-  for (I k = 0; k < pieces(in); k++) safely(fault, [&] {
-    Chunk chunk(m, in, k);
-    if (m.paths == 2) chunk.all<2>();
-    else chunk.all<1>();
-  });
+  for (I k = 0; k < pieces(in); k++) safely(fault, [&] { Chunk(m, in, k).all(); });
   if (!fault) collect(in, m.rb.data());
   return fault;
 }

@@ -17,7 +17,7 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import Convolution, edge_conv, edge_geometry, pair_channel
-from adiabat.kernels.deeppot import DeepPotProgram, Fitting, FittingLayer
+from adiabat.kernels.deeppot import DeepPotProgram, Fitting, FittingLayer, ThreeBodies, TwoBodies
 from adiabat.nn import ResNet, WithLoneAtoms
 from adiabat.nn.environment_matrix import Environment, EnvironmentTable
 from adiabat.potential import Model
@@ -112,25 +112,23 @@ class DeepPot(Model):
 
     @torch.no_grad()
     def program(self) -> DeepPotProgram | None:
-        if self.elements is None or len(self.parts) > 1 or not isinstance(part := self.parts[0], TwoBody):
-            return None
-        if any(layer.activation != "tanh" for fitting in self.fittings for layer in fitting.layers):
+        if self.elements is None or not all(_tanh(net) for net in self.fittings):
             return None
         if self.fittings[0].layers[0].copies:  # of a descriptor that the compiled one has in another order and unscaled
             return None
+        parts = [part.program() for part in self.parts]
+        if any(part is None for part in parts):
+            return None
         fittings = []
         for z, net in enumerate(self.fittings):
-            layers = [FittingLayer(it.weight, it.bias, it.step, it.copies) for it in net.layers]
+            layers = list(_layers(net))
             weight = self.scale[z][:, None] * layers[0].weight
             layers[0] = layers[0]._replace(weight=weight, bias=layers[0].bias - self.shift[z] @ weight)
             fittings.append(Fitting(tuple(layers), net.last[:, 0]))
-        table, background = part.table() / part.expected, part.table.background() / part.expected
-        return DeepPotProgram(self.elements, self.cutoff, table, background, part.axis, tuple(fittings))
+        return DeepPotProgram(self.elements, self.cutoff, tuple(part for part in parts if part is not None), tuple(fittings))
 
     def uncompiled(self) -> str:
-        return (
-            "compiled are the descriptors se_e2_a and se_e2_r alone, not hybrids and se_e3, with tanh in the fitting networks"
-        )
+        return "compiled are fitting networks of tanh layers, and of se_e3 the embedding networks, too; not a short cut of the descriptor"
 
     @torch.no_grad()
     def prepare(self, graphs: Sequence[Graph]) -> None:
@@ -187,6 +185,10 @@ class TwoBody(nn.Module):
         A = torch.cat(sums, 1)[:, :, 0] / self.expected  # n 4 M, or n 1 M
         return torch.einsum("nkm,nka->nma", A, A[..., : self.axis]).flatten(1) if self.axis else A[:, 0]
 
+    def program(self) -> TwoBodies:
+        table, background = self.table() / self.expected, self.table.background() / self.expected
+        return TwoBodies(self.environment.cutoff, table, background, self.axis)
+
 
 class ThreeBody(nn.Module):
     """ "se_e3": a network of the scalar product of two neighbors' rows, for every pair of elements."""
@@ -214,12 +216,28 @@ class ThreeBody(nn.Module):
             D = D.index_add(0, center[mine], factor[mine, None] * network(theta[mine, None]))
         return D
 
+    def program(self) -> ThreeBodies | None:
+        here = self.environment
+        if not all(_tanh(net) for net in self.networks):
+            return None
+        sel = here.sel.to(torch.float64)
+        over, share = 1 / here.spread[:, 1].to(torch.float64), 1 / (sel[:, None] * sel)
+        return ThreeBodies(here.cutoff, here.smooth_from, over, share, tuple(_layers(net) for net in self.networks))
+
     def triples(self, graph: Graph, at: WithLoneAtoms) -> tuple[Tensor, Tensor, Int[Tensor, " T"], list[Tensor]]:
         """Pairs of edges of one center, each once and each edge with itself; the center; which belong to each network."""
         edges = torch.arange(len(at.j), device=at.j.device)
         a, b = (torch.cat([x, edges]) for x in graph.triplets)
         kind = pair_channel(at.species[at.j[a]], at.species[at.j[b]])
         return a, b, at.i[a], [torch.nonzero(kind == k)[:, 0] for k in range(len(self.networks))]
+
+
+def _tanh(net: ResNet) -> bool:
+    return all(layer.activation == "tanh" for layer in net.layers)
+
+
+def _layers(net: ResNet) -> tuple[FittingLayer, ...]:
+    return tuple(FittingLayer(it.weight, it.bias, it.step, it.copies) for it in net.layers)
 
 
 KINDS: dict[str, Callable[..., TwoBody | ThreeBody]] = {

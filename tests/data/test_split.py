@@ -67,6 +67,35 @@ def test_neighbors_in_a_trajectory_stay_together(rng):
     assert cuts.tolist() == [BLOCK - 1, 2 * BLOCK - 1, 3 * BLOCK - 1, 39, 49]
 
 
+@pytest.mark.parametrize("start", [molecule("CH3CH2OH"), bulk("Cu", cubic=True) * 2], ids=["molecule", "crystal"])
+def test_nearly_equal_frames_stay_together(start, rng):
+    """Each frame comes twice: no atom moved by more than 0.001 Å. A model that has seen the one knows the other."""
+    frames = []
+    for k in range(30):
+        atoms = start.copy()
+        atoms.rattle(0.1, seed=k)
+        near = atoms.copy()
+        step = rng.normal(size=near.positions.shape)
+        near.positions += 0.001 * rng.random() * step / np.linalg.norm(step, axis=1, keepdims=True)
+        frames += [atoms, near]
+    kinds = groups(frames)
+    assert kinds[::2] == kinds[1::2] and len(set(kinds)) == 30  # and nothing else was joined
+    for side in split(frames, (0.5, 0.25, 0.25)):
+        assert {k // 2 for k in side} & {k // 2 for k in set(range(60)) - set(side)} == set()
+
+
+def test_a_chain_of_small_steps_is_cut(molecules):
+    """A trajectory that does not say that it is one: neighbors stay together, and there is something left to test on."""
+    frames = []
+    for k in range(400):
+        frames.append(molecule("CH3CH2OH"))
+        frames[-1].set_distance(0, 1, 1.4 + 0.0005 * k, fix=0)
+    kinds = np.array(groups(frames))
+    sizes = np.bincount(kinds)
+    assert sizes.max() <= 20 and np.mean(kinds[1:] == kinds[:-1]) > 0.8
+    assert [len(side) for side in split(frames[:12])] == [10, 1, 1]  # one group of near duplicates: divided all the same
+
+
 def test_a_group_stays_whole(molecules):
     for k, atoms in enumerate(molecules):
         atoms.info["group"] = k % 8

@@ -101,7 +101,7 @@ def mixed_energies(told: Iterable[tuple[int, dict[str, Any]]], scale: Factors) -
     lone: list[int] = []
     for number, found in told:
         values = [found.get(name) for name in ("free_energy", "energy")]
-        free, plain = (v if np.ndim(v) == 0 and isinstance(v, int | float | np.number) else None for v in values)
+        free, plain = (v if isinstance(v, int | float | np.number) else None for v in values)
         if free is None and plain is not None:
             lone.append(number)
         elif free is not None and plain is not None and abs(free - plain) * scale.energy > SAME:

@@ -1,7 +1,8 @@
 """Train, validation and test without leaks: what is the same structure, or stood next to it in a trajectory, stays together.
 
 The same: equal content hash, or equal up to rotation, reflection, order of atoms and choice of cell, seen by a fingerprint of
-distances. Next to it: frames of one `info["trajectory"]` are cut into blocks, frames of one `info["group"]` stay whole.
+distances. Nearly the same: no atom moved by more than a thousandth of an Å. Next to it: frames of one `info["trajectory"]` are cut
+into blocks, frames of one `info["group"]` stay whole.
 Isolated atoms are no examples but the zero of energy, so they stand on the training side.
 """
 
@@ -21,6 +22,10 @@ from adiabat.data.structure import content_hash
 
 BLOCK = 10  # frames of a trajectory that stay together
 SAME = 1e-5  # Å between sorted distances; without unit for the sums in a cell (files rounded at 1e-8 Å differ by 1e-6)
+MOVED = 1e-3  # Å: an atom moved by no more changes no sorted distance by more than twice that
+NEAR = 2e-3  # of the sums in a cell: atoms moved by some 0.005 Å
+SHARE = 20  # nearly equal frames stay together up to this part of the set, or BLOCK: a long chain of small steps is cut
+LOOK = 8  # nearest frames of each that are looked at
 REACH = 6.0  # Å, of the sums in a cell
 _CENTERS = np.linspace(0.75, REACH - 0.25, 22)
 _WIDTH = 0.3
@@ -41,6 +46,7 @@ class Seen(NamedTuple):
     hash: str
     kind: tuple
     distances: np.ndarray
+    shortest: np.ndarray
     trajectory: str | None
     place: float | None
     group: str | None
@@ -51,9 +57,18 @@ def seen(atoms: Atoms) -> Seen:
     told = atoms.info
     trajectory, group = (str(told[name]) if name in told else None for name in ("trajectory", "group"))
     step = told.get("step", told.get("frame"))
-    kind, distances = fingerprint(atoms)
+    found = pairs(atoms, sight(atoms))
+    kind, distances = fingerprint(atoms, found)
+    shortest = shortest_of(found[2]) if atoms.pbc.any() else distances[:0]
     return Seen(
-        is_isolated(atoms), content_hash(atoms), kind, distances, trajectory, None if step is None else float(step), group
+        is_isolated(atoms),
+        content_hash(atoms),
+        kind,
+        distances,
+        shortest,
+        trajectory,
+        None if step is None else float(step),
+        group,
     )
 
 
@@ -69,10 +84,13 @@ def split(frames: Iterable[Atoms], fractions: tuple[float, float, float] = (0.8,
     known = [seen(atoms) for atoms in frames]
     lone = [k for k, one in enumerate(known) if one.alone]
     examples = [k for k, one in enumerate(known) if not one.alone]
-    members: dict[int, list[int]] = defaultdict(list)
-    for k, group in zip(examples, _grouped([known[k] for k in examples]), strict=True):
-        members[group].append(k)
     wanted = [side for side in range(3) if fractions[side] > 0]
+    members: dict[int, list[int]] = {}
+    for near in (True, False):  # a set of nothing but near duplicates is divided as well as it can be
+        if len(members) < len(wanted):
+            members = defaultdict(list)
+            for k, group in zip(examples, _grouped([known[k] for k in examples], near), strict=True):
+                members[group].append(k)
     if len(members) < len(wanted):
         raise ValueError(
             f"split: {len(examples)} frames form {len(members)} groups of duplicates or trajectory neighbors, wanted at least "
@@ -102,7 +120,7 @@ def groups(frames: Iterable[Atoms]) -> list[int]:
     return _grouped([seen(atoms) for atoms in frames])
 
 
-def _grouped(known: Sequence[Seen]) -> list[int]:
+def _grouped(known: Sequence[Seen], near: bool = True) -> list[int]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -110,7 +128,53 @@ def _grouped(known: Sequence[Seen]) -> list[int]:
     links += _runs([one.group for one in known])
     n = len(known)
     i, j = np.array(links, dtype=int).reshape(-1, 2).T
-    return connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)[1].tolist()
+    exact = connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)[1]
+    return _joined(exact, _nearly_alike(known), max(BLOCK, n // SHARE)).tolist() if near and n else exact.tolist()
+
+
+def _joined(group: np.ndarray, links: Sequence[tuple[int, int]], most: int) -> np.ndarray:
+    """Groups joined along links, in their order, where no more than `most` frames come together."""
+    size = np.bincount(group)
+    into = np.arange(len(size))
+
+    def home(g: int) -> int:
+        while into[g] != g:
+            into[g] = into[into[g]]
+            g = into[g]
+        return g
+
+    for a, b in links:
+        g, h = home(group[a]), home(group[b])
+        if g != h and size[g] + size[h] <= most:
+            into[max(g, h)] = min(g, h)
+            size[min(g, h)] = size[g] + size[h]
+    return np.array([home(g) for g in range(len(into))])[group]
+
+
+def _nearly_alike(known: Sequence[Seen]) -> list[tuple[int, int]]:
+    """Pairs of frames of the same atoms whose distances differ by no more than small moves of atoms change them, the nearest first."""
+    from scipy.spatial import cKDTree
+
+    buckets: dict[tuple, list[int]] = defaultdict(list)
+    for k, one in enumerate(known):
+        if len(one.distances):
+            buckets[(one.kind, len(one.distances), len(one.shortest))].append(k)
+    found: dict[tuple[int, int], float] = {}
+    for bucket in buckets.values():
+        if len(bucket) < 2:
+            continue
+        values = np.array([known[k].distances for k in bucket])
+        limit = NEAR if len(known[bucket[0]].shortest) else 2 * MOVED
+        few = np.argsort(-values.std(axis=0), kind="stable")[:12]  # columns of large spread find candidates, all of them decide
+        near = cKDTree(values[:, few]).query(values[:, few], k=min(LOOK, len(bucket)), p=np.inf, distance_upper_bound=limit)[1]
+        for a, row in enumerate(near.reshape(len(bucket), -1)):
+            for b in row[row < len(bucket)]:
+                off = float(np.abs(values[a] - values[b]).max())
+                k, m = sorted((bucket[a], bucket[b]))
+                # Sums over a cell forget much: large cells rattled alike have nearly the same. Sorted distances do not.
+                if k != m and off <= limit and np.abs(known[k].shortest - known[m].shortest).max(initial=0.0) <= 2 * MOVED:
+                    found[k, m] = off
+    return sorted(found, key=lambda pair: (found[pair], pair))
 
 
 def equivalent(frames: Iterable[Atoms]) -> list[tuple[int, int]]:
@@ -165,6 +229,11 @@ def fingerprint(atoms: Atoms, found: tuple[np.ndarray, np.ndarray, np.ndarray] |
     waves = np.exp(-(((d[:, None] - _CENTERS) / _WIDTH) ** 2)) * fade[:, None]
     kinds = [x * 1000 + y for x in sorted(symbols) for y in sorted(symbols) if x <= y]
     return kind, np.concatenate([waves[code == c].sum(axis=0) for c in kinds]) / len(atoms)
+
+
+def shortest_of(distances: np.ndarray, n: int = 64) -> np.ndarray:
+    """The n shortest, sorted."""
+    return np.sort(np.partition(distances, n)[:n] if len(distances) > n else distances)
 
 
 def sight(atoms: Atoms) -> float:

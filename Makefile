@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-chaos test-sanitize parity golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-bispectrum golden-eam golden-pair golden-runner golden-amp golden-yace golden-deeppot golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-chaos test-sanitize parity golden-mace golden-ani golden-acsf golden-soap golden-gap golden-snap golden-bispectrum golden-eam golden-pair golden-mtp golden-painn golden-runner golden-amp golden-yace golden-deeppot golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -86,6 +86,13 @@ golden-eam:
 
 golden-pair:
 	$(PEER_PYTHON) tests/golden/make_pair.py tests/golden/pair-lammps.json
+
+# TEMPLATES: a folder with 08.mtp, 12.mtp
+golden-mtp:
+	$(PEER_PYTHON) tests/golden/make_mtp.py $(TEMPLATES) tests/golden/mtp-motep.json
+
+golden-painn:
+	PYTHONPATH=src $(PEER_PYTHON) tests/golden/make_painn.py
 
 golden-deeppot:
 	$(PEER_PYTHON) tests/golden/make_deeppot.py tests/golden/deeppot-deepmd.json.xz

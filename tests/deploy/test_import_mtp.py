@@ -1,4 +1,4 @@
-"""Trained potentials of Zuo et al., J. Phys. Chem. A 124, 731 (2020), as motep 0.2.0 evaluates them."""
+"""Moment tensor potentials as motep evaluates them: made-up ones of two elements; Zuo et al., J. Phys. Chem. A 124, 731 (2020)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,39 @@ import lzma
 
 import pytest
 import torch
+from ase import Atoms
 from ase.io import read
 
 from adiabat.deploy.importers import ForeignModelError, import_model
 from adiabat.graph import Graph
 from adiabat.models.mtp import moment_tables
+
+
+@pytest.fixture(scope="module")
+def golden(repository):
+    return json.loads((repository / "tests/golden/mtp-motep.json").read_text())
+
+
+@pytest.mark.parametrize("case", [0, 1], ids=["level 8", "level 12"])
+@pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.compiled)], ids=["", "compiled"])
+def test_two_elements(case, frozen, golden, tmp_path, agrees):
+    """Both in double: sums of hundreds of terms of both signs, forces of 20 eV/Å."""
+    told = golden["cases"][case]
+    (tmp_path / "x.mtp").write_text(told["file"])
+    potential = import_model(tmp_path / "x.mtp", elements=told["elements"])
+    evaluated = potential.frozen() if frozen else potential
+    for name, wanted in told["answers"].items():
+        atoms = Atoms(**golden["structures"][name])
+        found = evaluated(Graph.of(atoms, potential.cutoff))
+        compared = {
+            "energy": (found.atomic_energies, wanted["energies"], 1e-12),
+            "forces": (found.forces, wanted["forces"], 1e-11),
+        }
+        if "stress" in wanted:
+            xx, yy, zz, yz, xz, xy = wanted["stress"]
+            compared["stress"] = (found.stress[0], [[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]], 1e-12)
+        row = f"MTP, two elements, level {told['level']}" + ", compiled" * frozen
+        agrees(row, golden["peer"], atoms, potential.cutoff, **compared)
 
 
 @pytest.mark.parametrize("element", ["Cu", "Li", "Si"])

@@ -277,6 +277,20 @@ def test_a_member_leaves_neighbors_in_time_out_together():
     assert set(left_out.tolist()) <= {1, 2} and ((seen[:, 0] == 0).sum(1) <= 1).all()
 
 
+def test_what_members_leave_out_is_what_was_asked_or_it_is_said():
+    """No frame is left out by two members, so more than 1/members cannot be; what makes no sense is refused."""
+    frames = list(water(12))
+    with pytest.warns(UserWarning, match=r"leave_out: 0.4 came, for 4 members: .* each leaves out 1/4 = 0.25") as said:
+        fit(BPNN(cutoff=3.0, hidden=[2]), frames, frames[:2], members=4, leave_out=0.4, epochs=1)
+    assert said[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(BPNN(cutoff=3.0, hidden=[2]), frames, frames[:2], members=3, leave_out=0.333, epochs=1)
+    for share in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ValueError, match="leave_out: .* wanted a share of the frames"):
+            fit(BPNN(cutoff=3.0, hidden=[2]), frames, frames[:2], members=4, leave_out=share, epochs=1)
+
+
 @pytest.mark.parametrize(
     "hidden, options, wanted",
     [([4], {}, "lbfgs"), ([4], {"dtype": "float32"}, "adamw"), ([200, 200], {}, "adamw"), ([4], {"optimizer": "sgd"}, "sgd")],

@@ -38,6 +38,7 @@ from adiabat.training.problem import (
     metadata,
     one_level,
     said_level,
+    share_left_out,
 )
 
 SAMPLE = 512  # frames that the model's size and its scales are taken from
@@ -77,13 +78,13 @@ class Folds:
 
     place: np.ndarray | None = None  # by row, where its group stands on a line of length 1
     members: int = 1
-    leave_out: float = 0.0
+    share: float = 0.0
 
     def __call__(self, row: int, graph: Graph) -> Graph:
         if self.place is None:
             return graph
         behind = (self.place[row] - np.arange(self.members) / self.members) % 1.0
-        seen = torch.tensor(behind >= min(self.leave_out, 1 / self.members), dtype=torch.float64)
+        seen = torch.tensor(behind >= self.share, dtype=torch.float64)
         return graph.replace(weight=weight_of(graph)[:, None] * seen)
 
 
@@ -116,11 +117,11 @@ def pose_packed(
     sample = [graph_of(atoms, cutoff, loss, baseline) for _, atoms in itertools.islice(train.frames(), SAMPLE)]
     learned = learners(model, sample, members, seed, dtype).to(device)
     folds = Folds()
-    if members > 1 and leave_out > 0:
+    if share := share_left_out(leave_out, members):
         place = np.zeros(len(train.chosen))
         place[train.chosen] = places(train.group[train.chosen], seed)
         if len(np.unique(train.group[train.chosen])) > 1:  # else nothing can be left out without leaving out all
-            folds = Folds(place, members, leave_out)
+            folds = Folds(place, members, share)
     judged: Source
     if held is None:
         frames = frames_of(validation)

@@ -26,6 +26,7 @@ from adiabat.graph import Graph, Label, weight_of
 from adiabat.models import ZBL
 from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Model, Potential, ReferenceEnergies, Scaled, describe
+from adiabat.told import warn
 from adiabat.training.batches import InMemory, Source
 from adiabat.training.loss import Loss, usual_weights
 from adiabat.uncertainty import Committee
@@ -114,11 +115,11 @@ def pose(
     graphs, held_graphs = ([graph_of(a, cutoff, loss, baseline) for a in part] for part in (training, held))
     learned = learners(model, graphs, members, seed, dtype).to(device)
     graphs, held_graphs = _remembered(learned, graphs, remember_MB), _remembered(learned, held_graphs, remember_MB)
-    leaves_out = members > 1 and leave_out > 0
+    share = share_left_out(leave_out, members)
     usual = usual_weights(graphs)
-    together = groups(training) if leaves_out or isinstance(model, LinearBasis) else None
-    if together is not None and leaves_out:
-        graphs = _folds(graphs, together, members, leave_out, seed)
+    together = groups(training) if share or isinstance(model, LinearBasis) else None
+    if together is not None and share:
+        graphs = _folds(graphs, together, members, share, seed)
     data_hash = data_name(training, held)
     return Problem(
         type(model).__name__, learned, given,
@@ -273,11 +274,29 @@ def _remembered(learned: Potential, graphs: list[Graph], limit_MB: float) -> lis
     return [learned.remember(g) for g in graphs]
 
 
-def _folds(graphs: Sequence[Graph], together: Sequence[int], members: int, leave_out: float, seed: int) -> list[Graph]:
+def share_left_out(leave_out: float, members: int) -> float:
+    """What each member of a committee leaves out: no frame is left out by two, so that with m members it is 1/m at most.
+
+    >>> share_left_out(0.25, 4), share_left_out(0.25, 1)
+    (0.25, 0.0)
+    """
+    if not 0 <= leave_out < 1:
+        raise ValueError(f"leave_out: {leave_out} came; wanted a share of the frames, 0 ≤ leave_out < 1")
+    if members < 2:
+        return 0.0
+    if leave_out > 1 / members + 1e-3:  # a third is often written 0.333 or 0.334
+        warn(
+            f"leave_out: {leave_out} came, for {members} members: no frame is left out by two of them, so each leaves out "
+            f"1/{members} = {1 / members:.3g}; ask for that, or for fewer members"
+        )
+    return min(leave_out, 1 / members)
+
+
+def _folds(graphs: Sequence[Graph], together: Sequence[int], members: int, share: float, seed: int) -> list[Graph]:
     """Give each member its own weights: a share of the frames, another for each member, is left out.
 
     Frames of one group (duplicates, neighbors in time) are left out together. The groups stand in random order on a line of length 1,
-    each as long as its share of the frames; member m leaves out those whose middle lies within `leave_out` behind m / members.
+    each as long as its share of the frames; member m leaves out those whose middle lies within `share` behind m / members.
     """
     sizes = np.bincount(together)
     if len(sizes) < 2:  # nothing can be left out without leaving out all
@@ -288,7 +307,7 @@ def _folds(graphs: Sequence[Graph], together: Sequence[int], members: int, leave
     folded: list[Graph] = []
     for graph, group in zip(graphs, together, strict=True):
         start = np.arange(members) / members
-        seen = torch.tensor(((middle[group] - start) % 1.0) >= min(leave_out, 1 / members), dtype=torch.float64)
+        seen = torch.tensor(((middle[group] - start) % 1.0) >= share, dtype=torch.float64)
         folded.append(graph.replace(weight=weight_of(graph)[:, None] * seen))
     return folded
 

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from adiabat.graph import Graph
-from adiabat.kernels.evaluation import Evaluate, Lists, Program
+from adiabat.kernels.evaluation import Compiled, Evaluate, Lists, Program
 from adiabat.kernels.local import Adds, Call, ConstantsEvaluator, Edges, LocalProgram, Sums
+from adiabat.kernels.moving import Moved, Moving
 from adiabat.prediction import Later, Prediction, overlaid, symmetric
 from adiabat.typing import Tensor
 
@@ -55,6 +56,18 @@ class Frozen:
     def frozen(self) -> Frozen:
         """Itself."""
         return self
+
+    def following(self, graph: Graph) -> Following | None:
+        """What is called while the atoms of this graph's one structure move within its cell and its edges hold; None where that is
+        not one walk and constants."""
+        if not self._holds() or len(self.walks) != 1 or self.rest or self.telling or self.facts.is_global:
+            return None
+        constants = [it for it in self.locals if isinstance(it, ConstantsEvaluator)]
+        if len(constants) < len(self.locals) or len(constants) > 1 or not isinstance(self.walks[0], Compiled):
+            return None
+        if graph.n_structures > 1 or graph.device.type != "cpu" or not graph.skin or graph.built is None:
+            return None
+        return Following(self, graph, constants) if torch.equal(graph.cell, graph.built[1]) else None
 
     def __reduce__(self) -> tuple:
         return Frozen, (self.potential,)  # a copy freezes anew
@@ -101,16 +114,47 @@ class Frozen:
 
     def _walk(self, evaluator: Evaluate, graph: Graph) -> Sums:
         """What a message-passing term says."""
-
-        def lists() -> Lists:
-            species = torch.searchsorted(torch.from_numpy(evaluator.elements), graph.numbers)
-            return Lists(*(x.numpy() for x in (graph.first, graph.j, species, graph.structure)))
-
-        known = graph.once(("evaluator", evaluator.known_as), lists)
+        known = lists(evaluator, graph)
         r = graph.r.detach().to(torch.float64).numpy()
         found = evaluator.on(known, r, structures=graph.n_structures, threads=torch.get_num_threads())
         energy = np.bincount(known.structure, found.energies, graph.n_structures)
         return Sums(*(torch.from_numpy(x) for x in (found.energies, energy, found.forces, found.strain)))
+
+
+def lists(evaluator: Evaluate, graph: Graph) -> Lists:
+    """A graph's topology as this evaluator reads it."""
+
+    def made() -> Lists:
+        species = torch.searchsorted(torch.from_numpy(evaluator.elements), graph.numbers)
+        return Lists(*(x.numpy() for x in (graph.first, graph.j, species, graph.structure)))
+
+    return graph.once(("evaluator", evaluator.known_as), made)
+
+
+class Following:
+    """A frozen potential on one structure whose atoms move: what it says of positions [N, 3], or None where another graph, or a potential
+    frozen anew, has to answer. The numbers are those of the call on the moved graph."""
+
+    def __init__(self, frozen: Frozen, graph: Graph, constants: Sequence[ConstantsEvaluator]) -> None:
+        (evaluator,) = frozen.walks
+        assert isinstance(evaluator, Compiled)
+        assert graph.built is not None, "a graph without a skin"
+        images = graph.images(graph.cell) if bool(graph.shift.any()) else None
+        known = call_of(graph).made_by(constants)
+        self.frozen, self.seen = frozen, frozen.seen
+        self.moving = Moving(
+            evaluator, lists(evaluator, graph), graph.built[0].numpy(), None if images is None else images.numpy(),
+            known.energies.numpy(), known.energy.item(), skin=graph.skin, volume=graph.volume.item(),
+        )  # fmt: skip
+
+    def __call__(self, positions: np.ndarray) -> Moved | None:
+        frozen = self.frozen
+        if frozen.seen is not self.seen or frozen.potential.training or not frozen._holds():
+            return None
+        return self.moving(positions, torch.get_num_threads())
+
+    def __reduce__(self) -> tuple:
+        return type(None), ()  # a copy makes its own
 
 
 class Facts:
@@ -143,6 +187,9 @@ def _states_its_program(term: Any) -> bool:
     return False
 
 
+_PLACE, _VERSION = torch.Tensor.data_ptr, torch.Tensor._version.__get__  # type: ignore[attr-defined]
+
+
 class Snapshot:
     """Whether a module still has the tensors it had, unchanged. Looked at before every call, so it must cost little."""
 
@@ -155,8 +202,9 @@ class Snapshot:
         self.held = [t.detach() for place in self.places for t in place.values() if t is not None]
         self.key = self._key()
 
-    def _key(self) -> list[tuple]:
-        return [(t.data_ptr(), t._version) for place in self.places for t in place.values() if t is not None]
+    def _key(self) -> tuple[list[int], list[int]]:
+        now = [t for place in self.places for t in place.values() if t is not None]
+        return list(map(_PLACE, now)), list(map(_VERSION, now))
 
     def holds(self) -> bool:
         return all(list(now.values()) == before for now, before in self.children) and self._key() == self.key

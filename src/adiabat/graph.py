@@ -211,7 +211,7 @@ class Graph:
             return self._rebuilt(positions, cell)
         r = self._between(positions)
         if not self.once("no image", lambda: not bool(self.shift.any())):
-            r = r + self._kept_images(cell)
+            r = r + self.images(cell)
         r = r.to(self.r.dtype)
         return self.replace(positions=positions, cell=cell, r=r, labels={}, features={})
 
@@ -230,8 +230,8 @@ class Graph:
         """S·h of every edge."""
         return torch.einsum("ek,ekx->ex", self.shift.to(cell.dtype), cell[self.structure[self.i]])
 
-    def _kept_images(self, cell: Float[Tensor, "S 3 3"]) -> Float[Tensor, "E 3"]:
-        """The same, worked out once while atoms move within one cell."""
+    def images(self, cell: Float[Tensor, "S 3 3"]) -> Float[Tensor, "E 3"]:
+        """S·h of every edge, worked out once while atoms move within one cell."""
         if cell.requires_grad:
             return self._images(cell)
         kept = self.known.get("images")

@@ -61,16 +61,15 @@ template <class T> static inline void locate(const Conv &a, I e, Edge<T> &edge) 
 
 template <class T> static void fold(const typename T::v *y, typename T::v *B);  // Σ_m C Y_m for each (path, a, c): generated
 
-enum { AHEAD = 4 };  // edges whose rows of the tables are asked for before they are read
 template <class T> struct Work {
   std::vector<typename T::v> B;  // [edges / W][FOLDS], edges as lanes
-  std::vector<Edge<T>> edges;    // AHEAD more than there are
+  std::vector<Edge<T>> edges;    // one more than there are: rows of the next one are asked for
 
   void prepare(const Conv &a, I e0, I e1) {
     I n = e1 - e0, groups = (n + W - 1) / W;
     B.resize(groups * FOLDS);
-    edges.resize(n + AHEAD);
-    for (int k = 0; k < AHEAD; k++) edges[n + k].row = 0;
+    edges.resize(n + 1);
+    edges[n].row = 0;
     for (I g = 0; g < groups; g++) {
       typename T::v y[HARMONICS] = {};
       for (int k = 0; k < W && g * W + k < n; k++) {
@@ -90,9 +89,17 @@ template <class T> static inline typename T::v mix(const typename T::s *w, In ta
          w[3] * T::load(table, at + 3 * stride);
 }
 
-// Those rows are soon read. Distances come in no order, and the tables lie in the third-level cache: waiting would cost more than computing.
+// Those rows are soon read. Distances come in no order, and the tables lie in the third-level cache, or after a pause in memory: waiting
+// would cost more than computing. Sums ask for an edge's rows of the next block of channels while they read those of this one.
 static inline void soon(In table, I at, I stride) {
   for (int q = 0; q < 4; q++) __builtin_prefetch(table.v + at + q * stride, 0, 2);
+}
+
+// The first block's rows of all edges of a chunk at once.
+template <class T> static void ask(const Conv &a, const Work<T> &work, I n0, I n1, I e0) {
+  for (I n = n0; n < n1; n++)
+    for (I e = a.first[n]; e < a.first[n + 1]; e++)
+      for (int q = 0; q < 4 * PATHS; q++) __builtin_prefetch(a.blocked + (work.edges[e - e0].row * PATHS + q) * W, 0, 2);
 }
 
 // Generated: sums over neighbors of centers n0…n1, and gradients of what their edges touch, channels c0…c1.

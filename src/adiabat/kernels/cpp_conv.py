@@ -30,7 +30,7 @@ MACROS = """
 #define TYPES(T) typedef typename T::v v;
 #define EDGE(t) const Edge<T> &edge = work.edges[t]; const v *B = work.folded(t); int lane = (t) % W;
 #define PLACE(edge) ((cb / W) * a.table_rows + (edge).row) * PATHS * W
-#define AT I at = PLACE(edge), later = PLACE((&edge)[AHEAD]);
+#define AT I at = PLACE(edge), later = cb + W < a.C ? at + a.table_rows * PATHS * W : at;
 #define B(q) T::lane(B[q], lane)"""
 
 
@@ -106,6 +106,7 @@ class _Writer:
         return [
             *(line for u, unit in enumerate(units) for line in self.sum(u, unit)),
             "template <class T> static void sums(const Conv &a, const Work<T> &work, I n0, I n1, I e0) {",
+            "  ask(a, work, n0, n1, e0);",
             "  for (I cb = 0; cb < a.C; cb += W) for (I n = n0; n < n1; n++) {",
             *(f"    sum{u}<T>(a, work, n, e0, cb);" for u in range(len(units))),
             "  } }",

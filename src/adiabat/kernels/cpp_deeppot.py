@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adiabat.kernels.cpp_exports import MOVED
 from adiabat.kernels.ir import DeepPotential
 
 
@@ -13,7 +14,7 @@ def source(spec: DeepPotential, header) -> str:
     """
     # Nothing inside has a name outside of this library: the loader would share it with another potential's.
     parts = [f"// {spec}", header("lanes.h"), "#include <algorithm>", "#include <new>", "namespace {"]
-    return "\n".join([*parts, *(header(name) for name in ("vectors.h", "walk.h", "deeppot.h")), "}", _EXPORTS, ""])
+    return "\n".join([*parts, *(header(name) for name in ("vectors.h", "walk.h", "deeppot.h")), "}", _EXPORTS, MOVED, ""])
 
 
 _EXPORTS = """extern "C" {

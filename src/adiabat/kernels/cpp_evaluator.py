@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from adiabat.kernels import cpp_conv, cpp_edge, cpp_poly
+from adiabat.kernels.cpp_exports import MOVED
 from adiabat.kernels.ir import Harmonics, MessagePassing
 
 
@@ -116,4 +117,5 @@ def _walk(spec: MessagePassing) -> list[str]:
         "  return y[0] == W ? 0 : 1;",
         "}",
         "}",
+        MOVED,
     ]

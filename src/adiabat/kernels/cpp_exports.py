@@ -1,8 +1,12 @@
-"""The C functions that every local term's library offers: made from facts, called, let go of, tried."""
+"""The C functions that libraries offer: a local term's is made from facts, called, let go of, tried; a walk follows atoms, too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+MOVED = """extern "C" int moved(void *model, const Moved *m, I threads) {
+  return follow(*m, threads, [&](const Input &in) { return evaluate(model, &in); });
+}"""
 
 
 def exports(trial: str = "  return 0;", *, reserves: bool = True, more: Iterable[str] = ()) -> str:

@@ -86,10 +86,16 @@ FAULTS = (
 )
 
 
+def refuse(fault: int) -> None:
+    """What compiled code says was wrong, in words."""
+    if fault:
+        raise (MemoryError if fault == len(FAULTS) else ValueError)(f"evaluator: {FAULTS[fault - 1]}")
+
+
 MUCH = 1 << 28  # bytes: less is never worth a question
 
 
-class _Input(ctypes.Structure):
+class Input(ctypes.Structure):
     """`struct Input` of walk.h, field by field."""
 
     _fields_ = [(name, ctypes.c_int64) for name in "atoms edges structures threads".split()] + [
@@ -140,30 +146,29 @@ class Compiled:
                 f"evaluator: {len(first)} row pointers, {len(structure)} structures of atoms and edge vectors {np.shape(r)} "
                 f"came; wanted {N + 1}, {N} and {(E, 3)}"
             )
-        self._grant(N, E)  # before anything is copied
+        self.grant(N, E)  # before anything is copied
         return self.on(Lists(first, j, species, structure), r, structures=structures, threads=threads)
 
     def on(self, lists: Lists, r: np.ndarray, *, structures: int, threads: int = 1) -> Evaluation:
         N, E = lists.atoms, lists.edges
         if np.shape(r) != (E, 3):
             raise ValueError(f"evaluator: edge vectors {np.shape(r)} came; wanted {(E, 3)}")
-        self._grant(N, E)
+        self.grant(N, E)
         r = np.ascontiguousarray(r, np.float64)
         out = np.empty(4 * N + 9 * structures)
         at = out.ctypes.data
-        given = _Input(
+        given = Input(
             N, E, structures, max(1, threads), *lists.addresses, r.ctypes.data, at, at + 8 * N, at + 32 * N
         )  # fmt: skip
-        workspace = self._workspace()
+        workspace = self.workspace()
         try:
             fault = self.library.evaluate(workspace, ctypes.byref(given))
         finally:
             self.free.append(workspace)
-        if fault:
-            raise (MemoryError if fault == len(FAULTS) else ValueError)(f"evaluator: {FAULTS[fault - 1]}")
+        refuse(fault)
         return Evaluation(out[:N], out[N : 4 * N].reshape(N, 3), out[4 * N :].reshape(structures, 3, 3))
 
-    def _grant(self, atoms: int, edges: int) -> None:
+    def grant(self, atoms: int, edges: int) -> None:
         """Refuse what memory cannot hold: the system would grant it, and end the process when it is touched."""
         wanted = atoms * self.needs[0] + edges * self.needs[1]
         if wanted <= self.granted:
@@ -175,7 +180,8 @@ class Compiled:
             )
         self.granted = wanted
 
-    def _workspace(self) -> int:
+    def workspace(self) -> int:
+        """One that nobody works in; whoever is done appends it to `free`."""
         try:
             return self.free.pop()
         except IndexError:

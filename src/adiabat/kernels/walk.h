@@ -77,3 +77,40 @@ static void collect(const Input &in, const S *rb) {
       }
   }
 }
+
+// Atoms of one structure that move on one topology, again and again: what their calls share (moving.py).
+struct Moved {
+  Input in;  // its edge vectors are written here
+  const double *positions, *built, *images, *constants;  // built: where edges were found; images: S·h of each edge, or none
+  double *r, constant, skin, volume;
+  double *energy, *stress;  // stress in Voigt order
+};
+enum { GONE = -1 };  // an edge may be missing
+
+// The edge vectors of these positions, what `evaluate` says of them, and what is handed out of it. Constants are energies of atoms.
+template <class F> static int follow(const Moved &m, I threads, F evaluate) {
+  Input in = m.in;
+  in.threads = std::max((I)1, threads);
+  const double *x = m.positions;
+  for (I n = 0; n < in.atoms; n++) {
+    double square = 0;
+    for (int c = 0; c < 3; c++) square += (x[3 * n + c] - m.built[3 * n + c]) * (x[3 * n + c] - m.built[3 * n + c]);
+    if (!(2 * std::sqrt(square) < m.skin)) return GONE;  // nor does a position hold that is no number
+  }
+  for (I n = 0; n < in.atoms; n++)
+    for (I e = in.first[n]; e < in.first[n + 1]; e++)
+      for (int c = 0; c < 3; c++) {
+        double r = x[3 * in.j[e] + c] - x[3 * n + c];
+        m.r[3 * e + c] = m.images ? r + m.images[3 * e + c] : r;
+      }
+  if (int fault = evaluate(in)) return fault;
+  double energy = 0;
+  for (I n = 0; n < in.atoms; n++) energy += in.energies[n], in.energies[n] += m.constants[n];
+  *m.energy = energy + m.constant;
+  static const int voigt[6][2] = {{0, 0}, {1, 1}, {2, 2}, {1, 2}, {0, 2}, {0, 1}};
+  for (int k = 0; k < 6; k++) {
+    int a = voigt[k][0], b = voigt[k][1];
+    m.stress[k] = 0.5 * (in.strain[3 * a + b] + in.strain[3 * b + a]) / m.volume;
+  }
+  return 0;
+}

@@ -1,6 +1,7 @@
 """Descriptors as arrays: equal to dscribe's and to the models' own, named, with derivatives that are slopes."""
 
 import json
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from adiabat.kernels import environments
 from adiabat.models import ANI, GAP
 from adiabat.nn import neighbor_species
 
-GOLDEN, SPECTRA = (json.loads((Path(__file__).parent.parent / f"golden/{name}.json").read_text()) for name in ("acsf", "soap"))
+GOLDEN, SPECTRA, VECTORS = (
+    json.loads((Path(__file__).parent.parent / f"golden/{name}.json").read_text()) for name in ("acsf", "soap", "ani")
+)
 SMALL = {
     "ace": {"cutoff": 3.0, "n_max": 2, "l_max": 1, "correlation": 3},
     "bispectrum": {"cutoff": 3.0, "twojmax": 3, "weights": {"O": 0.7}},
@@ -51,26 +54,38 @@ def carbide():
 
 
 @pytest.mark.parametrize("what", GOLDEN["answers"])
-def test_symmetry_functions_are_dscribes(what):
+def test_symmetry_functions_are_dscribes(what, agrees):
     """Both in double precision: 1e-8 is asked for, sums of some hundred terms leave 1e-12."""
     case, p = GOLDEN["answers"][what], GOLDEN["parameters"]
     atoms = Atoms(case["numbers"], case["positions"], cell=case["cell"], pbc=case["pbc"])
     found = acsf(
         atoms, GOLDEN["elements"], cutoff=p["r_cut"], g2=p["g2_params"], g3=p["g3_params"], g4=p["g4_params"], g5=p["g5_params"]
     )
-    np.testing.assert_allclose(found.values, case["values"], rtol=0, atol=1e-11)
+    agrees("acsf", GOLDEN["peer"], atoms, p["r_cut"], components=(found.values, case["values"], 1e-11))
 
 
 @pytest.mark.parametrize("radial", ["gto", "polynomial"])
 @pytest.mark.parametrize("what", SPECTRA["answers"])
-def test_power_spectra_are_dscribes(what, radial):
+def test_power_spectra_are_dscribes(what, radial, agrees):
     """Both in double precision, dscribe's constants of π and the harmonics have twelve digits: 1e-8 is asked for."""
     case, p = SPECTRA["answers"][what], SPECTRA["parameters"]
     atoms = Atoms(case["numbers"], case["positions"], cell=case["cell"], pbc=case["pbc"])
     found = soap(
         atoms, SPECTRA["elements"], cutoff=p["r_cut"], n_max=p["n_max"], l_max=p["l_max"], atom_sigma=p["sigma"], radial=radial
     )
-    np.testing.assert_allclose(found.values, case[radial], rtol=0, atol=1e-9)
+    agrees(f"soap, {radial}", SPECTRA["peer"], atoms, p["r_cut"], components=(found.values, case[radial], 1e-9))
+
+
+@pytest.mark.parametrize("what", VECTORS["answers"])
+def test_environment_vectors_are_torchanis(what, agrees):
+    """Both in double precision, kept to thirteen digits; 1e-8 is asked for. torchani counts pairs of elements in another order."""
+    case, p = VECTORS["answers"][what], {**VECTORS["aev"]}
+    atoms = Atoms(case["numbers"], case["positions"], cell=case["cell"], pbc=case["pbc"])
+    found = aev(atoms, p.pop("elements"), **p)
+    elements = VECTORS["aev"]["elements"]
+    order = [*elements, *("-".join(pair) for pair in combinations_with_replacement(elements, 2))]
+    columns = sorted(range(len(found.names)), key=lambda k: order.index(found.names[k].split()[1]))  # stable
+    agrees("aev", VECTORS["peer"], atoms, p["cutoff"], components=(found.values[:, columns], case["aev"], 1e-10))
 
 
 def test_the_power_spectrum_keeps_the_length_of_the_whole_matrix():

@@ -21,12 +21,33 @@ def golden(repository):
     return json.loads((repository / "tests/golden/bispectrum.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["skewed", "small", "slab", "molecule"])
-def test_bispectrum_components_are_those_of_lammps(name, golden):
+@pytest.mark.parametrize("name", ["skewed", "small", "slab", "molecule", "isolated atom"])
+def test_bispectrum_components_are_those_of_lammps(name, golden, agrees):
     case = golden["answers"][name]
     atoms = Atoms(case["symbols"], case["positions"], cell=case["cell"], pbc=case["pbc"])
     found = bispectrum(atoms, **golden["parameters"])
-    np.testing.assert_allclose(found.values, case["values"], rtol=0, atol=1e-11)  # of values up to 70, both in double
+    # of values up to 70, both in double
+    agrees(
+        "bispectrum", golden["peer"], atoms, golden["parameters"]["cutoff"], components=(found.values, case["values"], 1e-11)
+    )
+
+
+def test_moments_are_the_basis_of_motep(repository, agrees):
+    """Each of its contractions is one of ours: its radial functions are r_c² times ours, and a contraction has up to four factors."""
+    told = json.loads((repository / "tests/golden/mtp-motep.json").read_text())
+    cutoff = told["basis"]["cutoff"]
+    for name, theirs in told["basis"]["values"].items():
+        atoms = Atoms(**told["structures"][name])
+        atoms.symbols[:] = "W"
+        found = moments(atoms, cutoff=cutoff, level=told["basis"]["level"])
+        factors = [len(column.split()[1].split("-")) for column in found.names]
+        mine, theirs = found.values * cutoff ** (2.0 * np.array(factors)), np.array(theirs)
+        if name == "skewed":  # which is which, told by one structure and the same in all
+            size = np.abs(theirs).max(0)
+            order = [int(np.abs(mine - column[:, None]).max(0).argmin()) for column in theirs.T]
+            assert sorted(order) == list(range(mine.shape[1])) and (size > 0.1).all()
+        bound = 1e-12 * max(1.0, np.abs(theirs).max())  # sums over neighbors of both signs, to the fourth power
+        agrees("moments", told["peer"], atoms, cutoff, components=(mine[:, order], theirs, bound))
 
 
 def cluster() -> Atoms:
@@ -88,8 +109,8 @@ def three_j(l1, l2, l3, m1, m2, m3):
     return float(wigner_3j(l1, l2, l3, m1, m2, m3))
 
 
-def test_products_are_sums_over_pairs_and_triples_of_neighbors():
-    """Two factors by Legendre polynomials, three by Wigner's symbols and complex harmonics."""
+def test_products_are_sums_over_pairs_and_triples_of_neighbors(agrees):
+    """No code is asked that has them. Two factors by Legendre polynomials, three by Wigner's symbols and complex harmonics."""
     atoms, cutoff, center = cluster(), 3.3, 1
     found = ace(atoms, cutoff=cutoff, n_max=2, l_max=2, correlation=3)
     assert len(set(found.names)) == len(found.names)
@@ -101,7 +122,8 @@ def test_products_are_sums_over_pairs_and_triples_of_neighbors():
                 radial(d, n, cutoff) * np.sqrt(4 * np.pi) * sph_harm_y(l, m, np.arccos(u[2]), np.arctan2(u[1], u[0]))
                 for s, d, u in near if s == element
             )  # fmt: skip
-    for k, name in enumerate(found.names):
+    expected = []
+    for name in found.names:
         _, who, ns, ls = name.split(" ")
         who, ns, ls = who.split("-"), [int(x) for x in ns[2:].split(",")], [int(x) for x in ls[2:].split(",")]
         if len(who) == 1:
@@ -115,7 +137,9 @@ def test_products_are_sums_over_pairs_and_triples_of_neighbors():
             some = product(*(range(-l, l + 1) for l in ls))
             wanted = sum(three_j(*ls, *ms) * np.prod([A[key] for key in zip(who, ns, ls, ms)]) for ms in some if sum(ms) == 0)
             assert abs(np.imag(wanted)) < 1e-12
-        assert abs(found.values[center, k] - np.real(wanted)) < 1e-11 * max(1, abs(wanted)), name
+        expected.append(np.real(wanted))
+    bound = 1e-11 * max(1, np.abs(expected).max())
+    agrees("ace", "sums over neighbors, one by one", atoms, cutoff, components=(found.values[center], expected, bound))
 
 
 def test_elements_differ_in_the_bispectrum_by_weight_and_radius():

@@ -11,6 +11,10 @@ from pathlib import Path
 from make_mace import SEED, structures
 
 HERE = Path(__file__).parent
+AEV = {
+    "elements": ["H", "C", "O", "Si"], "cutoff": 4.3, "angular_cutoff": 3.1, "radial": [0.75, 1.75, 2.75], "shells": [0.75, 2.0],
+    "sections": [0.5, 1.5, 2.5], "eta": 7.25, "angular_eta": 6.5, "zeta": 14.0,
+}  # fmt: skip
 SELF_ENERGIES = {"H": -0.499321, "C": -37.83383, "O": -74.94639, "Si": -289.03}
 
 
@@ -49,6 +53,23 @@ def models():
     )
 
 
+def vectors(atoms) -> list[list[float]]:
+    """Every atom's environment vector."""
+    import torch
+    from torchani.aev import AEVComputer, ANIAngular, ANIRadial
+
+    kinds = torch.tensor([[AEV["elements"].index(s) for s in atoms.get_chemical_symbols()]])
+    computer = AEVComputer(
+        ANIRadial(AEV["eta"], AEV["radial"], AEV["cutoff"], "cosine"),
+        ANIAngular(AEV["angular_eta"], AEV["zeta"], AEV["shells"], AEV["sections"], AEV["angular_cutoff"], "cosine"),
+        num_species=len(AEV["elements"]),
+    ).double()  # fmt: skip
+    periodic = bool(atoms.pbc.any())
+    cell = torch.tensor(atoms.cell.array) if periodic else None
+    found = computer(kinds, torch.tensor(atoms.positions)[None], cell, torch.tensor(atoms.pbc) if periodic else None)
+    return [[float(f"{x:.13g}") for x in row] for row in found[0].tolist()]
+
+
 def main() -> None:
     import torch
 
@@ -57,7 +78,7 @@ def main() -> None:
     version = importlib.metadata.version("torchani")
     told = {
         "peer": f"torchani {version}", "torch": torch.__version__, "date": date.today().isoformat(),
-        "seed": SEED, "units": "eV, Å; stress eV/Å³, Voigt as in ASE", "answers": {},
+        "seed": SEED, "units": "eV, Å; stress eV/Å³, Voigt as in ASE", "aev": AEV, "answers": {},
     }  # fmt: skip
     for name, model in models():
         extract(model, version).save(HERE / f"ani-{name}.npz")
@@ -73,6 +94,8 @@ def main() -> None:
                 "energy": float(found["energy"]), "forces": found["forces"].reshape(-1, 3).tolist(),
                 "stress": found["stress"].ravel()[[0, 4, 8, 5, 2, 1]].tolist() if periodic else None,
             }  # fmt: skip
+    for what, atoms in structures().items():
+        told["answers"][what]["aev"] = vectors(atoms)
     (HERE / "ani.json").write_text(json.dumps(told) + "\n")
 
 

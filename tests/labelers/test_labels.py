@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 from ase.constraints import FixAtoms
 
+from adiabat.campaign.label import task
 from adiabat.data.structure import fixed_atoms, from_json, labels, to_json
 from adiabat.labelers import EngineMissing, LabelError, label, labeler
 from adiabat.labelers.base import charge_and_multiplicity, installed
@@ -216,3 +217,30 @@ def test_errors_travel_between_processes():
     error = pickle.loads(pickle.dumps(LabelError("a", "resources", "b")))
     assert (error.message, error.kind, error.cure) == ("a", "resources", "b")
     assert isinstance(pickle.loads(pickle.dumps(EngineMissing("a", cure="b"))), EngineMissing)
+
+
+@pytest.mark.parametrize(
+    "name, settings, engine, data",
+    [("gpaw", {"cutoff_eV": 250.0}, "gpaw", "gpaw-data"), ("pyscf", {"dispersion": "d4"}, "pyscf", "pyscf-dispersion")],
+)
+def test_other_data_behind_an_engine_are_another_label(name, settings, engine, data, tmp_path, monkeypatch):
+    """PAW data and the parameters of dispersion come in packages of their own: upgraded, no label of before is taken for one of now."""
+    keys = []
+    for version in ("1.0", "2.0"):
+        place = tmp_path / version
+        for package in (engine, data):  # as pip leaves them: the engine's version stays, its data's does not
+            told = place / f"{package.replace('-', '_')}-{version}.dist-info" / "METADATA"
+            told.parent.mkdir(parents=True)
+            told.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version if package == data else '7.0'}\n")
+        with monkeypatch.context() as here:
+            here.syspath_prepend(str(place))
+            make = labeler(name, **settings)
+            keys.append(task(make, make.record(), molecule("H2O")).key)
+            assert make.version() == f"{engine} 7.0, {data} {version}"
+    assert keys[0] != keys[1]
+
+
+def test_an_engine_without_such_data_keeps_its_keys():
+    """Labels that were there before stay known."""
+    for name in ("pyscf", "tblite", "ase"):
+        assert "," not in labeler(name).version()

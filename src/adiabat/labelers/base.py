@@ -69,7 +69,10 @@ class Labeler(ABC):
 
     @abstractmethod
     def version(self) -> str:
-        """Engine name and version, or EngineMissing."""
+        """Engine name and version, with those of packages whose data or parameters it reads, or EngineMissing.
+
+        What was computed with another version is computed again.
+        """
 
     @abstractmethod
     def compute(self, atoms: Atoms) -> Computed:

@@ -88,8 +88,8 @@ class GPAW(Labeler):
                 raise ValueError(f"labeler.gpaw: kpoints {list(self.kpoints)} came; wanted three numbers, 1 or more")
 
     def version(self) -> str:
-        installed("gpaw-data", INSTALL)
-        return installed("gpaw", INSTALL)
+        """The PAW data's, too: other data, other numbers."""
+        return f"{installed('gpaw', INSTALL)}, {installed('gpaw-data', INSTALL)}"
 
     def theory(self) -> str:
         cutoff = "" if self.cutoff_eV is None else f"{self.cutoff_eV:g} eV"

@@ -61,7 +61,9 @@ class PySCF(Labeler):
         check_range(self, positive, ("grid_level", "electronic_temperature_K"))
 
     def version(self) -> str:
-        return installed("pyscf", "pip install pyscf")
+        """Where there is dispersion that of its package, too: it has the parameters."""
+        engine = installed("pyscf", "pip install pyscf")
+        return f"{engine}, {installed('pyscf-dispersion', 'pip install pyscf-dispersion')}" if self.dispersion else engine
 
     def theory(self) -> str:
         return f"{self.functional}/{self.basis}" + (f"-{self.dispersion}" if self.dispersion else "")
@@ -73,8 +75,7 @@ class PySCF(Labeler):
                 "bad_input",
                 "use gpaw or tblite for it, or set pbc=False if it is a molecule in a box",
             )
-        if self.dispersion:
-            installed("pyscf-dispersion", "pip install pyscf-dispersion")
+        self.version()
         molecule, spin = self._molecule(atoms)
         bridge = longest_bridge(atoms)
         breaking = bridge is not None and bridge.ratio > self.stretch

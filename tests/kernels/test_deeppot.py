@@ -70,8 +70,13 @@ def test_bits_do_not_depend_on_the_number_of_threads():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"fitting_activation": "gelu"}, {"descriptor": "se_e3", "neurons": [2], "activation": "gelu"}, {"axis_neurons": 1, "neurons": [6], "fitting": [6]}]
-)  # fmt: skip
+    "settings",
+    [
+        {"fitting_activation": "gelu"},
+        {"descriptor": "se_e3", "neurons": [2], "activation": "gelu"},
+        {"axis_neurons": 1, "neurons": [6], "fitting": [6]},
+    ],
+)
 def test_what_is_not_compiled_runs_as_it_is(settings):
     """The last one's first layer has a short cut of the descriptor, which the compiled one keeps in another order and unscaled."""
     potential = Potential(DeepPot(cutoff=2.9, elements=["H", "O"], intervals=40, **settings)).double()

@@ -17,7 +17,7 @@ from adiabat.deploy import load
 from adiabat.deploy.importers import ForeignModelError, import_model
 from adiabat.graph import Graph
 from adiabat.training.loss import Loss
-from adiabat.training.solve import in_noise, rows_of
+from adiabat.training.rows import in_noise, rows_of
 from adiabat.uncertainty import with_variance
 from golden.make_gap import FITS, frames
 

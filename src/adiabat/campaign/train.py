@@ -37,6 +37,7 @@ from adiabat.training.fit import OF_OPTIMIZERS
 from adiabat.training.optimizers import OPTIMIZERS
 from adiabat.training.packed import as_part
 from adiabat.training.schedule import AVERAGES, SCHEDULES
+from adiabat.training.solvers import SOLVERS, asked
 from adiabat.validation import Errors, errors
 
 Say = Callable[[str, str, dict[str, Any]], None]
@@ -73,6 +74,7 @@ def train(
     say = say or (lambda *_: None)
     potential_of = build(model, MODELS, where="model")
     checked_fit = check_fit(fit)
+    solved = asked(checked_fit.get("optimizer", "auto"), potential_of.name, isinstance(potential_of, LinearBasis)) is not None
     if finish and not (Path(out) / "training/checkpoint.safetensors").exists():
         raise RunFolderError(
             f"{out}: there is no checkpoint of an interrupted training to finish (linear families are solved at once and have none); "
@@ -113,7 +115,6 @@ def train(
         counts = {side: len(part) for side, part in parts.items()}
         say("data", ", ".join(f"{n} {side}" for side, n in counts.items()), {})
 
-        solved = isinstance(potential_of, LinearBasis) and checked_fit.get("optimizer", "auto") == "auto"
         pace = Pace(say, solved)
         training_folder = folder.path("training/metrics.jsonl").parent
         try:
@@ -185,7 +186,7 @@ class Pace:
 def check_fit(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of `training.fit`, checked before anything is read or written."""
     found = checked(training.fit, options, where="fit", given=GIVEN)
-    for name, registry in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("average", AVERAGES)):
+    for name, registry in (("optimizer", {**OPTIMIZERS, **SOLVERS}), ("schedule", SCHEDULES), ("average", AVERAGES)):
         if name in found and (name, found[name]) != ("optimizer", "auto"):
             build(found[name], registry, where=f"fit.{name}")
     if found.get("loss") is not None:

@@ -22,7 +22,8 @@ from adiabat.training.optimizers import OPTIMIZERS, automatic
 from adiabat.training.packed import as_part, pose_packed
 from adiabat.training.problem import pose
 from adiabat.training.schedule import AVERAGES, SCHEDULES
-from adiabat.training.solve import linear_model, solve
+from adiabat.training.solve import solve
+from adiabat.training.solvers import asked
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -61,13 +62,14 @@ def fit(
     | `validation` | held-out frames; without them a tenth of `train`, duplicates and trajectory neighbors kept on one side; ``[]``: none |
     | `members`, `leave_out` | a committee of that many, each without its own share of the frames; its spread is calibrated on `validation` |
     | `epochs`, `patience` | passes through the data; stop after that many checks without a better validation loss; not for least squares |
-    | `optimizer` | ``adamw``, ``sgd``, ``lbfgs``; ``auto``: least squares for linear families, L-BFGS for small sets, else AdamW |
+    | `optimizer` | ``adamw``, ``sgd``, ``lbfgs``; of linear families also ``least_squares`` (its `prior` may be ``ard``) and ``lsqr`` |
+    | | ``auto``: least squares for linear families (LSQR above 20,000 coefficients), L-BFGS for small sets, else AdamW |
     | `schedule`, `average`, `loss` | by name or ``{name: {option: value}}``; `loss` as options of `Loss` |
     | `keep` | parameters that are returned: ``best`` by validation loss, or ``last``; ``auto``: last with L-BFGS unless `patience` is given |
     | `batch_edges` | frames of so many edges make a batch; by default a tenth of the set, 20,000 at most; halved when memory runs out |
     | `reference_energies` | ``auto``: isolated atoms where the frames have them, else least squares; ``fit``; or eV by element |
     | `wall` | add the ZBL repulsion inside bonds |
-    | `remember_MB` | memory for descriptors of the training frames, worked out once |
+    | `remember_MB` | memory for descriptors of the training frames, worked out once; with ``lsqr`` for their rows |
     | `folder` | keeps `metrics.jsonl` and a checkpoint there; the same call then goes on where it stopped |
     | `finish` | no further epoch: the potential as the checkpoint in `folder` has it; a later call without it still goes on from there |
     | `progress` | is called with each check's errors |
@@ -97,7 +99,8 @@ def fit(
         "schedule": repr(schedule), "average": repr(average), "keep": keep, "loss": repr(wanted), "batch_edges": batch_edges,
         "reference_energies": repr(reference_energies), "wall": wall, "seed": seed, "dtype": dtype, "check_every": check_every,
     }  # fmt: skip
-    if optimizer == "auto" and isinstance(model, LinearBasis):
+    solver = asked(optimizer, model.name, isinstance(model, LinearBasis))
+    if solver is not None:
         _refuse_for_least_squares(model, options)
     processes = world(device)
     part = as_part(train)
@@ -111,11 +114,11 @@ def fit(
         problem = pose_packed(model, part, validation, **common)
     if keep not in ("auto", "best", "last"):
         raise ValueError(f"fit.keep: {keep!r} came; wanted 'auto', 'best' (by validation loss) or 'last'")
-    if optimizer == "auto" and linear_model(problem) is not None:
+    if solver is not None:
         # Every process finds the same; one of them writes and tells.
         tells = processes.leads
         heard: dict[str, Any] = {"folder": folder, "progress": progress, "tick": tick} if tells else {}
-        return solve(problem, wanted, **heard)
+        return solve(problem, wanted, solver, remember_MB=remember_MB, **heard)
     chosen = "adamw" if optimizer == "auto" and part is not None else optimizer
     chosen = automatic(problem.n_parameters, problem.n_components, DTYPES[dtype]) if chosen == "auto" else chosen
     run = Training(

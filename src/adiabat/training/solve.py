@@ -6,8 +6,9 @@ folded into one, and each member is solved for from those it has seen.
 
 The ridge is a Gaussian prior on coefficients of columns scaled to equal size. Weights that were not asked for, and the ridge with them,
 are chosen by frames left out (`weighing`). With given weights the ridge is chosen by held-out loss, or, without held-out frames, by
-evidence (MacKay, Neural Computation 4, 415 (1992)). A Gaussian process states its prior and its noise itself: its rows are
-divided by the noise, those of the prior added, and nothing is left to choose.
+evidence (MacKay, Neural Computation 4, 415 (1992)). With prior ``ard`` each coefficient then gets a prior of its own (`relevance`). A Gaussian
+process states its prior and its noise itself: its rows are divided by the noise, those of the prior added, and nothing is left to choose.
+Where a triangle would not fit into memory, or LSQR is asked for, `streamed` finds the same minimum by iterations.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import copy
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,71 +31,18 @@ from adiabat.nn.linear_basis import LinearBasis
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
 from adiabat.training.loss import Loss, Sum, readable, squared_errors
 from adiabat.training.problem import Problem
+from adiabat.training.relevance import each_relevant
+from adiabat.training.rows import in_noise, rows_of
+from adiabat.training.solvers import LSQR, LeastSquares, refuse_for_processes
 from adiabat.training.spread import not_calibrated, scales
-from adiabat.training.triangles import Solution, Triangle, Triangles, ridge_regression
-from adiabat.training.weighing import ENOUGH_HELD, committee, folds_of, regression, weighed
-from adiabat.typing import Float, Tensor
+from adiabat.training.streamed import Rows, cut, streamed
+from adiabat.training.triangles import Solution, Triangles, posterior_mean, ridge_regression
+from adiabat.training.weighing import ENOUGH_HELD, Steps, committee, folds_of, regression, weighed
+from adiabat.typing import Tensor
 from adiabat.uncertainty import Committee, calibrate
 
 MOST_COLUMNS = 20_000
 LEFT_OUT = {"energy": "energy_rmse_meV_per_atom", "forces": "force_rmse_meV_per_A"}  # as `readable` tells them
-
-
-def in_noise(rows: Mapping[str, tuple[Tensor, float]], noise: Mapping[str, float], atoms: int, loss: Loss) -> Tensor:
-    """A frame's rows in units of their noise; energies and strain gradients, per atom here, have √N times as much as a whole."""
-    root = {"energy": math.sqrt(atoms), "forces": 1.0, "stress": math.sqrt(atoms)}
-    parts = [part * (root[kind] / noise[kind]) for kind, (part, _) in rows.items() if loss.weights[kind]]
-    if "shear" in noise and "stress" in rows and loss.weights["stress"]:
-        x, y = torch.triu_indices(3, 3)  # off the diagonal they stand there twice: √2
-        parts[-1][x != y] *= math.sqrt(0.5) * noise["stress"] / noise["shear"]
-    return torch.cat(parts)
-
-
-def posterior_mean(train: Triangle, prior: Float[Tensor, "k k"]) -> Solution:
-    """Coefficients of a sparse Gaussian process: min |A c − y|² + |R c|², R its `prior`; columns beyond those of R have none.
-
-    Foster et al., J. Mach. Learn. Res. 10, 857 (2009), section 3.3: by QR, as the square root of the normal equations.
-    """
-    k, free = len(prior), train.columns - 1 - len(prior)
-    known = torch.nn.functional.pad(prior, (0, free + 1))
-    nearly = torch.nn.functional.pad(1e-9 * torch.eye(free, dtype=torch.float64), (k, 1))  # an element without any energy
-    R = torch.linalg.qr(torch.cat([train.R, known, nearly]), mode="r").R
-    c = torch.linalg.solve_triangular(R[:-1, :-1] if len(R) > k + free else R[:, :-1], R[: k + free, -1:], upper=True)
-    return Solution(c[:, 0], 0.0, "the model's prior")
-
-
-def rows_of(model: LinearBasis, graph: Graph, cutoff: float, eV: float, shifts: bool) -> dict[str, tuple[Tensor, float]]:
-    """The rows of one structure by kind of label, each with how many components they speak for.
-
-    Energies and strain gradients are per atom, as in the loss; the strain gradient, symmetric, has six rows, off-diagonal ones
-    counted twice. Columns are sets of coefficients × descriptors, then, with `shifts`, one an element for its reference energy; the last one
-    is the label.
-    """
-    near, Z, N = graph.within(cutoff), len(model.elements or ()), graph.n_atoms
-    labeled = graph.labeled
-    energy, forces, strain = model.columns(near)
-    species = torch.searchsorted(torch.tensor(model.elements), near.numbers)
-
-    def row(x: Tensor, label: Tensor, shift: Tensor | None = None) -> Tensor:
-        """x [n, blocks K] with its columns of shifts and of labels."""
-        shift = torch.zeros(len(x), Z, dtype=torch.float64) if shift is None else shift
-        return torch.cat([eV * x, *([shift] if shifts else []), label.reshape(-1, 1)], 1)
-
-    rows = {}
-    if "energy" in labeled:
-        counts = torch.bincount(species, minlength=Z)[None].to(torch.float64)
-        rows["energy"] = row(energy.view(1, -1) / N, graph.labels["energy"].value / N, counts / N), 1.0
-    if "forces" in labeled:
-        known = graph.labels["forces"].mask
-        by_atom = forces.transpose(1, 2)[known].reshape(-1, model.blocks * model.size)
-        rows["forces"] = row(by_atom, graph.labels["forces"].value[known]), 3.0 * float(known.sum())
-    if "stress" in labeled and not bool(graph.volume.isnan()[0]):
-        x, y = torch.triu_indices(3, 3)
-        twice = torch.where(x == y, 1.0, math.sqrt(2)).to(torch.float64)[:, None]
-        symmetric = 0.5 * (strain + strain.transpose(1, 2))[:, x, y].transpose(0, 1).reshape(6, -1) / N
-        label = (graph.volume[0] * graph.labels["stress"].value[0])[x, y] / N
-        rows["stress"] = row(symmetric, label) * twice, 9.0
-    return rows
 
 
 def linear_model(problem: Problem) -> LinearBasis | None:
@@ -105,7 +55,9 @@ def linear_model(problem: Problem) -> LinearBasis | None:
 def solve(
     problem: Problem,
     loss: Loss,
+    how: LeastSquares | LSQR = LeastSquares(),  # noqa: B008 (frozen)
     *,
+    remember_MB: float = 0.0,
     folder: str | Path | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
     tick: Callable[[int, int], None] | None = None,
@@ -138,49 +90,123 @@ def solve(
     exact.cpu().double().eval()
     shifts = problem.reference.method == "least squares" and members == 1
     Z, coefficients = len(exact.elements), exact.blocks * exact.size
-    columns = coefficients + Z * shifts + 1
-    if columns > MOST_COLUMNS:
-        raise ValueError(
-            f"{problem.name}: {columns} coefficients for {Z} elements would take {8e-9 * columns**2:.0f} GB for each kind of label; "
-            f"least squares goes up to {MOST_COLUMNS}. Ask for a smaller basis, or for an optimizer: fit.optimizer: adamw"
-        )
-    held = Triangles(columns)
-    said = _said(tick, len(problem.validation) * (exact.noise is None) + len(problem.train))
-    for graph in said(_on_cpu(problem.validation)) if exact.noise is None else ():
-        held.add(rows_of(exact, graph, exact.cutoff, eV, shifts), float(weight_of(graph).reshape(-1)[0]))
-    open_choice = loss.open and exact.noise is None and len(problem.validation) < ENOUGH_HELD
-    fold = folds_of(len(problem.train), problem.together) if open_choice else None
-    # Frames that the same members learn from share a triangle; of one member, frames of a fold do.
-    sharing: dict[Any, Triangles] = {}
-    for k, graph in enumerate(said(_on_cpu(problem.train))):
-        rows = rows_of(exact, graph, exact.cutoff, eV, shifts)
-        if exact.noise is not None:
-            rows = {"all": (in_noise(rows, exact.noise, graph.n_atoms, loss), 1.0)}
-        weight = weight_of(graph)[0].expand(members)
-        key = tuple((weight > 0).tolist()) if members > 1 or fold is None else fold[k]
-        sharing.setdefault(key, Triangles(columns)).add(rows, float(weight.max()))
-    parts, everything = list(sharing.values()), range(len(sharing))
-    learned = [[k for k, seen in enumerate(sharing) if seen[m]] for m in range(members)] if members > 1 else [everything]
-    judges = held if len(problem.validation) >= ENOUGH_HELD else None  # one or two frames would choose by chance
+    rows = partial(rows_of, exact, cutoff=exact.cutoff, eV=eV, shifts=shifts)
+    posed = _Posed(problem, exact, eV, rows, coefficients + Z * shifts + 1, Z * shifts, members)
     if exact.noise is not None:
-        prior = eV * exact.prior()
-        found = [posterior_mean(Triangles.joined([parts[k] for k in which]).of["all"], prior) for which in learned]
-    elif members > 1:
-        found, loss = committee(parts, learned, judges, loss, frames_judge=fold is not None, tick=tick)
-    elif fold is not None:
-        found, loss = regression(parts, [(sorted({*everything} - {k}), [k]) for k in everything], loss, Z * shifts, tick=tick)
-    elif loss.open and judges is not None:
-        found, loss = regression([*parts, judges], [([0], [1])], loss, Z * shifts, tick=tick)
+        refuse_for_processes(how, problem.name)
+    if isinstance(how, LeastSquares) and posed.columns > MOST_COLUMNS:
+        how = _otherwise(how, posed)
+    if isinstance(how, LSQR):
+        found, loss, held = *_by_lsqr(posed, how, loss, tick, remember_MB, folder), None
     else:
-        loss = weighed(loss)
-        found = [ridge_regression(parts[0], judges, loss, Z * shifts)]
+        found, loss, held = _by_qr(posed, how, loss, tick)
     _put(problem, [solution.c[:coefficients].view(-1, exact.size) for solution in found])
     if exact.tells_variance and exact.noise is None:
-        _keep_posterior(problem, found[0], sum(part.rows for part in parts), eV, held)
+        _keep_posterior(problem, found[0], eV, held)
     shift = dict(zip(exact.elements, found[0].c[coefficients:].tolist()))
     _shift_references(problem, shift)
     problem.metadata["training"] |= {"loss": loss.weights} if exact.noise is None else {"noise": exact.noise}
     return _told(problem, found, shift, None if folder is None else Path(folder), progress)
+
+
+@dataclass(frozen=True)
+class _Posed:
+    """A problem as rows: `rows` of a graph, `columns` with that of the labels, the last `free` of the others being reference energies."""
+
+    problem: Problem
+    model: Any
+    eV: float
+    rows: Callable[[Graph], dict[str, tuple[Tensor, float]]]
+    columns: int
+    free: int
+    members: int
+
+
+def _otherwise(how: LeastSquares, posed: _Posed) -> LSQR:
+    """LSQR, where the triangle is too large; what it cannot do is refused."""
+    needs = (
+        "a prior for each coefficient" if how.prior == "ard" else "a Gaussian process" if posed.model.noise is not None else ""
+    )
+    if not needs and not posed.model.tells_variance:
+        return LSQR()
+    raise ValueError(
+        f"{posed.problem.name}: {posed.columns} coefficients for {len(posed.model.elements)} elements would take "
+        f"{8e-9 * posed.columns**2:.0f} GB for each kind of label; {needs or 'a variance'} goes up to {MOST_COLUMNS}. Ask for a smaller "
+        "basis, or do without it"
+    )
+
+
+def _by_lsqr(
+    posed: _Posed, how: LSQR, loss: Loss, tick: Callable[[int, int], None] | None, memory_MB: float, folder: str | Path | None
+) -> tuple[list[Solution], Loss]:
+    problem, loss = posed.problem, weighed(loss)
+    if posed.model.tells_variance:
+        raise ValueError(
+            f"{problem.name}: variance came, and LSQR finds no covariance of the coefficients; leave variance out (a committee's spread is an "
+            "uncertainty, too: fit.members: 4), or ask for fit.optimizer: least_squares"
+        )
+    place = None if folder is None else Path(folder)
+    if place is not None:
+        place.mkdir(parents=True, exist_ok=True)
+    kept: dict[str, Any] = {"keep": how.rows, "memory_MB": memory_MB, "folder": place}
+    done, first = 0, len(problem.train)
+
+    def make(graph: Graph) -> dict[str, tuple[Tensor, float]]:
+        nonlocal done
+        rows, done = posed.rows(graph.to(device="cpu")), done + 1
+        if tick is not None and done <= first:
+            tick(done, first)
+        return rows
+
+    train = Rows(problem.train, make, posed.columns, loss, members=posed.members, **kept)
+    judged = len(problem.validation) >= ENOUGH_HELD  # one or two frames would choose by chance
+    held = Rows(problem.validation, make, posed.columns, loss, **kept) if judged else None
+    cuts = cut(posed.model.blocks, posed.model.size, posed.free, how.block)
+    steps = Steps(tick, posed.members * 100)
+    found = streamed(train, held, how, loss, cuts, members=posed.members, free=posed.free, step=steps.done)
+    steps.end()
+    return found, loss
+
+
+def _by_qr(
+    posed: _Posed, how: LeastSquares, loss: Loss, tick: Callable[[int, int], None] | None
+) -> tuple[list[Solution], Loss, Triangles]:
+    """Coefficients, the loss with its weights, and what is kept of held-out frames."""
+    problem, noise, members = posed.problem, posed.model.noise, posed.members
+    held = Triangles(posed.columns)
+    said = _said(tick, len(problem.validation) * (noise is None) + len(problem.train))
+    for graph in said(_on_cpu(problem.validation)) if noise is None else ():
+        held.add(posed.rows(graph), float(weight_of(graph).reshape(-1)[0]))
+    open_choice = loss.open and noise is None and len(problem.validation) < ENOUGH_HELD
+    fold = folds_of(len(problem.train), problem.together) if open_choice else None
+    # Frames that the same members learn from share a triangle; of one member, frames of a fold do.
+    sharing: dict[Any, Triangles] = {}
+    for k, graph in enumerate(said(_on_cpu(problem.train))):
+        rows = posed.rows(graph)
+        if noise is not None:
+            rows = {"all": (in_noise(rows, noise, graph.n_atoms, loss), 1.0)}
+        weight = weight_of(graph)[0].expand(members)
+        key = tuple((weight > 0).tolist()) if members > 1 or fold is None else fold[k]
+        sharing.setdefault(key, Triangles(posed.columns)).add(rows, float(weight.max()))
+    parts, everything = list(sharing.values()), range(len(sharing))
+    learned = [[k for k, seen in enumerate(sharing) if seen[m]] for m in range(members)] if members > 1 else [everything]
+    judges = held if len(problem.validation) >= ENOUGH_HELD else None  # one or two frames would choose by chance
+    if noise is not None:
+        prior = posed.eV * posed.model.prior()
+        return [posterior_mean(Triangles.joined([parts[k] for k in which]).of["all"], prior) for which in learned], loss, held
+    if members > 1:
+        found, loss = committee(parts, learned, judges, loss, frames_judge=fold is not None, tick=tick)
+    elif fold is not None:
+        found, loss = regression(parts, [(sorted({*everything} - {k}), [k]) for k in everything], loss, posed.free, tick=tick)
+    elif loss.open and judges is not None:
+        found, loss = regression([*parts, judges], [([0], [1])], loss, posed.free, tick=tick)
+    else:
+        loss = weighed(loss)
+        found = [ridge_regression(parts[0], judges, loss, posed.free)]
+    if how.prior == "ard":
+        of_members = [[parts[k] for k in which] for which in learned]
+        found = each_relevant(found, of_members, judges if members == 1 else None, loss, posed.free, tick)
+    return found, loss, held
 
 
 def _said(tick: Callable[[int, int], None] | None, n: int) -> Callable[[Iterable[Graph]], Iterator[Graph]]:
@@ -213,10 +239,10 @@ def _put(problem: Problem, coefficients: Sequence[Tensor]) -> None:
         problem.learned = Committee.of(members)
 
 
-def _keep_posterior(problem: Problem, solution: Solution, n: int, eV: float, held: Triangles) -> None:
+def _keep_posterior(problem: Problem, solution: Solution, eV: float, held: Triangles | None) -> None:
     """The model gets the roots of its coefficients' covariance, scaled so that the errors of held-out energies are as large as it says."""
-    M = solution.covariance_root(n)
-    energies = held.of.get("energy")
+    M = solution.covariance_root()
+    energies = None if held is None else held.of.get("energy")
     if energies is not None and 2 <= energies.rows == len(energies.R):  # rows of frames, not folded yet
         error = energies.R[:, :-1] @ solution.c - energies.R[:, -1]
         told = calibrate(error.numpy(), (energies.R[:, :-1] @ M).square().sum(1).sqrt().numpy())
@@ -267,8 +293,10 @@ def _told(problem: Problem, found: Sequence[Solution], shift: Mapping[int, float
     ridges = [solution.ridge for solution in found]
     metadata["training"] |= {
         "epochs": 1, "optimizer": "least squares", "kept": "last", "ridge": ridges[0] if len(ridges) == 1 else ridges,
-        "ridge_chosen_by": found[0].chosen_by,
+        "ridge_chosen_by": found[0].chosen_by, **_together([solution.told for solution in found]),
     }  # fmt: skip
+    if ridges[0] is None:  # each coefficient has its own
+        del metadata["training"]["ridge"]
     if found[0].left_out:
         metadata["training"]["left_out"] = {
             told: 1e3 * found[0].left_out[kind] for kind, told in LEFT_OUT.items() if kind in found[0].left_out
@@ -285,3 +313,9 @@ def _told(problem: Problem, found: Sequence[Solution], shift: Mapping[int, float
     if progress is not None:
         progress(record)
     return problem.finish()
+
+
+def _together(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is told of each member: once where all say the same, else by member."""
+    by_name = {name: [one[name] for one in told] for name in told[0]}
+    return {name: values[0] if len(values) == 1 or len(set(values)) == 1 else values for name, values in by_name.items()}

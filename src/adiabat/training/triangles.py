@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,20 +109,22 @@ class Triangles:
 
 @dataclass(frozen=True)
 class Solution:
-    """Coefficients, the ridge they were found with (of the largest squared singular value), and by what it was chosen; of what
-    they are the least squares: rows A with what they should give behind, |A c − y|² + α |D c|²; and by kind of label the root mean square
-    error on frames left out, by coefficients of the others."""
+    """Coefficients, the ridge they were found with (of the largest squared singular value; None: a prior for each coefficient), and by what it
+    was chosen; of what they are the least squares: rows A of `n` labeled numbers with what they should give behind, |A c − y|² + α |D c|²,
+    no coefficient where D is infinite; and by kind of label the root mean square error on frames left out, by coefficients of the others."""
 
     c: Float[Tensor, "k"]
-    ridge: float
+    ridge: float | None
     chosen_by: str
     rows: Tensor | None = None
     scale: Tensor | None = None  # D
     alpha: float = 0.0
+    n: int = 0
     left_out: Mapping[str, float] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict)  # what else a model file says of how it was found
 
-    def covariance_root(self, n: int) -> Float[Tensor, "k k"]:
-        """M of the coefficients' covariance M Mᵀ = σ² (AᵀA + αD²)⁻¹; σ² is the misfit of one of `n` labeled numbers.
+    def covariance_root(self) -> Float[Tensor, "k k"]:
+        """M of the coefficients' covariance M Mᵀ = σ² (AᵀA + αD²)⁻¹; σ² is the misfit of one of the `n` labeled numbers.
 
         MacKay, Neural Computation 4, 415 (1992): the noise at its most probable value.
         """
@@ -134,7 +137,7 @@ class Solution:
         scaled = torch.where(known, self.c * torch.where(known, self.scale, 0.0), 0.0)
         misfit = (A @ scaled - self.rows[:, -1]).square().sum() + self.alpha * scaled.square().sum()
         return (
-            (misfit / n).sqrt()
+            (misfit / self.n).sqrt()
             * torch.linalg.solve_triangular(R, torch.eye(k, dtype=R.dtype), upper=True)
             / self.scale[:, None]
         )
@@ -154,7 +157,7 @@ def ridge_regression(train: Triangles, held: Triangles | None, loss: Loss, free:
         raise ValueError("every descriptor is zero in every frame: no atom has a neighbor within the model's cutoff; raise it")
     U, S, Vh = torch.linalg.svd(A / scale, full_matrices=False)
     q = U.T @ y
-    rest = max(float(y @ y - q @ q), 0.0)
+    rest = float((y - U @ q).square().sum())
     n = train.rows
 
     def at(ridge: float) -> Tensor:
@@ -172,4 +175,17 @@ def ridge_regression(train: Triangles, held: Triangles | None, loss: Loss, free:
         worth = evidence
     best = max(RIDGES, key=worth)
     by = "evidence" if held is None else "held-out loss"
-    return Solution(at(float(best)), float(best), by, rows, scale, float(best) * float(S[0]) ** 2)
+    return Solution(at(float(best)), float(best), by, rows, scale, float(best) * float(S[0]) ** 2, n)
+
+
+def posterior_mean(train: Triangle, prior: Float[Tensor, "k k"]) -> Solution:
+    """Coefficients of a sparse Gaussian process: min |A c − y|² + |R c|², R its `prior`; columns beyond those of R have none.
+
+    Foster et al., J. Mach. Learn. Res. 10, 857 (2009), section 3.3: by QR, as the square root of the normal equations.
+    """
+    k, free = len(prior), train.columns - 1 - len(prior)
+    known = torch.nn.functional.pad(prior, (0, free + 1))
+    nearly = torch.nn.functional.pad(1e-9 * torch.eye(free, dtype=torch.float64), (k, 1))  # an element without any energy
+    R = torch.linalg.qr(torch.cat([train.R, known, nearly]), mode="r").R
+    c = torch.linalg.solve_triangular(R[:-1, :-1] if len(R) > k + free else R[:, :-1], R[: k + free, -1:], upper=True)
+    return Solution(c[:, 0], 0.0, "the model's prior")

@@ -106,7 +106,8 @@ def regression(
         rows = stacked([parts[k] for k in taught], found)
         # The ridge told is of these columns' largest singular value; the one that was chosen, of those at the usual weights.
         largest = largest_square(rows[:, :-1] / frame.scale)
-        solutions = [Solution(frame.solve(rows, alpha), alpha / largest, CHOSEN_BY, rows, frame.scale, alpha, told)]
+        n = sum(parts[k].rows for k in taught)
+        solutions = [Solution(frame.solve(rows, alpha), alpha / largest, CHOSEN_BY, rows, frame.scale, alpha, n, told)]
     steps.end()
     return solutions, found
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import yaml
 
-from adiabat.campaign.run_folder import RunFolder, RunFolderError
+from adiabat.campaign.run_folder import WORKED, RunFolder, RunFolderError
 from adiabat.jobs import LedgerInUse
 
 CONFIG = {"data": ["a.xyz"], "model": {"bpnn": {"cutoff": 5.0}}, "workers": 2}
@@ -31,6 +32,23 @@ def test_another_configuration_is_refused_by_its_first_difference(tmp_path):
     with pytest.raises(RunFolderError, match=r"has seed = nothing, this one 1"):
         RunFolder(tmp_path, {**CONFIG, "seed": 1})
     assert {f.name: f.read_bytes() for f in tmp_path.iterdir()} == before
+
+
+def test_the_time_of_every_start_counts(tmp_path):
+    """Of a start that was killed up to the last file that it or its workers wrote; of one that ended all of it; between them nothing."""
+    killed = RunFolder(tmp_path, CONFIG)
+    killed.__enter__()
+    published = killed.path("results/ab/label.json")
+    published.write_text("{}")
+    later = json.loads((tmp_path / WORKED).read_text())["begun"] + 100.0
+    os.utime(published, (later, later))
+    killed._lock.release()  # as the system does with the lock of a killed process
+    with RunFolder(tmp_path, CONFIG) as resumed:
+        assert resumed.worked_s >= 100.0
+    told = resumed.worked_s
+    os.utime(published, (later + 1000.0, later + 1000.0))  # whoever touches a file while nobody works has worked nothing
+    with RunFolder(tmp_path, CONFIG) as again:
+        assert 0 <= again.worked_s - told < 900.0
 
 
 def test_another_kind_of_run_is_refused(tmp_path):

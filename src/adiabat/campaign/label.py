@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -50,7 +49,7 @@ def label(
     record = engine.record()
     tasks = [task(engine, record, a, limit_minutes) for a in frames]
     with RunFolder(out, options, kind="label") as folder, Ledger(folder.folder) as ledger, LocalPool(workers) as pool:
-        begun, of, known = time.monotonic(), len({t.key for t in tasks}), dict[str, Outcome]()
+        of, known = len({t.key for t in tasks}), dict[str, Outcome]()
         folder.event("start", f"{of} structures, {record['level_of_theory']}", workers=pool.workers)
         if retry:
             folder.event("label", f"{ledger.release([t.key for t in tasks])} failed structures are tried again")
@@ -63,18 +62,16 @@ def label(
         try:
             run(tasks, ledger, pool, on_outcome=heard)
         except (Interrupted, RunPaused) as stopped:
-            summary = keep(folder, frames, tasks, known, time.monotonic() - begun)
+            summary = keep(folder, frames, tasks, known)
             folder.event("stopped", str(stopped), labels=summary["labels"])
             raise
-        summary = keep(folder, frames, tasks, known, time.monotonic() - begun)
+        summary = keep(folder, frames, tasks, known)
         folder.event("done", f"{summary['labels']} labels, {summary['failed']} failures")
         say("done", summary["store"], summary)
     return summary
 
 
-def keep(
-    folder: RunFolder, frames: Sequence[Atoms], tasks: Sequence[Task], known: dict[str, Outcome], wall_s: float
-) -> dict[str, Any]:
+def keep(folder: RunFolder, frames: Sequence[Atoms], tasks: Sequence[Task], known: dict[str, Outcome]) -> dict[str, Any]:
     """Store and files of what is known by now; the summary."""
     labeled: dict[str, Atoms] = {}
     failures: dict[str, dict[str, Any]] = {}
@@ -97,7 +94,7 @@ def keep(
     folder.write_json("failures.json", list(failures.values()))
     summary = {
         "labels": len(frames_out), "failed": len(failures), "open": len({t.key for t in tasks}) - len(frames_out) - len(failures),
-        "wall_s": wall_s, "label_wall_s": sum(float(a.info["adiabat"]["wall_s"]) for a in frames_out),
+        "wall_s": folder.worked_s, "label_wall_s": sum(float(a.info["adiabat"]["wall_s"]) for a in frames_out),
         "store": "labels.db", "extxyz": "labels.xyz", "failures": list(failures.values()),
     }  # fmt: skip
     folder.write_json("summary.json", {k: v for k, v in summary.items() if k != "failures"})

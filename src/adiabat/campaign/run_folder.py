@@ -6,6 +6,7 @@
 | `config.yaml` | the configuration as run, for people; it can be run again |
 | `events.jsonl` | what happened, a line each |
 | `in-use.lock` | held while a program works in the folder |
+| `.worked.json` | how long programs worked in it |
 
 A folder of another configuration, or one that holds files of somebody else, is refused before anything is written to it.
 """
@@ -17,6 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from adiabat.report.record import write_atomically
 
 FORMAT = 1
 MARK = "run.json"
+WORKED = ".worked.json"
+SIGNS = ("results", "training", "stages", "trajectories", "models")  # folders whose files tell when somebody was at work
 HEAD = "# As run by Adiabat"
 
 
@@ -54,6 +58,7 @@ class RunFolder:
         self.kind, self.config = kind, plain(config, "config")
         self.resumed = self._known(set(free))
         self._lock: Lock | None = None
+        self._earlier_s, self._begun = 0.0, time.monotonic()
         if not self.resumed:
             self._found()
         self._mend_events()
@@ -91,12 +96,37 @@ class RunFolder:
         path = self.folder / name
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
+    @property
+    def worked_s(self) -> float:
+        """Wall-clock seconds of this start and those before it; of one that was killed up to the last file it wrote."""
+        return self._earlier_s + time.monotonic() - self._begun
+
+    def _note_work(self, begun: float | None) -> None:
+        with suppress(OSError):  # a full disk is told by whoever has something to keep
+            self.write_json(WORKED, {"earlier_s": self._earlier_s, "begun": begun})
+
+    def _worked_before(self) -> float:
+        known = self.read_json(WORKED)
+        if known is None:  # nobody was here, or a version that did not count
+            return _between_events(self.events())
+        if known["begun"] is None:
+            return float(known["earlier_s"])
+        files = (file for name in SIGNS for file in (self.folder / name).rglob("*"))
+        last = max(
+            [known["begun"], *(e["time"] for e in self.events()[-1:]), *(f.stat().st_mtime for f in files if f.is_file())]
+        )
+        return float(known["earlier_s"] + last - known["begun"])
+
     def __enter__(self) -> RunFolder:
         self._lock = Lock(self.folder / "in-use.lock")
+        self._earlier_s, self._begun = self._worked_before(), time.monotonic()
+        self._note_work(time.time())
         return self
 
     def __exit__(self, *_: Any) -> None:
         if self._lock is not None:
+            self._earlier_s, self._begun = self.worked_s, time.monotonic()
+            self._note_work(None)
             self._lock.release()
             self._lock = None
 
@@ -155,6 +185,21 @@ class RunFolder:
         path = self.folder / "events.jsonl"
         if path.exists() and (text := path.read_bytes()) and not text.endswith(b"\n"):
             os.truncate(path, text.rfind(b"\n") + 1)
+
+
+def _between_events(events: Iterable[Mapping[str, Any]]) -> float:
+    """Seconds from each start's first event to its last.
+
+    >>> _between_events({"stage": s, "time": t} for s, t in [("start", 0.0), ("train", 5.0), ("start", 60.0), ("done", 61.0)])
+    6.0
+    """
+    total, first, last = 0.0, None, 0.0
+    for event in events:
+        if event["stage"] == "start":
+            total += last - first if first is not None else 0.0
+            first = event["time"]
+        last = event["time"]
+    return total + (last - first if first is not None else 0.0)
 
 
 def program_version() -> str:

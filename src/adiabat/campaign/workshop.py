@@ -112,7 +112,7 @@ class Workshop:
             spent = self.folder.read_json("timing.json") or {}
             now = time.monotonic()
             spent[what] = spent.get(what, 0.0) + now - begun
-            spent["in all"] = spent.get("in all", 0.0) + now - self._counted
+            spent["in all"] = max(spent.get("in all", 0.0) + now - self._counted, self.folder.worked_s)
             self._counted = now
             self.folder.write_json("timing.json", spent)
 
@@ -216,6 +216,12 @@ class ByLabels(Calculator):
         bare.info |= {"trajectory": self.kind, "step": len(self.labeled)}
         [found] = self.workshop.label([bare], self.kind)
         self.labeled.append(found)
+        if "stress" in (properties or []) and "stress" not in found.calc.results:
+            raise LabelError(
+                f"{self.workshop.labeler.name}: no stress came with the label of {atoms.get_chemical_formula()}, by which its cell relaxes",
+                "bad_input",
+                "use an engine that has it, as gpaw, or give the cell at rest and set start: {relax: false}",
+            )
         self.results = dict(found.calc.results)
 
 

@@ -10,10 +10,11 @@ from ase.io import write
 
 from adiabat.campaign.learn import learn
 from adiabat.campaign.options import Solid
-from adiabat.campaign.solids import _own, _with_errors, compared
+from adiabat.campaign.solids import _answer, _own, _with_errors, compared
 from adiabat.config import ConfigError
 from adiabat.data.store import Dataset
-from adiabat.data.structure import labels
+from adiabat.data.structure import labeled, labels
+from adiabat.labelers import LabelError
 from adiabat.models import BPNN, ZBL
 from adiabat.potential import Potential, Scaled
 from adiabat.properties.answers import by_calculator
@@ -114,6 +115,46 @@ def test_an_engine_without_a_crystal_there_is_told_and_ends_nothing():
     assert (row["model"], row["reference"], row["difference_percent"], row["unit"]) == (172.0, None, None, "GPa")
     own, why = _own(bulk("Cu", a=3.6, cubic=True), by_calculator(EffectiveMedium()), Solid())
     assert why is None and own["lattice_constant"]["value"] == pytest.approx(3.59, abs=0.01)
+
+
+def test_an_engine_without_stress_has_a_lattice_constant_all_the_same():
+    """The equation of state needs energies alone; elastic constants are left out, and no structure is labeled for them."""
+    asked = []
+
+    def without_stress(frames):
+        asked.extend(frames)
+        made = [
+            labeled(a, energy=e.energy, forces=e.forces)
+            for a, e in zip(frames, by_calculator(EffectiveMedium())(frames), strict=True)
+        ]
+        return [_answer(a) for a in made]
+
+    own, why = _own(bulk("Cu", a=3.6, cubic=True), without_stress, Solid())
+    full, _ = _own(bulk("Cu", a=3.6, cubic=True), by_calculator(EffectiveMedium()), Solid())
+    assert why is None and own == {name: full[name] for name in ("lattice_constant", "bulk_modulus")}
+    assert len(asked) == Solid().eos_points
+
+
+@pytest.mark.parametrize("relax", [True, False])
+def test_a_campaign_with_an_engine_without_stress(config, tmp_path, relax):
+    engine = {"ase": {"calculator": "campaign.stressless:Stressless"}}
+    options = {
+        **config,
+        "labeler": engine,
+        "test": {"frames": 4, "engine": engine},
+        "start": {**config["start"], "relax": relax},
+    }
+    if relax:  # the cell follows the stress
+        with pytest.raises(LabelError, match=r"no stress came .* by which its cell relaxes; .* start: \{relax: false\}"):
+            learn({**options, "out": str(tmp_path / "run")})
+        return
+    write(tmp_path / "cu.xyz", bulk("Cu", cubic=True, a=3.59))
+    run = learn({**options, "structure": str(tmp_path / "cu.xyz"), "out": str(tmp_path / "run")})
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["properties"]["lattice constant"]["reference"] == pytest.approx(3.59, abs=0.01)
+    assert summary["properties"]["C44"]["reference"] is None and summary["properties"]["C44"]["model"] is not None
+    assert set(summary["stress_check"]) == {"model"}
+    assert "The reference gives no stress" in (run / "report.html").read_text()
 
 
 def test_a_molecule_has_no_cell_to_strain(tmp_path):

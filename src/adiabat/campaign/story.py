@@ -210,18 +210,17 @@ class Story:
         self.sections.put("vibrations", reference=self._theory(), modes=list(modes), note="harmonic, each at its own minimum")
 
     def crystal(
-        self, rows: Sequence[Mapping[str, Any]], checks: Mapping[str, Any], options: Solid, failed: Mapping[str, str]
+        self, rows: Sequence[Mapping[str, Any]], checks: Mapping[str, Any], options: Solid, failed: Sequence[str]
     ) -> None:
         """Lattice and elasticity side by side; the stress against the energies' slope."""
-        slopes = {
-            who: f"{check['largest_difference']['value']:.2g} GPa over {', '.join(check['components'])}"
+        slopes = [
+            f"the {who}'s differs by {check['largest_difference']['value']:.2g} GPa over {', '.join(check['components'])}"
             for who, check in checks.items()
-        }
+        ]
         self.sections.put(
             "crystal", reference=self._theory(), rows=list(rows),
             note=f"Strains up to {100 * options.elastic_strain:g} %, atoms relaxed. Stress against the slope of the energy, in a strained "
-            f"and rattled cell: the model's differs by {slopes['model']}, the reference's by {slopes['reference']}."
-            + "".join(f" The {who} has no such crystal: {why}." for who, why in failed.items()),
+            f"and rattled cell: {'; '.join(slopes)}." + "".join(f" {why[0].upper()}{why[1:]}." for why in failed),
         )  # fmt: skip
 
     def rdf(self, found: Mapping[str, Any], options: Measure) -> None:

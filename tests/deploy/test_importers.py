@@ -1,6 +1,7 @@
 """The table of importers: each file finds its reader without anything in it being run, and what nobody reads is refused by name."""
 
 import json
+import lzma
 import re
 import runpy
 import zipfile
@@ -9,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from ase import Atoms
 
 import adiabat as ad
 from adiabat.deploy.importers import ForeignModelError, extract
 from adiabat.deploy.importers.answers import answers, disagreement
 from adiabat.deploy.importers.extracted import Extracted, agreed
-from adiabat.deploy.importers.table import Converter, Reader, importer_of, importers
+from adiabat.deploy.importers.table import IMPORTERS, Converter, Reader, importer_of, importers
 from adiabat.graph import Graph
 from adiabat.models import LennardJones
 from adiabat.potential import Potential
@@ -125,61 +127,108 @@ def mutated(text: str, rng: np.random.Generator) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("what", ["amp", "snap", "eam", "nep", "gap", "yace", "runner", "neurochem"])
+TEXTS = ("amp", "snap", "eam", "nep", "gap", "yace", "runner", "neurochem", "mtp", "deepmd", "lammps")
+
+
+@pytest.mark.parametrize("what", TEXTS)
 def test_a_changed_file_is_refused_by_name_or_is_a_potential(what, repository, tmp_path, monkeypatch):
     """Some changes of a sound file. One that can be read has finite answers; whatever else it is, it is said of the file."""
     monkeypatch.setenv("ADIABAT_KERNELS", "reference")
-    golden = repository / "tests" / "golden"
-    path, options = sound(what, golden, tmp_path)
-    files = sorted(p for p in tmp_path.rglob("*") if p.suffix in (".amp", ".snapcoeff", ".snapparam", ".alloy", ".txt", ".xml", ".yace", ".nn",
-                                                                 ".data", ".params", ".dat", ".info"))  # fmt: skip
-    rng = np.random.default_rng(7)
+    path, options = sound(what, repository / "tests" / "golden", tmp_path)
+    files, rng = parts(tmp_path), np.random.default_rng(7)
     for _ in range(25):
         file = files[int(rng.integers(len(files)))]
-        text = file.read_text()
-        changed = mutated(text, rng)
-        file.write_text(changed)
-        potential = None
-        try:
-            potential = ad.import_model(path, **options)
-        except ForeignModelError as refusal:
-            said = str(refusal)
-        assert potential is not None or str(tmp_path) in said, changed
-        if potential is not None:
-            numbers = sorted({z for term in potential.terms for z in (getattr(term, "elements", None) or ())})
-            atoms = Atoms(
-                [numbers[k % len(numbers)] for k in range(4)], [[0, 0, 0], [2.1, 0.2, 0.1], [0.3, 2.2, 0.4], [0.2, 0.5, 2.3]]
-            )
-            found = potential(Graph.of(atoms, potential.cutoff))
-            assert bool(found.energy.isfinite().all()) and bool(found.forces.isfinite().all()), changed
-        file.write_text(text)
+        whole = file.read_bytes()
+        changed = mutated(whole.decode("latin-1"), rng)
+        file.write_bytes(changed.encode("latin-1"))
+        refused_or_finite(path, options, tmp_path, changed)
+        file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("what", IMPORTERS)
+def test_truncated_and_flipped_files_are_named(what, repository, tmp_path, monkeypatch):
+    """Every file of every importer, cut at several places and with bytes turned round. What lacks a tenth is never a potential."""
+    monkeypatch.setenv("ADIABAT_KERNELS", "reference")
+    path, options = sound(what, repository / "tests" / "golden", tmp_path)
+    files, rng = parts(tmp_path), np.random.default_rng(11)
+    for file in files if len(files) < 4 else rng.choice(files, 3, replace=False):
+        whole = file.read_bytes()
+        for part in (0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98):
+            file.write_bytes(whole[: int(part * len(whole))])
+            refused = refused_or_finite(path, options, tmp_path, (file.name, part))
+            # YAML counts nothing: an end between two functions is the end of a file with fewer
+            between = what == "yace" and file.read_bytes().rstrip().endswith(b"]}")
+            assert refused or between or part == 0.98, (file.name, part)
+        for k in rng.integers(0, len(whole), 5):
+            file.write_bytes(whole[:k] + bytes([whole[k] ^ 0xFF]) + whole[k + 1 :])
+            refused_or_finite(path, options, tmp_path, (file.name, int(k)))
+        file.write_bytes(whole)
+
+
+def refused_or_finite(path: Path, options: dict, folder: Path, changed: object) -> bool:
+    """Whether it is refused, which has to name a file of this folder; what is not has finite answers."""
+    said, potential = "", None
+    try:
+        potential = ad.import_model(path, **options)
+    except ForeignModelError as refusal:
+        said = str(refusal)
+    if potential is None:
+        assert str(folder) in said, (changed, said)
+        return True
+    numbers = sorted({z for term in potential.terms for z in (getattr(term, "elements", None) or ())})
+    atoms = Atoms([numbers[k % len(numbers)] for k in range(4)], [[0, 0, 0], [2.1, 0.2, 0.1], [0.3, 2.2, 0.4], [0.2, 0.5, 2.3]])
+    found = potential(Graph.of(atoms, potential.cutoff))
+    assert bool(found.energy.isfinite().all()) and bool(found.forces.isfinite().all()), changed
+    return False
+
+
+def parts(folder: Path) -> list[Path]:
+    """The files of a model."""
+    return sorted(p for p in folder.rglob("*") if p.is_file())
 
 
 def sound(what: str, golden: Path, folder: Path) -> tuple[Path, dict]:
     """A file or folder of a peer's, and how it is imported."""
-    if what == "amp":
-        (folder / "x.amp").write_text(json.loads((golden / "amp.json").read_text())["cases"][0]["text"])
-        return folder / "x.amp", {}
-    if what == "snap":
-        for name, text in json.loads((golden / "snap-lammps.json").read_text())["cases"][0]["files"].items():
-            (folder / name).write_text(text)
-        return folder / "x.snapcoeff", {}
-    if what == "eam":
-        (folder / "x.eam.alloy").write_text(tables("x.eam.alloy", n_rho=30, drho=0.3, n=40, dr=0.12, cutoff=4.6))
-        return folder / "x.eam.alloy", {}
-    if what == "nep":
-        (folder / "nep.txt").write_text(json.loads((golden / "nep-calorine.json").read_text())["cases"][1]["file"])
-        return folder / "nep.txt", {}
-    if what == "gap":
-        (folder / "x.xml").write_text((golden / "gap-angles.xml").read_text())
-        return folder / "x.xml", {}
+
+    def kept(name: str) -> dict:
+        return json.loads((golden / name).read_text())
+
+    if what in ("mace", "ani", "schnetpack"):  # extracted: of a pickle nothing is read here
+        name, options = {
+            "mace": ("mace-soft.npz", {}),
+            "ani": ("ani-smooth.npz", {}),
+            "schnetpack": ("painn-bessel.npz", {"units": {"energy": "eV"}}),
+        }[what]
+        (folder / name).write_bytes((golden / name).read_bytes())
+        return folder / name, {"intervals": 512, **options}
     if what == "neurochem":
         model = Extracted.read(golden / "ani-ensemble.npz")
         return runpy.run_path(str(golden / "neurochem_folder.py"))["write"](folder / "m", model.settings, model.arrays), {}
-    name = {"yace": "x.yace", "runner": "m"}[what]
-    return runpy.run_path(str(golden / f"{what}_f{'ile' if what == 'yace' else 'older'}.py"))["write"](folder / name, 1), (
-        {} if what == "yace" else {"units": {"energy": "hartree", "length": "bohr"}}
-    )
+    if what == "runner":
+        units = {"units": {"energy": "hartree", "length": "bohr"}}
+        return runpy.run_path(str(golden / "runner_folder.py"))["write"](folder / "m", 1), units
+    if what == "yace":
+        return runpy.run_path(str(golden / "yace_file.py"))["write"](folder / "x.yace", 1), {}
+    if what == "snap":
+        for name, text in kept("snap-lammps.json")["cases"][0]["files"].items():
+            (folder / name).write_text(text)
+        return folder / "x.snapcoeff", {}
+    if what == "deepmd":
+        with lzma.open(golden / "deeppot-deepmd.json.xz", "rt") as file:
+            (folder / "x.yaml").write_text(
+                yaml.dump(json.load(file)["cases"]["se_e2_r"]["file"], Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))
+            )
+        return folder / "x.yaml", {}
+    name, text, options = {
+        "amp": lambda: ("x.amp", kept("amp.json")["cases"][0]["text"], {}),
+        "eam": lambda: ("x.eam.alloy", tables("x.eam.alloy", n_rho=30, drho=0.3, n=40, dr=0.12, cutoff=4.6), {}),
+        "nep": lambda: ("nep.txt", kept("nep-calorine.json")["cases"][1]["file"], {}),
+        "gap": lambda: ("x.xml", (golden / "gap-angles.xml").read_text(), {}),
+        "mtp": lambda: ("x.mtp", kept("mtp-motep.json")["cases"][0]["file"], {"elements": ["W", "Ta"]}),
+        "lammps": lambda: ("in.pair", kept("pair-lammps.json")["cases"]["morse"]["file"], {"elements": ["Ta", "W"]}),
+    }[what]()
+    (folder / name).write_text(text)
+    return folder / name, options
 
 
 def test_what_a_call_says_beside_the_file_is_heeded(repository):

@@ -1,8 +1,8 @@
-"""Whole local terms in C++: descriptors with a network for each element, and pair potentials, each one function of a `Call`; and what
-a step of dynamics needs beside.
+"""Whole local terms in C++: descriptors with a network for each element, each one function of a `Call`; and what a step of dynamics needs
+beside.
 
 What differs between them stands in `networks.h` (on `descriptor.h`, `listed.h`, `environment.h` or `invariants.h`, `dense.h` and
-`vectors.h`) and `pairs.h`; nothing is written here but sizes, powers and the frame.
+`vectors.h`); nothing is written here but sizes, powers and the frame.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DESCRIPTORS: dict[type, tuple[ModuleType, str]] = {
 def source(spec: LocalTerm | RigidMotion, header) -> str:
     """The whole translation unit; `header` gives the text of a header by its name.
 
-    >>> "int evaluate" in source(LocalTerm.of("pairs;"), lambda name: "")
+    >>> "int evaluate" in source(LocalTerm.of("networks;8;1;1.2.4"), lambda name: "")
     True
     """
     if isinstance(spec, RigidMotion):
@@ -33,14 +33,11 @@ def source(spec: LocalTerm | RigidMotion, header) -> str:
         )
     # Nothing inside has a name outside of this library: the loader would share it with another potential's.
     parts = [f"// {spec}", header("lanes.h"), "#include <algorithm>", "#include <new>", "namespace {"]
-    if spec.symmetry is None:
-        parts += [header("call.h"), header("pairs.h")]
-    else:
-        writer, descriptor = DESCRIPTORS[type(spec.symmetry)]
-        sizes = ", ".join(f"{name} = {n}" for name, n in writer.sizes(spec.symmetry).items())
-        parts += [f"enum {{ {sizes} }};", header("vectors.h"), *writer.body(spec.symmetry)]
-        parts += [header(name) for name in ("call.h", "dense.h", descriptor, "networks.h")]
-    return "\n".join([*parts, "}", exports(_TRIAL, reserves=True) if spec.symmetry else exports(reserves=False), ""])
+    writer, descriptor = DESCRIPTORS[type(spec.symmetry)]
+    sizes = ", ".join(f"{name} = {n}" for name, n in writer.sizes(spec.symmetry).items())
+    parts += [f"enum {{ {sizes} }};", header("vectors.h"), *writer.body(spec.symmetry)]
+    parts += [header(name) for name in ("call.h", "dense.h", descriptor, "networks.h")]
+    return "\n".join([*parts, "}", exports(_TRIAL), ""])
 
 
 _RIGID = [

@@ -122,7 +122,7 @@ def parse(spec: str) -> Spec:
         return Environment.of(spec)
     if spec == str(RigidMotion()):
         return RigidMotion()
-    if spec.startswith(("networks;", "pairs;")):
+    if spec.startswith("networks;"):
         return LocalTerm.of(spec)
     if ";" in spec:
         return Symmetry.of(spec)

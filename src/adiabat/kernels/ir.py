@@ -177,21 +177,19 @@ class Listed:
 @dataclass(frozen=True)
 class LocalTerm:
     """A whole local term, what `local` runs in one call: networks on symmetry functions (even sets, free lists), environments or
-    invariants, or (None) pairs.
+    invariants.
 
-    >>> str(LocalTerm.of("networks;8;1;1.2.4")), str(LocalTerm.of("pairs;"))
-    ('networks;8;1;1.2.4', 'pairs;')
+    >>> str(LocalTerm.of("networks;8;1;1.2.4"))
+    'networks;8;1;1.2.4'
     """
 
-    symmetry: Symmetry | Environment | Invariants | Listed | None = None
+    symmetry: Symmetry | Environment | Invariants | Listed
 
     @classmethod
     def of(cls, text: str) -> LocalTerm:
         kind, _, rest = text.partition(";")
-        if kind not in ("networks", "pairs"):
-            raise ValueError(f"{text!r} is not a local term; wanted networks;… or pairs;")
-        if kind == "pairs":
-            return cls()
+        if kind != "networks":
+            raise ValueError(f"{text!r} is not a local term; wanted networks;…")
         if rest.startswith("nep;"):
             return cls(Invariants.of(rest))
         if rest == str(Listed()):
@@ -199,7 +197,7 @@ class LocalTerm:
         return cls(Environment.of(rest) if rest.startswith("aev;") else Symmetry.of(rest))
 
     def __str__(self) -> str:
-        return "pairs;" if self.symmetry is None else f"networks;{self.symmetry}"
+        return f"networks;{self.symmetry}"
 
 
 @dataclass(frozen=True)

@@ -2,104 +2,108 @@
 // terms and range may be each pair's own (NEP files), or which ends in zero by a polynomial that is added (LAMMPS).
 enum { LENNARD_JONES = 0, MORSE = 1, ZBL = 2, NEP_ZBL = 3, BUCKINGHAM = 4, SWITCHED_ZBL = 5, ROW = 10 };
 
-struct Facts {
-  I form, elements, kinds, step;       // kinds: how many elements have rows of their own; step: pairs are cut, not faded out
-  double cutoff, p[3];                 // σ ε, or depth, width, minimum, or A ρ C; ZBL: e²/4πε₀ and 0.8854 a₀; NEP_ZBL: e²/4πε₀, 1/length
-  const I *kind;                       // by atomic number, `elements` of them; −1 where unknown; with rows: which element
-  // ZBL, by atomic number: its share of the pair's cutoff, Z^0.23. Rows [kinds, kinds, ROW]: p, p, p, cutoff, φ there; NEP_ZBL: from, to, c b
+struct Facts : Common {
+  I form, rows, step;    // rows: how many elements have rows of their own; step: pairs are cut, not faded out
+  double p[3];           // σ ε, or depth, width, minimum, or A ρ C; ZBL: e²/4πε₀ and 0.8854 a₀; NEP_ZBL: e²/4πε₀, 1/length
+  const I *number;       // [kinds]: atomic numbers
+  // ZBL, by atomic number: its share of the pair's cutoff, Z^0.23. Rows [rows, rows, ROW]: p, p, p, cutoff, φ there; NEP_ZBL: from, to, c b
   // c b c b c b; SWITCHED_ZBL: e²/4πε₀ Z Z, 1/length, from, to, and what is added: of t³ and t⁴ with t = d − from, and a constant
   const double *reach, *power;
 };
 
-struct Model : Facts {
-  explicit Model(const Facts &facts) : Facts(facts) {}
-  std::vector<double> g, own, pairs;
-};
+static inline const double *own(const Facts &m, I i, I j) { return m.reach + ROW * (m.rows > 1 ? i * m.rows + j : 0); }
 
-static inline const double *own(const Facts &m, I zi, I zj) { return m.reach + ROW * (m.kinds > 1 ? m.kind[zi] * m.kinds + m.kind[zj] : 0); }
+static inline double limit(const Facts &m, I i, I j) {
+  return m.form == ZBL ? m.reach[m.number[i]] + m.reach[m.number[j]] : !m.rows ? m.most : own(m, i, j)[m.form == NEP_ZBL ? 1 : 3];
+}
 
-// φ and dφ/dd
-static inline void pair(const Facts &m, I zi, I zj, double d, double &y, double &slope) {
-  const double *p = m.kinds && m.form != NEP_ZBL ? own(m, zi, zj) : m.p;
-  if (m.form == LENNARD_JONES) {
-    double s = p[0] / d, s2 = s * s, s6 = s2 * s2 * s2;
-    y = 4 * p[1] * (s6 * s6 - s6);
-    slope = 4 * p[1] * (6 * s6 - 12 * s6 * s6) / d;
-  } else if (m.form == MORSE) {
-    double x = std::exp(-p[1] * (d - p[2]));
-    y = p[0] * (x * x - 2 * x);
-    slope = 2 * p[0] * p[1] * (x - x * x);
-  } else if (m.form == BUCKINGHAM) {
-    double wall = p[0] * std::exp(-d / p[1]), d2 = d * d, pull = p[2] / (d2 * d2 * d2);
-    y = wall - pull;
-    slope = 6 * pull / d - wall / p[1];
-  } else if (m.form == NEP_ZBL) {
-    const double *row = own(m, zi, zj), u = m.p[1] * (m.power[zi] + m.power[zj]);
-    double sum = 0, down = 0;
+// φ and dφ/dd of two elements, faded out: walls, of which few pairs are near enough
+static inline void wall(const Facts &m, I i, I j, double d, double most, double &y, double &slope) {
+  const double z = (double)m.number[i] * m.number[j], *row = m.rows ? own(m, i, j) : nullptr;
+  double sum = 0, down = 0, charge = m.p[0] * z;
+  if (m.form == NEP_ZBL) {
+    const double u = m.p[1] * (m.power[m.number[i]] + m.power[m.number[j]]);
     for (int k = 2; k < ROW; k += 2) {
       double e = row[k] * std::exp(-row[k + 1] * u * d);
       sum += e;
       down += row[k + 1] * u * e;
     }
-    y = m.p[0] * zi * zj / d * sum;
-    slope = -m.p[0] * zi * zj / d * (sum / d + down);
   } else {
     static const double c[] = {0.18175, 0.50986, 0.28022, 0.02817}, b[] = {3.19980, 0.94229, 0.40290, 0.20162};
-    bool switched = m.form == SWITCHED_ZBL;
-    double z = switched ? p[0] : p[0] * zi * zj, u = switched ? p[1] : (m.power[zi] + m.power[zj]) / p[1], sum = 0, down = 0;
+    const double u = m.form == SWITCHED_ZBL ? row[1] : (m.power[m.number[i]] + m.power[m.number[j]]) / m.p[1];
+    if (m.form == SWITCHED_ZBL) charge = row[0];
     for (int k = 0; k < 4; k++) {
       double e = c[k] * std::exp(-b[k] * u * d);
       sum += e;
       down += b[k] * u * e;
     }
-    y = z / d * sum;
-    slope = -z / d * (sum / d + down);
-    if (switched) {
-      double t = d > p[2] ? d - p[2] : 0;
-      y += t * t * t * (p[4] + p[5] * t) + p[6];
-      slope += t * t * (3 * p[4] + 4 * p[5] * t);
-    }
   }
+  y = charge / d * sum;
+  slope = -charge / d * (sum / d + down);
+  double f = 1, fall = 0;
+  if (m.form == SWITCHED_ZBL) {
+    const double t = d > row[2] ? d - row[2] : 0;
+    y += t * t * t * (row[4] + row[5] * t) + row[6];
+    slope += t * t * (3 * row[4] + 4 * row[5] * t);
+  } else if (m.form == NEP_ZBL) {
+    const double per = 3.14159265358979323846 / (most - row[0]);
+    f = d < row[0] ? 1 : 0.5 + 0.5 * std::cos(per * (d - row[0]));
+    fall = d < row[0] ? 0 : -0.5 * per * std::sin(per * (d - row[0]));
+  } else if (!m.step) {
+    const double x = d / most, x5 = x * x * x * x * x;
+    f = 1 - x * x5 * (28 - x * (48 - 21 * x)), fall = -168 * x5 * (1 - x) * (1 - x) / most;
+  }
+  slope = slope * f + y * fall;
+  y *= f;
 }
 
-static inline double limit(const Facts &m, I zi, I zj) {
-  return m.form == ZBL ? m.reach[zi] + m.reach[zj] : !m.kinds ? m.cutoff : own(m, zi, zj)[m.form == NEP_ZBL ? 1 : 3];
-}
+struct Family {
+  enum { NODES = 0, KEPT = 1 };
+  const Facts &m;
+  explicit Family(const Facts &m) : m(m) {}
 
-static int run(Model &m, const Call &in) {
-  bool any = false;
-  for (I n = 0; n < in.atoms; n++)
-    for (I e = in.first[n]; e < in.first[n + 1]; e++) {
-      const double *r = in.r + 3 * e;
-      double d2 = r[0] * r[0] + r[1] * r[1] + r[2] * r[2], most = limit(m, in.numbers[n], in.numbers[in.j[e]]);
-      if (!(d2 - d2 == 0)) return 5;
-      if (!(d2 > 0)) return 6;
-      any = any || d2 < most * most;
-    }
-  if (!any) return 0;  // the usual case of a wall in dynamics
-  m.g.assign(3 * in.edges, 0);
-  m.own.assign(in.atoms, 0);
-  m.pairs.resize(9 * in.atoms);
-#pragma omp parallel for num_threads(in.threads) schedule(static) if (in.threads > 1)
-  for (I n = 0; n < in.atoms; n++)
-    for (I e = in.first[n]; e < in.first[n + 1]; e++) {
-      const double *r = in.r + 3 * e;
-      double d = std::sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]), most = limit(m, in.numbers[n], in.numbers[in.j[e]]), y, slope;
-      if (!(d < most)) continue;
-      pair(m, in.numbers[n], in.numbers[in.j[e]], d, y, slope);
-      double x = d / most, x5 = x * x * x * x * x;  // f_c = 1 − 28 x⁶ + 48 x⁷ − 21 x⁸, polynomial_cutoff of radial.py
-      double f = 1 - x * x5 * (28 - x * (48 - 21 * x)), down = -168 * x5 * (1 - x) * (1 - x) / most;
-      if (m.step) {
-        f = 1, down = 0;
-        y -= m.form == SWITCHED_ZBL || !m.kinds ? 0 : own(m, in.numbers[n], in.numbers[in.j[e]])[4];
-      } else if (m.form == NEP_ZBL) {
-        double from = own(m, in.numbers[n], in.numbers[in.j[e]])[0], per = 3.14159265358979323846 / (most - from);
-        f = d < from ? 1 : 0.5 + 0.5 * std::cos(per * (d - from));
-        down = d < from ? 0 : -0.5 * per * std::sin(per * (d - from));
+  void pair(I kind, const Pair &pair, V &half, V &along) const {
+    const V d = root(pair.d2), over = 1 / d;
+    V y = {}, slope = {};
+    if (m.form != LENNARD_JONES && m.form != MORSE && m.form != BUCKINGHAM) {
+      for (int l = 0; l < W; l++) {
+        const double most = limit(m, kind, pair.kind[l]);
+        if (!pair.on[l] || !(d[l] < most)) continue;
+        double e, down;
+        wall(m, kind, pair.kind[l], d[l], most, e, down);
+        y[l] = e, slope[l] = down;
       }
-      m.own[n] += 0.5 * y * f;
-      for (int k = 0; k < 3; k++) m.g[3 * e + k] = 0.5 * (slope * f + y * down) * r[k] / d;
+      half = (S)0.5 * y, along = slope * over;
+      return;
     }
-  for (I copy = 0; copy < in.copies; copy++) collect(in, copy, m.own.data(), m.g.data(), m.pairs.data());
-  return 0;
-}
+    V p[5] = {V{} + m.p[0], V{} + m.p[1], V{} + m.p[2], V{} + m.most, V{}};  // … the cutoff, and φ there
+    if (m.rows)
+      for (int l = 0; l < W; l++) {
+        const double *row = own(m, kind, pair.kind[l]);
+        for (int k = 0; k < 5; k++) p[k][l] = row[k];
+      }
+    if (m.form == LENNARD_JONES) {
+      const V s = p[0] * over, s2 = s * s, s6 = s2 * s2 * s2;
+      y = (S)4 * p[1] * (s6 * s6 - s6);
+      slope = (S)4 * p[1] * ((S)6 * s6 - (S)12 * s6 * s6) * over;
+    } else if (m.form == MORSE) {
+      const V z = p[1] * (p[2] - d), e = exponential(z < 0 ? z : -z), x = z < 0 ? e : 1 / e;
+      y = p[0] * (x * x - (S)2 * x);
+      slope = (S)2 * p[0] * p[1] * (x - x * x);
+    } else {
+      const V wall = p[0] * exponential(-d / p[1]), over2 = over * over, pull = p[2] * over2 * over2 * over2;
+      y = wall - pull;
+      slope = (S)6 * pull * over - wall / p[1];
+    }
+    const VI on = pair.on & (d < p[3]);
+    if (m.step) {
+      y -= p[4];
+    } else {  // f_c = 1 − 28 x⁶ + 48 x⁷ − 21 x⁸, polynomial_cutoff of radial.py
+      const V x = d / p[3], x2 = x * x, x5 = x2 * x2 * x, left = (S)1 - x;
+      const V f = (S)1 - x * x5 * ((S)28 - x * ((S)48 - (S)21 * x)), fall = (S)-168 * x5 * left * left / p[3];
+      slope = slope * f + y * fall;
+      y *= f;
+    }
+    half = where(on, (S)0.5 * y), along = where(on, slope * over);
+  }
+};

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from adiabat.kernels import dispatch
-from adiabat.kernels.ir import LocalTerm
-from adiabat.kernels.local import Evaluator, hold, kind_table
+from adiabat.kernels.cpp_each_pair import EachPair
+from adiabat.kernels.each_pair import Common, common, fast_for
+from adiabat.kernels.local import Evaluator, hold
 from adiabat.typing import Float, Tensor
+
+SPEC = EachPair("pairs")
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Pairs:
     @property
     def fast(self) -> bool:
         """Whether this runs compiled here; compiles at the first asking."""
-        return dispatch.fast_for(LocalTerm(), torch.empty(0, dtype=torch.float64))
+        return fast_for(SPEC)
 
     def evaluator(self) -> Evaluator:
         """What computes it."""
@@ -55,18 +57,20 @@ class Pairs:
             hold(kept, torch.as_tensor(x if len(x) else [0.0], dtype=torch.float64), torch.float64)
             for x in (self.reach if self.rows is None else self.rows, self.power)
         )
-        known = range(1, 119) if self.elements is None else self.elements
-        kind, elements = kind_table(kept, {number: k for k, number in enumerate(known)})
+        known = tuple(range(1, 119)) if self.elements is None else self.elements
+        kept.append(numbers := torch.tensor(known, dtype=torch.int64))
         form = ("lennard_jones", "morse", "zbl", "nep_zbl", "buckingham", "switched_zbl").index(self.form)
-        kinds, p = 0 if self.rows is None else len(self.rows), (ctypes.c_double * 3)(*self.numbers)
-        facts = _PairFacts(form, elements, kinds, int(self.cut), self.cutoff, p, kind, reach, power)
-        return Evaluator(LocalTerm(), torch.float64, facts, kept)
+        rows, p = 0 if self.rows is None else len(self.rows), (ctypes.c_double * 3)(*self.numbers)
+        facts = _PairFacts(
+            common(kept, known, self.cutoff), form, rows, int(self.cut), p, numbers.data_ptr(), reach, power
+        )  # fmt: skip
+        return Evaluator(SPEC, torch.float64, facts, kept)
 
 
 class _PairFacts(ctypes.Structure):
     """`struct Facts` of pairs.h, field by field."""
 
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("form", "elements", "kinds", "step")), ("cutoff", ctypes.c_double), ("p", ctypes.c_double * 3),
-        *((name, ctypes.c_void_p) for name in ("kind", "reach", "power")),
+        ("common", Common), *((name, ctypes.c_int64) for name in ("form", "rows", "step")), ("p", ctypes.c_double * 3),
+        *((name, ctypes.c_void_p) for name in ("number", "reach", "power")),
     ]  # fmt: skip

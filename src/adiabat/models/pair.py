@@ -88,19 +88,19 @@ class Pair(Model):
         half = 0.5 * self.pair_energies(distance(graph.r), graph)  # E
         return {"energies": segment_sum(half.to(torch.float64), graph.i, graph.n_atoms)}
 
-    def listed(self, order: Sequence[int] = (0, 1, 2)) -> Pairs:
-        """The compiled form, numbers of φ in the order that this has."""
+    def listed(self, form: str, order: Sequence[int] = (0, 1, 2)) -> Pairs:
+        """The compiled form of this name, numbers of φ in the order that it has."""
         numbers = torch.zeros(*self.rows.shape[:-1], 10, dtype=torch.float64)
         for place, k in enumerate(order):
             numbers[..., place] = self.rows[..., k]
         if self.fade == "smooth" and self.rows.dim() == 1:
             p, q, s = numbers[:3].tolist()
-            return Pairs(self.name, self.elements, self.cutoff, (p, q, s))
+            return Pairs(form, self.elements, self.cutoff, (p, q, s))
         numbers[..., 3] = cutoff = self.rows[..., -1]
         if self.fade == "shifted":
             numbers[..., 4] = self.phi(cutoff, *self.rows[..., :-1].unbind(-1))
         rows = numbers if numbers.dim() > 1 else numbers[None, None]
-        return Pairs(self.name, self.elements, self.cutoff, (0.0, 0.0, 0.0), rows=rows, cut=self.fade != "smooth")
+        return Pairs(form, self.elements, self.cutoff, (0.0, 0.0, 0.0), rows=rows, cut=self.fade != "smooth")
 
     def _key(self) -> tuple:
         return (self.name, self.elements, tuple(self.rows.flatten().tolist()))
@@ -134,7 +134,7 @@ class LennardJones(Pair):
         return 4 * epsilon * (s6 * s6 - s6)
 
     def program(self) -> Pairs:
-        return self.listed((1, 0))
+        return self.listed("lennard_jones", (1, 0))
 
 
 class Morse(Pair):
@@ -161,7 +161,7 @@ class Morse(Pair):
         return depth * (x * x - 2 * x)
 
     def program(self) -> Pairs:
-        return self.listed()
+        return self.listed("morse")
 
 
 class Buckingham(Pair):
@@ -190,7 +190,7 @@ class Buckingham(Pair):
         return A * torch.exp(-d / rho) - C / d**6
 
     def program(self) -> Pairs:
-        return self.listed()
+        return self.listed("buckingham")
 
 
 class ZBL(Pair):

@@ -1,8 +1,8 @@
 """Least squares by LSQR: for bases whose triangle does not fit into memory.
 
 Paige and Saunders, ACM Trans. Math. Softw. 8, 43 (1982). Each iteration goes through the frames' rows twice, for A v and for Aᵀ u. Scaled
-columns are still so nearly dependent that it would take tens of thousands: so they are made orthonormal in blocks first, each by a triangle
-of its own, folded in one pass, and LSQR finds what the blocks have to do with each other. The ridge stands below the rows, as with QR.
+columns are still so nearly dependent that a few hundred would take thousands: so they are made orthonormal in blocks first, each by a
+triangle of its own, folded in one pass, and LSQR finds what the blocks have to do with each other. The ridge stands below the rows.
 
 Memory: 8 bytes × columns × block for the triangles, four times as much while they are folded, one frame's rows, some vectors of all labels;
 and rows that are kept, if they fit into what `remember_MB` of `fit` allows, or else on disk, where at most half of what is free is taken.

@@ -2,11 +2,24 @@
 struct Worker {
   std::vector<S> room, r;
   std::vector<I> edge, kind, size, first;
+  void fits(I neighbors) {
+    if ((I)edge.size() < neighbors * W) edge.resize(neighbors * W), kind.resize(neighbors * W), r.resize(5 * neighbors * W + W);
+  }
 };
 
-// How many kinds of neighbors a family wants to see one after the other; one that does not say takes them as they come.
-template <class F> static auto groups(const Facts &m, int) -> decltype(F::groups(m)) { return F::groups(m); }
-template <class F> static I groups(const Facts &, long) { return 1; }
+// A family takes neighbors as they come, one of each atom; or, if it says so, TOGETHER of them, all of one element.
+template <class F, class = void> struct Takes {
+  enum { TOGETHER = 1 };
+  static I groups(const Facts &) { return 1; }
+  static void gather(F &f, const Near *n) { f.gather(*n); }
+  static void push(F &f, const Near *n, V (*g)[3]) { f.push(*n, *g); }
+};
+template <class F> struct Takes<F, decltype(void(F::TOGETHER))> {
+  enum { TOGETHER = F::TOGETHER };
+  static I groups(const Facts &m) { return m.kinds; }
+  static void gather(F &f, const Near *n) { f.gather(n); }
+  static void push(F &f, const Near *n, V (*g)[3]) { f.push(n, g); }
+};
 
 struct Model : Facts {
   explicit Model(const Facts &facts) : Facts(facts) {}
@@ -27,7 +40,7 @@ static void reserve(Model &m, const Call &in) {
   if ((I)m.workers.size() < in.threads) m.workers.resize(in.threads);
   for (Worker &w : m.workers) {
     if (w.room.empty()) w.room.assign(Family::numbers(m) + W, 0);
-    if ((I)w.edge.size() < most * W) w.edge.resize(most * W), w.kind.resize(most * W), w.r.resize(5 * most * W + W);
+    w.fits(most + Takes<Family>::TOGETHER);
   }
   m.g.resize(3 * in.edges + 1);
   m.own.resize(in.atoms);
@@ -36,7 +49,9 @@ static void reserve(Model &m, const Call &in) {
 }
 
 static int block(const Model &m, Worker &w, const Call &in, I kind, const I *atoms, I count, double *own, S *g) {
-  const I G = groups<Family>(m, 0);
+  typedef Takes<Family> T;
+  const I G = T::groups(m);
+  auto whole = [](I neighbors) { return (neighbors + T::TOGETHER - 1) / T::TOGETHER * T::TOGETHER; };
   auto reach = [&](I other) { return m.reach[kind * m.kinds + other]; };
   w.size.assign(G * W, 0), w.first.assign(G + 1, 0);  // neighbors of each atom, [group][lane]; where a group begins
   if (G > 1) {
@@ -46,8 +61,8 @@ static int block(const Model &m, Worker &w, const Call &in, I kind, const I *ato
         I other = m.kind[in.numbers[in.j[e]]];
         if (v[0] * v[0] + v[1] * v[1] + v[2] * v[2] < reach(other) * reach(other)) w.size[other * W + t]++;
       }
-    for (I s = 0; s < G; s++) w.first[s + 1] = w.first[s] + *std::max_element(&w.size[s * W], &w.size[s * W] + W);
-    if ((I)w.edge.size() < w.first[G] * W) w.edge.resize(w.first[G] * W), w.kind.resize(w.first[G] * W), w.r.resize(5 * w.first[G] * W + W);
+    for (I s = 0; s < G; s++) w.first[s + 1] = w.first[s] + whole(*std::max_element(&w.size[s * W], &w.size[s * W] + W));
+    w.fits(w.first[G]);
     std::fill(w.size.begin(), w.size.end(), 0);
   }
   S *r = aligned(w.r);  // [neighbor][x y z d on][lane]
@@ -69,7 +84,7 @@ static int block(const Model &m, Worker &w, const Call &in, I kind, const I *ato
       w.kind[at] = other;
     }
   }
-  if (G == 1) w.first[1] = *std::max_element(w.size.begin(), w.size.end());
+  if (G == 1) w.first[1] = whole(*std::max_element(w.size.begin(), w.size.end()));
   const I most = w.first[G];
   for (I s = 0; s < G; s++)
     for (I t = 0; t < W; t++)
@@ -87,16 +102,23 @@ static int block(const Model &m, Worker &w, const Call &in, I kind, const I *ato
     return Near{{v[0], v[1], v[2]}, v[3], v[4], w.kind.data() + k * W};
   };
   family.begin(kind);
-  for (I k = 0; k < most; k++) family.gather(near(k));
+  for (I k = 0; k < most; k += T::TOGETHER) {
+    Near n[T::TOGETHER];
+    for (int t = 0; t < T::TOGETHER; t++) n[t] = near(k + t);
+    T::gather(family, n);
+  }
   double e[W];
   family.node(e);
   for (I t = 0; t < count; t++) own[atoms[t]] = e[t];
-  for (I k = 0; k < most; k++) {
-    V push[3];
-    family.push(near(k), push);
-    for (I t = 0; t < count; t++)
-      if (I to = w.edge[k * W + t]; to >= 0)
-        for (int x = 0; x < 3; x++) g[3 * to + x] = push[x][t];
+  for (I k = 0; k < most; k += T::TOGETHER) {
+    Near n[T::TOGETHER];
+    V push[T::TOGETHER][3];
+    for (int t = 0; t < T::TOGETHER; t++) n[t] = near(k + t);
+    T::push(family, n, push);
+    for (int q = 0; q < T::TOGETHER; q++)
+      for (I t = 0; t < count; t++)
+        if (I to = w.edge[(k + q) * W + t]; to >= 0)
+          for (int x = 0; x < 3; x++) g[3 * to + x] = push[q][x][t];
   }
   return 0;
 }

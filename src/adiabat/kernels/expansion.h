@@ -31,6 +31,7 @@ struct Facts : Common {
 };
 
 struct Family {
+  enum { TOGETHER = 2 };
   const Facts &m;
   const I HARMONICS, SUMS;
   V *sums, *x, *back, *kept;  // kept: Σ c y of each row and density
@@ -38,7 +39,6 @@ struct Family {
   I kind = 0;
 
   static I harmonics(const Facts &m) { return (m.l_max + 1) * (m.l_max + 2) / 2; }
-  static I groups(const Facts &m) { return m.kinds; }
   static size_t numbers(const Facts &m) {
     I rows = 0;
     for (I k = 0; k < m.kinds; k++) rows = std::max(rows, m.of[k].rows);
@@ -69,12 +69,16 @@ struct Family {
   }
 
   // Chebyshev polynomials k = 0 … n and their slopes, dx being that of x.
-  static void chebyshev(V x, V dx, I n, V *T, V *D) {
+  template <bool SLOPES> static void chebyshev(V x, V dx, I n, V *T, V *D) {
+    const V twice = x + x, steep = dx + dx;
     T[0] = V{} + (S)1, D[0] = V{}, T[1] = x, D[1] = dx;
-    for (I k = 2; k <= n; k++) T[k] = (S)2 * x * T[k - 1] - T[k - 2], D[k] = (S)2 * (dx * T[k - 1] + x * D[k - 1]) - D[k - 2];
+    for (I k = 2; k <= n; k++) {
+      T[k] = twice * T[k - 1] - T[k - 2];
+      if (SLOPES) D[k] = steep * T[k - 1] + (twice * D[k - 1] - D[k - 2]);
+    }
   }
 
-  void radial(const Bond &b, V d, V *g, V *slope) const {
+  template <bool SLOPES> void radial(const Bond &b, V d, V *g, V *slope) const {
     const I n = m.radial;
     const S reach = (S)b.cutoff;
     V T[MOST_RADIAL + 2], D[MOST_RADIAL + 2];
@@ -85,7 +89,7 @@ struct Family {
       V e = exponential(-decay * d);
       if (b.decay < 0) e = (S)1 / e;
       V x = (S)1 - span * (e - (S)std::exp(-b.decay)), f, fall;
-      chebyshev(x, span * (S)(b.decay / b.cutoff) * e, std::max(n - 1, (I)1), T, D);
+      chebyshev<SLOPES>(x, span * (S)(b.decay / b.cutoff) * e, std::max(n - 1, (I)1), T, D);
       fade(d, 0, reach, f, fall);
       if (any(d > reach - (S)b.wide)) {
         V late, down;
@@ -93,7 +97,11 @@ struct Family {
         fall = fall * late + f * down, f *= late;
       }
       g[0] = f, slope[0] = fall;
-      for (I k = 1; k < n; k++) g[k] = ((S)0.5 - (S)0.5 * T[k]) * f, slope[k] = ((S)0.5 - (S)0.5 * T[k]) * fall - (S)0.5 * D[k] * f;
+      f *= (S)0.5, fall *= (S)0.5;
+      for (I k = 1; k < n; k++) {
+        g[k] = f - T[k] * f;
+        if (SLOPES) slope[k] = fall - T[k] * fall - D[k] * f;
+      }
     } else {
       V x = (S)1 - d / reach, dx = V{} - 1 / reach;
       if (b.basis == CHEB_POW)
@@ -101,8 +109,11 @@ struct Family {
           double q = std::max(0.0, 1 - d[t] / b.cutoff), less = std::pow(q, b.decay - 1);
           x[t] = (S)(1 - 2 * q * less), dx[t] = (S)(2 * b.decay / b.cutoff * less);
         }
-      chebyshev(x, dx, n, T, D);
-      for (I k = 0; k < n; k++) g[k] = (S)0.5 - (S)0.5 * T[k + 1], slope[k] = (S)-0.5 * D[k + 1];
+      chebyshev<SLOPES>(x, dx, n, T, D);
+      for (I k = 0; k < n; k++) {
+        g[k] = (S)0.5 - (S)0.5 * T[k + 1];
+        if (SLOPES) slope[k] = (S)-0.5 * D[k + 1];
+      }
     }
   }
 
@@ -134,9 +145,9 @@ struct Family {
     slope = -7.5 / width * (0.25 - z / 2 + z * z / 4);
   }
 
-  void edge(const Near &n, Edge &e) const {
+  template <bool SLOPES> void edge(const Near &n, Edge &e) const {
     const Bond &b = m.bond[kind * m.kinds + n.kind[0]];
-    radial(b, n.d, e.g, e.slope);
+    radial<SLOPES>(b, n.d, e.g, e.slope);
     e.wall = e.wall_slope = V{};
     if (b.height) {
       V square = n.d * n.d, f, fall;
@@ -155,13 +166,20 @@ struct Family {
       }
       if (m.inner) {
         e.wall_slope = e.wall_slope * f + e.wall * slope, e.wall *= f;
-        for (I k = 0; k < m.radial; k++) e.slope[k] = e.slope[k] * ((S)1 - f) - e.g[k] * slope, e.g[k] *= (S)1 - f;
+        for (I k = 0; k < m.radial; k++) {
+          if (SLOPES) e.slope[k] = e.slope[k] * ((S)1 - f) - e.g[k] * slope;
+          e.g[k] *= (S)1 - f;
+        }
       }
       on = where(n.d > (S)(b.inner - b.inner_width), on);
     } else if (m.inner) {
       e.wall = e.wall_slope = V{};
     }
-    for (I k = 0; k < m.radial; k++) e.g[k] *= on, e.slope[k] *= on;
+    if (total(on) != W)
+      for (I k = 0; k < m.radial; k++) {
+        e.g[k] *= on;
+        if (SLOPES) e.slope[k] *= on;
+      }
     e.one = (S)1 / n.d;
     for (int t = 0; t < 3; t++) e.u[t] = n.r[t] * e.one;
     e.c[0] = V{} + (S)1, e.s[0] = V{};
@@ -188,15 +206,19 @@ struct Family {
         if (used[l]) visit(k, l, 2 * at * m.radial, used[l]);
   }
 
-  void gather(const Near &n) {
-    Edge e;
-    edge(n, e);
-    wall += e.wall;
-    each(n.kind[0], [&](I k, I l, I at, I count) {
-      V re = e.q[k][l] * e.c[k], im = e.q[k][l] * e.s[k], *a = sums + at, *b = a + m.radial;
-      for (I t = 0; t < count; t++) a[t] += e.g[t] * re;
+  void gather(const Near *n) {
+    Edge e[TOGETHER];
+    for (int q = 0; q < TOGETHER; q++) edge<false>(n[q], e[q]), wall += e[q].wall;
+    each(n->kind[0], [&](I k, I l, I at, I count) {
+      V re[TOGETHER], im[TOGETHER], *a = sums + at, *b = a + m.radial;
+      for (int q = 0; q < TOGETHER; q++) re[q] = e[q].q[k][l] * e[q].c[k], im[q] = e[q].q[k][l] * e[q].s[k];
       if (k)
-        for (I t = 0; t < count; t++) b[t] += e.g[t] * im;
+        for (I t = 0; t < count; t++) {
+          a[t] += e[0].g[t] * re[0] + e[1].g[t] * re[1];
+          b[t] += e[0].g[t] * im[0] + e[1].g[t] * im[1];
+        }
+      else
+        for (I t = 0; t < count; t++) a[t] += e[0].g[t] * re[0] + e[1].g[t] * re[1];
     });
   }
 
@@ -340,22 +362,37 @@ struct Family {
     }
   }
 
-  void push(const Near &n, V *g) {
-    Edge e;
-    edge(n, e);
-    V along = core_slope * e.wall_slope, u[3] = {};  // ∂E/∂d at a fixed direction, ∂E/∂(the direction)
-    each(n.kind[0], [&](I k, I l, I at, I count) {
-      const V *a = sums + at, *b = a + m.radial, q = e.q[k][l], dq = e.q[k + 1][l];
-      V re = V{}, im = V{}, re_slope = V{}, im_slope = V{};
-      for (I t = 0; t < count; t++) re += a[t] * e.g[t], re_slope += a[t] * e.slope[t];
-      if (k) {
-        for (I t = 0; t < count; t++) im += b[t] * e.g[t], im_slope += b[t] * e.slope[t];
-        u[0] += (S)k * q * (re * e.c[k - 1] + im * e.s[k - 1]), u[1] += (S)k * q * (im * e.c[k - 1] - re * e.s[k - 1]);
+  void push(const Near *n, V (*g)[3]) {
+    Edge e[TOGETHER];
+    V along[TOGETHER], u[TOGETHER][3] = {};  // ∂E/∂d at a fixed direction, ∂E/∂(the direction)
+    for (int q = 0; q < TOGETHER; q++) edge<true>(n[q], e[q]), along[q] = core_slope * e[q].wall_slope;
+    each(n->kind[0], [&](I k, I l, I at, I count) {
+      const V *a = sums + at, *b = a + m.radial;
+      V re[TOGETHER] = {}, im[TOGETHER] = {}, re_slope[TOGETHER] = {}, im_slope[TOGETHER] = {};
+      if (k)
+        for (I t = 0; t < count; t++) {
+          V x = a[t], y = b[t];
+          for (int q = 0; q < TOGETHER; q++) {
+            V f = e[q].g[t], slope = e[q].slope[t];
+            re[q] += x * f, re_slope[q] += x * slope, im[q] += y * f, im_slope[q] += y * slope;
+          }
+        }
+      else
+        for (I t = 0; t < count; t++)
+          for (int q = 0; q < TOGETHER; q++) re[q] += a[t] * e[q].g[t], re_slope[q] += a[t] * e[q].slope[t];
+      for (int q = 0; q < TOGETHER; q++) {
+        const V *c = e[q].c, *s = e[q].s, Q = e[q].q[k][l], dQ = e[q].q[k + 1][l];
+        if (k) {
+          V less = (S)k * Q;
+          u[q][0] += less * (re[q] * c[k - 1] + im[q] * s[k - 1]), u[q][1] += less * (im[q] * c[k - 1] - re[q] * s[k - 1]);
+        }
+        along[q] += Q * (re_slope[q] * c[k] + im_slope[q] * s[k]);
+        u[q][2] += dQ * (re[q] * c[k] + im[q] * s[k]);
       }
-      along += q * (re_slope * e.c[k] + im_slope * e.s[k]);
-      u[2] += dq * (re * e.c[k] + im * e.s[k]);
     });
-    V radial = e.u[0] * u[0] + e.u[1] * u[1] + e.u[2] * u[2];
-    for (int t = 0; t < 3; t++) g[t] = along * e.u[t] + e.one * (u[t] - radial * e.u[t]);
+    for (int q = 0; q < TOGETHER; q++) {
+      V radial = e[q].u[0] * u[q][0] + e[q].u[1] * u[q][1] + e[q].u[2] * u[q][2];
+      for (int t = 0; t < 3; t++) g[q][t] = along[q] * e[q].u[t] + e[q].one * (u[q][t] - radial * e[q].u[t]);
+    }
   }
 };

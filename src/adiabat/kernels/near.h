@@ -15,8 +15,8 @@ struct Near {  // a neighbor of each atom
 // What Python fills in is the family's `Facts`, which begins with `Common`. A family has
 //   static size_t numbers(const Facts &)   how many numbers it works in, a multiple of W
 //   Family(const Facts &, S *)             which are here
-//   static I groups(const Facts &)         `kinds`, where the W neighbors that come together shall be of one element; may be left out
 //   void begin(I kind)                     sums without neighbors, around atoms of this element
 //   void gather(const Near &)              one neighbor of each
 //   void node(double *e)                   energies [W], and ∂E/∂sums
 //   void push(const Near &, V *g)          ∂E/∂r of this neighbor
+// With an enum TOGETHER, gather(n) and push(n, g) take that many neighbors of each atom at once, [TOGETHER], and all are of one element.

@@ -50,8 +50,12 @@ def model() -> GAP:
         },
         {"soap": [], "three_body": {"n_sparse": 3}},
         {"soap": {**SOAP, "mixing": {"channels": 4, "symmetric": True, "coupled": False}}},
+        {
+            "soap": [],
+            "soap_turbo": {"cutoff": 3.6, "n_max": 2, "l_max": 2, "n_sparse": 3, "basis": "poly3gauss", "sigma_r_scaling": 0.1},
+        },
     ],
-    ids=["both", "linear", "compressed", "angles", "mixed"],
+    ids=["both", "linear", "compressed", "angles", "mixed", "turbo"],
 )
 def test_columns_of_a_fit_are_those_of_the_kernels(more):
     made = GAP(**{"soap": SOAP, "two_body": PAIR, **more}, elements=["Cu", "Au"]).double()

@@ -23,6 +23,7 @@ from adiabat.nn.linear_basis import EDGES_AT_ONCE, Centers, Columns, Edged, Line
 from adiabat.nn.soap_kernel import Soap
 from adiabat.nn.sparse_kernel import SparseKernel, ThreeBody, TwoBody
 from adiabat.nn.sparse_points import METHODS
+from adiabat.nn.turbo_kernel import SoapTurbo
 from adiabat.potential import Model
 from adiabat.typing import Float, Tensor
 
@@ -36,15 +37,15 @@ class GAP(LinearBasis, Model):
     |---|---|
     | k₂ = δ² exp(−(d − d_s)²/2θ²) f_c(d) f_c(d_s) | `TwoBody`, one a pair of elements |
     | k₃, the same of three distances | `ThreeBody`, one an element of the center and a pair |
-    | k = δ² (p·p_s)^ζ | `Soap`, one an element of the center |
+    | k = δ² (p·p_s)^ζ | `Soap` or `SoapTurbo`, one an element of the center |
     | s: sparse points, chosen from the training data | buffers `points` of the kernels |
     | α, minimizing Σ ((E − Ê)/σ)² + … + αᵀ K_MM α | `coefficients`; σ: `noise`; K_MM: `prior` |
 
-    `soap`, `two_body` and `three_body` are options of these kernels, or lists of options, each with its `center` and `pair` of elements; []
-    leaves them out. `noise`: σ of energies and strain gradients, eV/atom (times √N for a structure), and of forces, eV/Å; `shear`, that
-    of off-diagonal components of the strain gradient, is √½ of `stress` unless it is said: then a structure may be turned. `sparse`:
-    how environments are chosen, a method of `nn.sparse_points`; distances are chosen evenly. With `variance` the model tells each
-    atom's predictive variance, eV², as QUIP defines it.
+    `soap`, `two_body`, `three_body` and `soap_turbo` are options of these kernels, or lists of options, each with its `center` and
+    `pair` of elements; [] leaves them out. `noise`: σ of energies and strain gradients, eV/atom (times √N for a structure), and of
+    forces, eV/Å; `shear`, that of off-diagonal components of the strain gradient, is √½ of `stress` unless it is said: then a structure
+    may be turned. `sparse`: how environments are chosen, a method of `nn.sparse_points`; distances are chosen evenly. With `variance`
+    the model tells each atom's predictive variance, eV², as QUIP defines it.
 
     It computes in double precision whatever is asked for: coefficients are as large as 10⁵ eV and cancel.
     """
@@ -62,6 +63,7 @@ class GAP(LinearBasis, Model):
         variance: bool = False,
         seed: int = 0,
         three_body: Mapping[str, Any] | Sequence[Mapping[str, Any]] = [],
+        soap_turbo: Mapping[str, Any] | Sequence[Mapping[str, Any]] = [],
     ) -> None:
         super().__init__()
         if elements is not None:
@@ -74,12 +76,13 @@ class GAP(LinearBasis, Model):
             (TwoBody, two_body, pairs),
             (ThreeBody, three_body, [{**center, **pair} for center in centers for pair in pairs]),
             (Soap, soap, centers),
+            (SoapTurbo, soap_turbo, centers),
         ):
             listed = [{**one, **options} for one in each] if isinstance(options, Mapping) else options
             for given in listed:
                 kernels.append(kind(names, **checked(kind, given, where=f"gap.{kind.option}", given={"elements": names})))
         if not kernels:
-            raise ValueError("gap: neither soap nor two_body nor three_body is left; a GAP needs one kernel at least")
+            raise ValueError("gap: neither soap, two_body, three_body nor soap_turbo is left; a GAP needs one kernel at least")
         if sparse not in METHODS:
             raise ValueError(f"gap.sparse: {sparse!r} came; wanted {', '.join(METHODS)}")
         kinds = {"energy", "forces", "stress"}
@@ -144,7 +147,7 @@ class GAP(LinearBasis, Model):
         return Processes.of(self.elements, listed) if len(listed) == len(made) else None
 
     def uncompiled(self) -> str:
-        return "compiled are kernels with a whole ζ whose channels are not mixed"
+        return "compiled are kernels with a whole ζ whose channels are not mixed, and none of soap_turbo"
 
     def alone(self) -> Float[Tensor, "Z K"]:
         """What is taken from the kernels: those of an atom of each element without neighbors."""

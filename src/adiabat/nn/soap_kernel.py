@@ -19,7 +19,44 @@ from adiabat.nn.sparse_kernel import SparseKernel
 from adiabat.typing import Float, Int, Tensor
 
 
-class Soap(SparseKernel):
+class OfSpectra(SparseKernel):
+    """k(i, s) = δ² (p_i·p_s)^ζ of normalized spectra p of atoms of the element `center`."""
+
+    center: int
+    zeta: float
+
+    def spectra(self, at: Centers) -> tuple[Int[Tensor, "c"], Float[Tensor, "c D"]]:
+        """The atoms that are centers, and their spectra."""
+        raise NotImplementedError
+
+    def lone(self) -> Float[Tensor, "1 D"]:
+        """The spectrum of an atom without neighbors."""
+        raise NotImplementedError
+
+    def forward(self, at: Centers) -> Float[Tensor, "n M"]:
+        mine, p = self.spectra(at)
+        k = self._k(p) - self.alone_as(self.center)
+        return at.r.new_zeros(at.n, self.n_sparse).index_add(0, mine, k)
+
+    def alone_as(self, species: int) -> Float[Tensor, "M"]:
+        return self._k(self.lone())[0] if species == self.center else super().alone_as(species)
+
+    def _k(self, p: Float[Tensor, "n D"]) -> Float[Tensor, "n M"]:
+        return self.delta**2 * (p @ self.points.T) ** self.zeta
+
+    def covariance(self, diagonal: float) -> Float[Tensor, "M M"]:
+        x = self.points
+        return self.delta**2 * (x @ x.T) ** self.zeta + diagonal * torch.eye(self.n_sparse).to(x)
+
+    def variance(self, at: Centers) -> Float[Tensor, "n"]:
+        mine, p = self.spectra(at)
+        return at.r.new_zeros(at.n).index_add(0, mine, self.left(self._k(p)))
+
+    def seen(self, at: Centers) -> Float[Tensor, "c D"]:
+        return self.spectra(at)[1]
+
+
+class Soap(OfSpectra):
     """k(i, s) = δ² (p_i·p_s)^ζ of normalized power spectra, of atoms of the element `center`; neighbors of other than `species` do not count.
 
     `center_in_all`: the atom's own Gaussian, of `central_weight`, stands in the density of every species, not of its own alone.
@@ -79,19 +116,8 @@ class Soap(SparseKernel):
                 f"gap.soap: nothing stands at the center {center} (central_weight {central_weight}); the kernel would jump where the last "
                 "neighbor leaves. Give it a weight, or name it among the species"
             )
-        self.dimensions = self._spectrum(self.alone[None]).shape[1]
+        self.dimensions = self.lone().shape[1]
         self.register_buffer("points", torch.zeros(n_sparse, self.dimensions, dtype=torch.float64))
-
-    def forward(self, at: Centers) -> Float[Tensor, "n M"]:
-        mine, p = self._spectra(at)
-        k = self._k(p) - self.alone_as(self.center)
-        return at.r.new_zeros(at.n, self.n_sparse).index_add(0, mine, k)
-
-    def alone_as(self, species: int) -> Float[Tensor, "M"]:
-        return self._k(self._spectrum(self.alone[None]))[0] if species == self.center else super().alone_as(species)
-
-    def _k(self, p: Float[Tensor, "n D"]) -> Float[Tensor, "n M"]:
-        return self.delta**2 * (p @ self.points.T) ** self.zeta
 
     def _spectrum(self, c: Float[Tensor, "n c lm"]) -> Float[Tensor, "n D"]:
         if self.mixing is None:
@@ -100,8 +126,10 @@ class Soap(SparseKernel):
             p = mixed(c, (self.mix_one, self.mix_other), (self.mix_a, self.mix_b, self.mix_factor), self.mixing.coupled)
         return p / p.square().sum(-1, keepdim=True).sqrt()
 
-    def _spectra(self, at: Centers) -> tuple[Int[Tensor, "c"], Float[Tensor, "c D"]]:
-        """The atoms that are centers, and their spectra."""
+    def lone(self) -> Float[Tensor, "1 D"]:
+        return self._spectrum(self.alone[None])
+
+    def spectra(self, at: Centers) -> tuple[Int[Tensor, "c"], Float[Tensor, "c D"]]:
         mine = torch.nonzero(at.species == self.center)[:, 0]
         kind = torch.tensor(self.kind, device=at.i.device)[at.neighbors]
         e = torch.nonzero((at.species[at.i] == self.center) & (kind >= 0))[:, 0]
@@ -110,17 +138,6 @@ class Soap(SparseKernel):
         R = R * shoulder(d, self.cutoff, self.width)[:, None, None]
         c = density(R, Y, torch.searchsorted(mine, at.i[e]), kind[e], len(mine), self.kinds)
         return mine, self._spectrum(c + self.alone)
-
-    def covariance(self, diagonal: float) -> Float[Tensor, "M M"]:
-        x = self.points
-        return self.delta**2 * (x @ x.T) ** self.zeta + diagonal * torch.eye(self.n_sparse).to(x)
-
-    def variance(self, at: Centers) -> Float[Tensor, "n"]:
-        mine, p = self._spectra(at)
-        return at.r.new_zeros(at.n).index_add(0, mine, self.left(self._k(p)))
-
-    def seen(self, at: Centers) -> Float[Tensor, "c D"]:
-        return self._spectra(at)[1]
 
     def process(self, alpha: Float[Tensor, "M"]) -> SoapProcess | None:
         if self.zeta % 1 or self.mixing is not None:

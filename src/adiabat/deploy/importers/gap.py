@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 import torch
 
+from adiabat.deploy.importers import gap_turbo
 from adiabat.deploy.importers.extracted import ForeignModelError, agreed
 from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
@@ -36,7 +37,7 @@ print_index sparse_file sparse_method theta_fac theta_file theta_uniform unique_
 variance_estimate_regularisation xml_version zeta
 """.split()  # what a descriptor says of its fit
 # what changes a descriptor: known with this value only
-ONLY = {
+ONLY: dict[str, dict[str, str | None]] = {
     "soap": {
         "average": "F", "basis_error_exponent": "10.0", "covariance_sigma0": "0.0", "cutoff_dexp": "0",
         "cutoff_rate": None, "cutoff_scale": None, "diagonal_radial": "F", "normalise": "T",
@@ -47,6 +48,7 @@ ONLY = {
         "tail_range": None,
     },
     "angle_3b": {},
+    "soap_turbo": {"scaling_mode": "polynomial"},
 }  # fmt: skip
 READ = {
     "soap": ["cutoff", "cutoff_transition_width", "l_max", "n_max", "atom_sigma", "atom_gaussian_width", "central_weight",
@@ -54,9 +56,20 @@ READ = {
              "r_mix", "sym_mix", "z_mix"],
     "distance_2b": ["cutoff", "cutoff_transition_width", "z1", "z2"],
     "angle_3b": ["cutoff", "cutoff_transition_width", "z", "z1", "z2"],
+    "soap_turbo": gap_turbo.READ,
 }  # fmt: skip
-ELEMENTS = {"soap": ("z", "species_z"), "distance_2b": ("z1", "z2"), "angle_3b": ("z", "z1", "z2")}
-KERNELS = {"distance_2b": "two_body", "angle_3b": "three_body", "soap": "soap"}  # as they stand in a GAP
+ELEMENTS = {
+    "soap": ("z", "species_z"),
+    "distance_2b": ("z1", "z2"),
+    "angle_3b": ("z", "z1", "z2"),
+    "soap_turbo": ("species_z",),
+}
+KERNELS = {
+    "distance_2b": "two_body",
+    "angle_3b": "three_body",
+    "soap": "soap",
+    "soap_turbo": "soap_turbo",
+}  # as they stand in a GAP
 
 
 def recognizes(path: Path) -> bool:
@@ -107,7 +120,8 @@ class _Block:
             raise ForeignModelError(f"{path}: descriptor {self.kind!r} is not supported; known are {', '.join(ONLY)}")
         self.said = _arguments(text[1] if len(text) > 1 else "")
         self._refuse_unknown()
-        wanted = DOT_PRODUCT if self.kind == "soap" else ARD_SE
+        of_spectra = self.kind in ("soap", "soap_turbo")
+        wanted = DOT_PRODUCT if of_spectra else ARD_SE
         for key, value in (("covariance_type", wanted), ("n_permutations", "1"), ("sparsified", "T")):
             if node.get(key) != value:
                 raise ForeignModelError(f"{path}: {self.kind} with {key} {node.get(key)} is not supported; known is {value}")
@@ -115,10 +129,11 @@ class _Block:
             raise ForeignModelError(
                 f"{path}: {self.kind} with signal_mean (f0) {node.get('signal_mean')} is not supported; known is 0"
             )
-        self.options: dict[str, Any] = {
-            "cutoff": self._float("cutoff"), "transition_width": self._float("cutoff_transition_width", 0.5),
-            "delta_eV": self._number(node, "signal_variance"),
-        }  # fmt: skip
+        if self.kind == "soap_turbo":
+            self.options, dimensions = gap_turbo.options(path, self.said, text[1])
+        else:
+            self.options = {"cutoff": self._float("cutoff"), "transition_width": self._float("cutoff_transition_width", 0.5)}
+        self.options["delta_eV"] = self._number(node, "signal_variance")
         sparse = node.findall("sparseX")
         n, D = int(self._number(node, "n_sparseX")), int(self._number(node, "dimensions"))
         if len(sparse) != n:
@@ -129,8 +144,14 @@ class _Block:
         self.alpha = torch.tensor([self._number(s, "alpha") for s in sparse], dtype=torch.float64)
         self.points = self._points(node, n, D)
         cutoffs = torch.tensor([self._number(s, "sparseCutoff") for s in sparse], dtype=torch.float64)
+        if of_spectra:
+            self.options["zeta"] = self._number(node, "zeta")
+            if not bool((cutoffs == 1).all()):
+                raise ForeignModelError(f"{self.path}: sparseCutoff of {self.kind} other than 1 is not supported")
         if self.kind == "soap":
-            self._soap(node, cutoffs)
+            self._soap()
+        elif self.kind == "soap_turbo":
+            self._check_dimensions(D, dimensions)
         else:
             theta = [_number(path, "theta", word) for word in (_one(path, node, "theta").text or "").split()]
             self._check_dimensions(D, 1 if self.kind == "distance_2b" else 3)
@@ -144,14 +165,14 @@ class _Block:
             if not torch.allclose(cutoffs, (0.5 * (1 + torch.cos(torch.pi * x))).prod(1), atol=1e-6, rtol=0):
                 raise ForeignModelError(f"{path}: sparseCutoff of {self.kind} is not its cutoff function at the sparse points")
 
-    def _soap(self, node: ElementTree.Element, cutoffs: Tensor) -> None:
+    def _soap(self) -> None:
         said = self.said
         sigma = "atom_sigma" if "atom_sigma" in said else "atom_gaussian_width"
         species = self._numbers("species_z", [0])
         one = len(species) == 1 and "central_reference_all_species" not in said
         self.options |= {
             "n_max": int(self._float("n_max")), "l_max": int(self._float("l_max")), "atom_sigma": self._float(sigma),
-            "zeta": self._number(node, "zeta"), "central_weight": self._float("central_weight", 1.0),
+            "central_weight": self._float("central_weight", 1.0),
             "center_in_all": one or _true(said.get("central_reference_all_species", "F")),
             "nu_r": int(self._float("nu_r", 2)), "nu_s": int(self._float("nu_s", 2)),
         }  # fmt: skip
@@ -166,8 +187,6 @@ class _Block:
             self.options["mixing"] = asdict(mixing)
             products = mixing.products(len(species), self.options["n_max"])
         self._check_dimensions(self.points.shape[1], products * (self.options["l_max"] + 1) + 1)
-        if not bool((cutoffs == 1).all()):
-            raise ForeignModelError(f"{self.path}: sparseCutoff of soap other than 1 is not supported")
         if bool(self.points[:, -1].any()):
             raise ForeignModelError(f"{self.path}: covariance_sigma0 other than 0 is not supported")
         self.points = self.points[:, :-1]
@@ -202,6 +221,8 @@ class _Block:
 
     def kernels(self, symbols: Sequence[str]) -> list[dict[str, Any]]:
         """Options of one kernel a center, or a pair: QUIP lets several share their coefficients."""
+        if self.kind == "soap_turbo":
+            return [self.options]
         centers = self._numbers("z", [0])
         around = list(symbols) if 0 in centers else [symbol(z) for z in centers]
         if self.kind != "soap":

@@ -111,7 +111,11 @@ class Pair(Model):
 
 
 class LennardJones(Pair):
-    """φ(d) = 4ε [(σ/d)¹² − (σ/d)⁶], Jones, Proc. R. Soc. A 106, 463 (1924); `fade` and `pairs` as for `Pair`."""
+    """φ(d) = 4ε [(σ/d)¹² − (σ/d)⁶], Jones, Proc. R. Soc. A 106, 463 (1924); `fade` and `pairs` as for `Pair`.
+
+    >>> LennardJones(0.0103, 3.4, elements=["Ar", "Ne"], pairs={"Ar-Ne": {"sigma_angstrom": 3.1, "cutoff": 9.0}}).cutoff
+    9.0
+    """
 
     name = "lennard_jones"
     NUMBERS = ("epsilon_eV", "sigma_angstrom")

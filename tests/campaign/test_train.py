@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase.build import bulk
 from ase.calculators.emt import EMT
 
 import adiabat as ad
@@ -127,3 +128,19 @@ def test_least_squares_that_is_interrupted_does_not_promise_to_go_on(tmp_path):
     with pytest.raises(KeyboardInterrupt, match="begins anew"):
         train(**given, say=stop_at_the_first_frame)
     assert (train(**given) / "models/model.adiabat").exists()
+
+
+def test_without_a_model_the_frames_choose_one_and_the_report_says_which(tmp_path):
+    rng = np.random.default_rng(0)
+    crystal = [bulk("Cu", cubic=True) for _ in range(12)]
+    for atoms in crystal:
+        atoms.rattle(0.1, rng=rng)
+    write(tmp_path / "set.xyz", [emt(atoms) for atoms in crystal])
+    said = []
+    folder = train(
+        data=str(tmp_path / "set.xyz"), out=str(tmp_path / "run"), say=lambda stage, text, _: said.append(f"{stage}: {text}")
+    )
+    assert "data: model: ace, by the frames; name another one if you want it" in said
+    sections = json.loads((folder / "report.json").read_text())["sections"]
+    assert sections["settings"]["model"]["name"] == "ace"
+    assert {"ace", "tensor-reduced"} <= set(sections["citations"]["used"])

@@ -29,7 +29,7 @@ from adiabat.data.parts import Part, divided
 from adiabat.data.split import split as split_frames
 from adiabat.models import MODELS
 from adiabat.nn.linear_basis import LinearBasis
-from adiabat.potential import Potential
+from adiabat.potential import Potential, describe
 from adiabat.report import Sections, write
 from adiabat.report.citations import FAMILIES
 from adiabat.training.distributed import world
@@ -38,6 +38,7 @@ from adiabat.training.optimizers import OPTIMIZERS
 from adiabat.training.packed import as_part
 from adiabat.training.schedule import AVERAGES, SCHEDULES
 from adiabat.training.solvers import SOLVERS, asked
+from adiabat.training.usual import usual
 from adiabat.validation import Errors, errors
 
 Say = Callable[[str, str, dict[str, Any]], None]
@@ -49,7 +50,7 @@ GIVEN = dict.fromkeys(("model", "train", "validation", "folder", "progress", "ti
 def train(
     *,
     data: Source | list[Source],
-    model: str | dict[str, Any],
+    model: str | dict[str, Any] = "auto",
     out: str,
     validation: Source | list[Source] | None = None,
     test: Source | list[Source] | None = None,
@@ -67,14 +68,14 @@ def train(
     then holds the model file, `summary.json` and `report.html`.
 
     `validation` and `test` are files of their own; what is not given is split off from `data` by the shares of `split` (train,
-    validation, test). `fit` are options of `training.fit`; `waive` names faults of the data gate to be passed over.
+    validation, test). `model` is a family with its options, or ``auto``: by the frames (`training.usual`). `fit` are options of
+    `training.fit`; `waive` names faults of the data gate to be passed over.
     `finish`: no further epoch, the model as the interrupted training in `out` has it; the training can still go on afterwards.
     """
     options = {k: v for k, v in locals().items() if k not in ("out", "say", "finish")}
     say = say or (lambda *_: None)
-    potential_of = build(model, MODELS, where="model")
+    potential_of = None if model == "auto" else build(model, MODELS, where="model")
     checked_fit = check_fit(fit)
-    solved = asked(checked_fit.get("optimizer", "auto"), potential_of.name, isinstance(potential_of, LinearBasis)) is not None
     if finish and not (Path(out) / "training/checkpoint.safetensors").exists():
         raise RunFolderError(
             f"{out}: there is no checkpoint of an interrupted training to finish (linear families are solved at once and have none); "
@@ -85,6 +86,14 @@ def train(
     pack = as_part(data) if isinstance(data, str) else None
     # before the folder is made: a file that cannot be read leaves nothing behind
     read = read_all(data, units=units, keys=keys) if pack is None else pack
+    if potential_of is None:
+        if isinstance(read, Part):
+            raise ConfigError(
+                "model: auto came with packed shards, which are not looked through for it; name a family, such as mace"
+            )
+        potential_of, more = usual(read[0], checked_fit, training.fit)
+        checked_fit |= more
+    solved = asked(checked_fit.get("optimizer", "auto"), potential_of.name, isinstance(potential_of, LinearBasis)) is not None
     if not world(checked_fit.get("device", "cpu")).leads:
         parts = material(read, given, split, seed, waive).parts
         training.fit(
@@ -111,6 +120,11 @@ def train(
         for note in come.notes:
             folder.event("data", note)
             say("data", note, {})
+        if model == "auto":
+            chosen = f"model: {potential_of.name}, by the frames; name another one if you want it"
+            folder.event("data", chosen)
+            say("data", chosen, {})
+            options = {**options, "model": describe(potential_of), "fit": checked_fit}
         parts = come.parts
         counts = {side: len(part) for side, part in parts.items()}
         say("data", ", ".join(f"{n} {side}" for side, n in counts.items()), {})

@@ -3,6 +3,7 @@
 | file | what |
 |---|---|
 | `fit` | from frames to a potential |
+| `usual` | the model of someone who names none, by the frames |
 | `problem` | frames to graphs; what is given and what is learned |
 | `batches` | where graphs come from; batches by edge budget |
 | `loop` | the loop: epochs, checks, checkpoints |

@@ -20,16 +20,17 @@ from adiabat.training.loop import Training
 from adiabat.training.loss import Loss
 from adiabat.training.optimizers import OPTIMIZERS, automatic
 from adiabat.training.packed import as_part, pose_packed
-from adiabat.training.problem import pose
+from adiabat.training.problem import frames_of, pose
 from adiabat.training.schedule import AVERAGES, SCHEDULES
 from adiabat.training.solve import solve
 from adiabat.training.solvers import asked
+from adiabat.training.usual import usual
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 def fit(
-    model: Model,
+    model: Model | Literal["auto"],
     train: Any,
     validation: Any = None,
     *,
@@ -59,6 +60,7 @@ def fit(
 
     | argument | meaning |
     |---|---|
+    | `model` | ``auto``: by the frames, with the options that are left alone: MACE for molecules, else a linear ACE (`training.usual`) |
     | `validation` | held-out frames; without them a tenth of `train`, duplicates and trajectory neighbors kept on one side; ``[]``: none |
     | `members`, `leave_out` | a committee of that many, each without its own share of the frames; its spread is calibrated on `validation` |
     | `epochs`, `patience` | passes through the data; stop after that many checks without a better validation loss; not for least squares |
@@ -93,6 +95,9 @@ def fit(
     >>> potential.elements
     (1, 8)
     """
+    if isinstance(model, str):
+        options = {name: value for name, value in locals().items() if name not in ("model", "train", "validation")}
+        return _with_usual_model(model, train, validation, options)
     wanted = loss if isinstance(loss, Loss) else build({"loss": loss or {}}, {"loss": Loss}, where="fit")
     options = {
         "members": members, "leave_out": leave_out, "epochs": epochs, "patience": patience, "optimizer": repr(optimizer),
@@ -127,6 +132,17 @@ def fit(
         folder=None if folder is None else Path(folder), progress=progress, tick=tick, world=processes,
     )  # fmt: skip
     return run.as_it_stands() if finish else run.to_the_end()
+
+
+def _with_usual_model(named: str, train: Any, validation: Any, options: Mapping[str, Any]) -> Potential:
+    if named != "auto" or as_part(train) is not None:
+        raise ValueError(
+            f"fit.model: {named!r} came with {'packed shards' if named == 'auto' else 'frames'}; wanted a model, such as ad.models.ACE(), or "
+            "'auto' with frames, a file or a store"
+        )
+    frames = frames_of(train)
+    model, more = usual(frames, options, fit)
+    return fit(model, frames, validation, **{**options, **more})
 
 
 # What an optimizer is told and least squares, which takes no steps, is not.

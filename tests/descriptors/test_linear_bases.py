@@ -40,14 +40,13 @@ def test_moments_are_the_basis_of_motep(repository, agrees):
         atoms = Atoms(**told["structures"][name])
         atoms.symbols[:] = "W"
         found = moments(atoms, cutoff=cutoff, level=told["basis"]["level"])
-        factors = [len(column.split()[1].split("-")) for column in found.names]
-        mine, theirs = found.values * cutoff ** (2.0 * np.array(factors)), np.array(theirs)
+        scale = cutoff ** (2.0 * np.array([len(column.split()[1].split("-")) for column in found.names]))
+        theirs = np.array(theirs)
         if name == "skewed":  # which is which, told by one structure and the same in all
-            size = np.abs(theirs).max(0)
-            order = [int(np.abs(mine - column[:, None]).max(0).argmin()) for column in theirs.T]
-            assert sorted(order) == list(range(mine.shape[1])) and (size > 0.1).all()
-        bound = 1e-12 * max(1.0, np.abs(theirs).max())  # sums over neighbors of both signs, to the fourth power
-        agrees("moments", told["peer"], atoms, cutoff, components=(mine[:, order], theirs, bound))
+            order = [int(np.abs(found.values * scale - column[:, None]).max(0).argmin()) for column in theirs.T]
+            assert sorted(order) == list(range(len(found.names))) and (np.abs(theirs).max(0) > 0.1).all()
+        # sums over neighbors of both signs, to the fourth power
+        agrees("moments", told["peer"], atoms, cutoff, components=(found.values[:, order], theirs / scale[order], 1e-12))
 
 
 def cluster() -> Atoms:

@@ -134,6 +134,13 @@ def test_one_element_of_several_and_a_changed_coefficient():
     assert torch.equal(frozen(g).forces, 2 * before.forces)
 
 
+def test_what_it_does_not_hold_runs_by_tensors():
+    it = Potential(new("ChebPow", densities=9))
+    assert it.terms[0].program() is None and "these are 5, 2 and 9" in it.terms[0].uncompiled()
+    g = graph(it.cutoff)
+    assert torch.equal(it.frozen()(g).forces, it(g).forces)
+
+
 def test_a_committee_says_what_its_members_do(monkeypatch):
     it = Committee.of([Potential(longest(2, seed)).double() for seed in range(2)]).eval()
     g = graph(it.cutoff)

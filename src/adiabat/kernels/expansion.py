@@ -17,14 +17,18 @@ from adiabat.kernels.local import Evaluator, hold
 from adiabat.typing import Float, Int, Tensor
 
 SPEC = Abreast("expansion")
-MOST_RADIAL, MOST_L, MOST_DENSITIES = 32, 12, 8  # as in expansion.h
+MOST_RADIAL, MOST_L, MOST_DENSITIES = 32, 12, 8  # as in expansion.h: what a program may hold
 BASES = ("ChebExpCos", "ChebPow", "ChebLinear", "SBessel")  # in the order of its `Basis`
 SHIFTED = "FinnisSinclairShiftedScaled"
 
 
 @dataclass(frozen=True)
 class Expansion:
-    """E_i = f(ρ_core) Σ_p w_p F(ρ_p, m_p) + ρ_core with the tables of `models.pace`, and c̃ times c in `couplings`; times `scale`."""
+    """E_i = f(ρ_core) Σ_p w_p F(ρ_p, m_p) + ρ_core with the tables of `models.pace`, and c̃ times c in `couplings`; times `scale`.
+
+    Radial functions are worked out as they are defined, not looked up, so that it is the same function. Products are those of complex
+    sums A, each pair that several share taken once (`factoring`).
+    """
 
     elements: tuple[int, ...]
     bases: tuple[tuple[str, ...], ...]
@@ -51,9 +55,7 @@ class Expansion:
     @property
     def fast(self) -> bool:
         """Whether this runs compiled here; compiles at the first asking."""
-        *_, l, k = self.radial.shape
-        fits = k <= MOST_RADIAL and l <= MOST_L + 1 and self.couplings.shape[1] <= MOST_DENSITIES
-        return fits and fast_for(SPEC, self.couplings.dtype)
+        return fast_for(SPEC, self.couplings.dtype)
 
     def evaluator(self) -> Evaluator:
         """What computes it."""

@@ -15,7 +15,7 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import distance, segment_sum, spherical_harmonics
-from adiabat.kernels.expansion import Expansion
+from adiabat.kernels.expansion import MOST_DENSITIES, MOST_L, MOST_RADIAL, Expansion
 from adiabat.potential import Model
 from adiabat.typing import Bool, Float, Int, Tensor
 
@@ -115,12 +115,21 @@ class PACE(Model):
 
     @torch.no_grad()
     def program(self) -> Expansion | None:
-        if self.elements is None:
+        if self.elements is None or self.uncompiled():
             return None
         return Expansion(
             self.elements, tuple(map(tuple, self.bases)), tuple(self.embeddings), self.inner, self.products, self.components,
             self.coefficients[self._owner] * self.couplings, self.radial_coefficients, self.bonds, self.embedding, self.core,
         )  # fmt: skip
+
+    def uncompiled(self) -> str:
+        *_, l, radial = self.radial_coefficients.shape
+        if radial <= MOST_RADIAL and l <= MOST_L + 1 and self.couplings.shape[1] <= MOST_DENSITIES:
+            return ""
+        return (
+            f"compiled are up to {MOST_RADIAL} radial functions, l ≤ {MOST_L} and {MOST_DENSITIES} densities; "
+            f"these are {radial}, {l - 1} and {self.couplings.shape[1]}"
+        )
 
     def densities(self, r: Tensor, graph: Graph, species: Int[Tensor, "N"]) -> tuple[Tensor, Tensor, Tensor]:
         """A of single factors [N, μ k], A [N, μ n l m] complex, ρ_core [N]."""

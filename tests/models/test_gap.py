@@ -266,6 +266,15 @@ def test_compiled_angles_say_the_same():
     assert_compiled_says_the_same(made, graph)
 
 
+@pytest.mark.parametrize("zeta", [1.0, 2.5])
+def test_compiled_powers_that_are_broken_say_the_same(zeta):
+    made = GAP(soap={**SOAP, "zeta": zeta}, two_body=[], elements=["Cu", "Au"]).double()
+    assert_compiled_says_the_same(made, Graph.of(frames(4), made.cutoff))
+    near = Graph.of(frames(1)[0], made.cutoff)
+    for found, wanted in zip(made.columns(near), LinearBasis.columns(made, near), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("nu_s", [0, 1, 2])
 @pytest.mark.parametrize("nu_r", [0, 1, 2])
 def test_compiled_spectra_compressed_say_the_same(nu_r, nu_s):

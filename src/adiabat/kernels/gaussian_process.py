@@ -30,7 +30,7 @@ class SoapProcess:
     nu: tuple[int, int]  # ν_R, ν_S: 1 or 2; what has 0 has one radial function, or one kind of neighbor, alone
     cutoff: float
     width: float
-    zeta: int
+    zeta: float
     table: Float[Tensor, "n3 L n"]
     reach: float
     alone: Float[Tensor, "c lm"]
@@ -116,7 +116,7 @@ class _SoapFacts(ctypes.Structure):
             (name, ctypes.c_int64)
             for name in "elements kinds points columns dimensions intervals zeta others merged summed".split()
         ]
-        + [(name, ctypes.c_double) for name in "cutoff width reach lone".split()]
+        + [(name, ctypes.c_double) for name in "cutoff width reach lone power".split()]
         + [(name, ctypes.c_void_p) for name in "known center channel table alone across along a norm".split()]
     )
 
@@ -155,8 +155,8 @@ def _soap(it: Processes, one: SoapProcess) -> Evaluator:
     center, _ = kind_table(kept, {z: int(k == one.center) for k, z in enumerate(it.elements)})
     channel, _ = kind_table(kept, dict(zip(it.elements, one.channels, strict=True)))
     facts = _SoapFacts(
-        length, len(alone), m, d, D, len(one.table) - 3, one.zeta, others, one.nu[1] == 1, one.nu[0] == 1,
-        one.cutoff, one.width, one.reach, one.lone * it.eV, known, center, channel,
+        length, len(alone), m, d, D, len(one.table) - 3, 0 if one.zeta % 1 else int(one.zeta), others, one.nu[1] == 1, one.nu[0] == 1,
+        one.cutoff, one.width, one.reach, one.lone * it.eV, one.zeta, known, center, channel,
         *(
             hold(kept, x, DTYPE)
             for x in (torch.nn.functional.pad(one.table / math.sqrt(4 * math.pi), (0, wide - n_max)), alone, across, along, a,

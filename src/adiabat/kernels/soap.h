@@ -5,7 +5,7 @@ enum { L1 = LMAX + 1, LM = L1 * L1, NV = (NMAX + W - 1) / W, NP = NV * W, BLOCK 
 struct Facts {
   I elements, kinds, points, columns, dimensions, intervals, zeta;  // points, columns: padded to whole panels
   I others, merged, summed;                                         // of a compressed spectrum's second density; others: 0 if there is none
-  double cutoff, width, reach, lone;
+  double cutoff, width, reach, lone, power;                         // power: ζ; zeta: the same if it is whole, or 0
   const I *known, *center, *channel;  // by atomic number: ≥ 0 if known; 1 if a center; which kind of neighbor, −1 if none counted
   const S *table;                     // [intervals + 3, L1, NP]: radial functions over √4π
   const S *alone;                     // [kinds, NP]: what the atom's own Gaussian gives to l = 0
@@ -234,6 +234,14 @@ static void density_back(const Model &m, Worker &w, I t, const S *cb, S *g) {
   }
 }
 
+// a x^(ζ−1), lane by lane.
+static inline V raised(const Model &m, V a, V x) {
+  for (I k = 1; k < m.zeta; k++) a *= x;
+  if (!m.zeta)
+    for (int k = 0; k < W; k++) a[k] *= (S)std::pow((double)x[k], m.power - 1);
+  return a;
+}
+
 // A block of centers. What it adds belongs to these atoms and their edges alone.
 static int block(Model &m, Worker &w, const Call &in, const I *atoms, I count) {
   if (int fault = gather(m, w, in, atoms, count)) return fault;
@@ -248,9 +256,8 @@ static int block(Model &m, Worker &w, const Call &in, const I *atoms, I count) {
     S *o = &w.o[t * m.points];
     double energy = 0;
     for (I s = 0; s < m.points; s += W) {
-      V x = at(o + s), power = at(m.a + s);
-      for (I k = 1; k < m.zeta; k++) power *= x;
-      put(o + s, (S)m.zeta * power);
+      V x = at(o + s), power = raised(m, at(m.a + s), x);
+      put(o + s, (S)m.power * power);
       power *= x;
       for (int k = 0; k < W; k++) energy += (double)power[k];
     }
@@ -345,9 +352,8 @@ static inline void covariances(const Model &m, const S *p, I s, V *value, V *rat
   for (I k = 0; k < m.dimensions; k++)
     for (int v = 0; v < PANEL; v++) o[v] += p[k] * at(w + (k * PANEL + v) * W);
   for (int v = 0; v < PANEL; v++) {
-    V power = at(m.a + s + v * W);
-    for (I k = 1; k < m.zeta; k++) power *= o[v];
-    value[v] = power * o[v], rate[v] = (S)m.zeta * power;
+    V power = raised(m, at(m.a + s + v * W), o[v]);
+    value[v] = power * o[v], rate[v] = (S)m.power * power;
   }
 }
 
@@ -410,9 +416,8 @@ static int doubt(Model &m, Worker &w, const Call &in, const Variances &out, cons
   }
   times(w.x.data(), rows, m.dimensions, m.columns, m.across, m.points, w.o.data());
   for (I k = 0; k < count * m.points; k += W) {
-    V x = at(&w.o[k]), power = at(m.a + k % m.points);
-    for (I z = 0; z < m.zeta; z++) power *= x;
-    put(&w.o[k], power);
+    V x = at(&w.o[k]);
+    put(&w.o[k], x * raised(m, at(m.a + k % m.points), x));
   }
   double known[BLOCK];
   w.y.resize(BLOCK * m.points);

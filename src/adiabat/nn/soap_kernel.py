@@ -140,7 +140,7 @@ class Soap(OfSpectra):
         return mine, self._spectrum(c + self.alone)
 
     def process(self, alpha: Float[Tensor, "M"]) -> SoapProcess | None:
-        if self.zeta % 1 or self.mixing is not None:
+        if self.zeta < 1 or self.mixing is not None:  # slopes of roots have no bound where nothing overlaps
             return None
         (nu_r, nu_s), table, kind = self.nu, self.table[0], self.kind
         alone = self.alone.unflatten(0, (self.kinds, self.n_max))
@@ -150,6 +150,6 @@ class Soap(OfSpectra):
         if nu_s == 0:
             kind, alone = [min(k, 0) for k in kind], alone.sum(0, keepdim=True)
         return SoapProcess(
-            self.center, tuple(kind), (table.shape[-1], self.l_max), (nu_r or 2, nu_s or 2), self.cutoff, self.width, int(self.zeta),
+            self.center, tuple(kind), (table.shape[-1], self.l_max), (nu_r or 2, nu_s or 2), self.cutoff, self.width, self.zeta,
             table, self.reach, alone.flatten(0, 1), self.points, alpha * self.delta**2, float(self.alone_as(self.center) @ alpha),
         )  # fmt: skip

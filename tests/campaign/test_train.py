@@ -18,6 +18,7 @@ import adiabat as ad
 from adiabat.campaign.frames import GateFaults
 from adiabat.campaign.learn import learn
 from adiabat.campaign.train import train
+from adiabat.config import ConfigError
 from adiabat.data.formats import write
 from adiabat.data.packing import pack
 from campaign.small import SMALL
@@ -144,3 +145,19 @@ def test_without_a_model_the_frames_choose_one_and_the_report_says_which(tmp_pat
     sections = json.loads((folder / "report.json").read_text())["sections"]
     assert sections["settings"]["model"]["name"] == "ace"
     assert {"ace", "tensor-reduced"} <= set(sections["citations"]["used"])
+
+
+def test_the_solver_of_a_linear_family_is_named_and_refused_to_others_before_anything_is_made(tmp_path):
+    write(tmp_path / "set.xyz", water(12))
+    given = {"data": str(tmp_path / "set.xyz"), "model": {"ace": {"cutoff": 3.0, "channels": 2}}}
+    solvers = {"ard": {"least_squares": {"prior": "ard"}}, "lsqr": {"lsqr": {"ridge": 1e-6, "block": 40}}}
+    for name, solver in solvers.items():
+        folder = train(**given, out=str(tmp_path / name), fit={"optimizer": solver})
+        told = json.loads((folder / "report.json").read_text())["sections"]["settings"]["training"]
+        assert told["optimizer"] == "least squares"
+        assert name in (told.get("prior"), told.get("solver"))
+    with pytest.raises(ConfigError, match=r"^fit.optimizer: lsqr came, and solves for what a model is linear in; painn has"):
+        train(data=given["data"], model="painn", out=str(tmp_path / "none"), fit={"optimizer": "lsqr"})
+    with pytest.raises(ConfigError, match=r"^fit.optimizer.lsqr: unknown option 'blocks'; did you mean 'block'"):
+        train(**given, out=str(tmp_path / "none"), fit={"optimizer": {"lsqr": {"blocks": 40}}})
+    assert not (tmp_path / "none").exists()

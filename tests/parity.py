@@ -37,7 +37,7 @@ DESCRIPTORS = """
 """
 TAIL = """
 Networks have random weights. Where a peer's answers come from a file with ten decimals, that is what is seen: 5e-11 eV/Å in the forces of
-the published potentials.
+the published potentials. QUIP's forces of soap_turbo are no slopes of its energies by as much as is seen; ours are, to 1e-8 of differences.
 """
 
 

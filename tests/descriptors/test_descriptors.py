@@ -146,7 +146,7 @@ def test_compressed_spectra_are_those_of_gap(nu_r, nu_s):
     assert all(("*" in name) == ((nu_r, nu_s) != (2, 2)) for name in found.names)
     model = GAP(soap=[{"center": "Si", "n_sparse": 2, **shape}], two_body=[], elements=["C", "Si"]).double()
     (at,) = model.centers(Graph.of(atoms, 3.5))
-    mine, spectra = model.kernels[0]._spectra(at)
+    mine, spectra = model.kernels[0].spectra(at)
     np.testing.assert_allclose(found.values[mine], spectra.detach().numpy(), rtol=0, atol=1e-11)
     # along a random displacement: central differences of functions of length 1 err by h² f‴ and by rounding over h
     h, step = 1e-4, np.random.default_rng(0).normal(size=atoms.positions.shape)

@@ -47,7 +47,7 @@ class AdiabatCalculator(Calculator):
         if before is None:
             return list(all_changes)
         kept, now = before.arrays, atoms.arrays
-        changed = [name for name in ARRAYS if not _same(kept.get(name), now.get(name))]
+        changed = [name for name in ARRAYS if (a := kept.get(name)) is not (b := now.get(name)) and not _same(a, b)]
         changed += ["cell"] * (not _same(before.cell.array, atoms.cell.array))
         changed += ["info"] * any(before.info.get(name) != atoms.info.get(name) for name in STATED)
         return changed + ["pbc"] * (not _same(before.pbc, atoms.pbc))

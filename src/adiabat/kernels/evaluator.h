@@ -20,7 +20,8 @@ struct Weights {
 
 // What one thread needs for one chunk.
 struct Local {
-  std::vector<I> first, edge, j, kind;
+  I chunk = -1;  // whose edges these are, in this call
+  std::vector<I> first, edge, j, kind, order;  // order: of the chunk's atoms, by species
   std::vector<S> r, d, Y, db, Yb, rb, mid, A, B, H, h, z;
   Rows rows;
 };
@@ -61,22 +62,15 @@ template <class L> struct Chunk {
     s.H.resize(PIECE * L::OUT * C);
     n0 = chunk * PIECE;
     n = std::min((I)PIECE, in.atoms - n0);
-    s.first.resize(n + 1), s.edge.clear(), s.j.clear(), s.kind.clear(), s.r.clear();
-    for (I k = 0; k < n; k++) {
-      s.first[k] = s.edge.size();
-      for (I e = in.first[n0 + k]; e < in.first[n0 + k + 1]; e++) {
-        const double *r = in.r + 3 * e;
-        if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] >= m.cutoff * m.cutoff) continue;
-        I zj = in.species[in.j[e]];
-        s.edge.push_back(e), s.j.push_back(t ? in.j[e] : zj), s.kind.push_back(w.kinds[z(k) * m.species + zj]);
-        for (int x = 0; x < 3; x++) s.r.push_back((S)r[x]);
+    if (s.chunk != chunk) near(), s.chunk = chunk;
+    E = s.edge.size();
+    s.j.resize(E), s.kind.resize(E);
+    for (I k = 0; k < n; k++)
+      for (I q = s.first[k]; q < s.first[k + 1]; q++) {
+        I j = in.j[s.edge[q]], zj = in.species[j];
+        s.j[q] = t ? j : zj, s.kind[q] = w.kinds[z(k) * m.species + zj];
       }
-    }
-    s.first[n] = E = s.edge.size();
     const int harmonics = GEOMETRY::HARMONICS;
-    s.d.resize(E), s.Y.resize(E * harmonics), s.db.resize(E), s.Yb.resize(E * harmonics), s.rb.resize(3 * E);
-    GEOMETRY::Edges geometry = {E, 1, s.r.data(), nullptr, nullptr, nullptr, s.d.data(), s.Y.data(), nullptr};
-    GEOMETRY::forward<Values>(geometry);
     a = {};
     a.centers = n, a.C = C, a.intervals = w.intervals, a.table_rows = w.table_rows, a.harmonics = harmonics, a.threads = 1;
     a.neighbors = t ? in.atoms : m.species, a.cutoff = w.cutoff;
@@ -87,6 +81,28 @@ template <class L> struct Chunk {
     work.prepare(a, 0, E);
   }
 
+  // The chunk's edges below the cutoff, their lengths and harmonics; its atoms by species. A molecule is one chunk in every sweep.
+  void near() {
+    s.first.resize(n + 1), s.edge.clear(), s.r.clear(), s.order.clear();
+    for (I k = 0; k < n; k++) {
+      s.first[k] = s.edge.size();
+      for (I e = in.first[n0 + k]; e < in.first[n0 + k + 1]; e++) {
+        const double *r = in.r + 3 * e;
+        if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] >= m.cutoff * m.cutoff) continue;
+        s.edge.push_back(e);
+        for (int x = 0; x < 3; x++) s.r.push_back((S)r[x]);
+      }
+    }
+    I E = s.first[n] = s.edge.size();
+    for (I zk = 0; zk < m.species; zk++)
+      for (I k = 0; k < n; k++)
+        if (z(k) == zk) s.order.push_back(k);
+    const int harmonics = GEOMETRY::HARMONICS;
+    s.d.resize(E), s.Y.resize(E * harmonics), s.db.resize(E), s.Yb.resize(E * harmonics), s.rb.resize(3 * E);
+    GEOMETRY::Edges geometry = {E, 1, s.r.data(), nullptr, nullptr, nullptr, s.d.data(), s.Y.data(), nullptr};
+    GEOMETRY::forward<Values>(geometry);
+  }
+
   // Sums over neighbors, mixed, contracted and updated: H is h of the next layer.
   void forward(S *A) {
     L::sums(a, work, n);
@@ -95,13 +111,11 @@ template <class L> struct Chunk {
         mixed_rows(o, which, [&](I from, I to) { s.rows.add(s.mid.data() + from, A + to); });
         s.rows.times(w.mix[o][which]);
       }
-    I blocks = C / W;
-    for (I b = 0; b < blocks; b++)
-      for (I k = 0; k < n; k++) {
-        V x[L::MIXED];
-        for (int r = 0; r < L::MIXED; r++) x[r] = fixed(A, (k * L::MIXED + r) * C + b * W);
-        L::evaluate(x, {w.coefficients, nullptr}, (z(k) * blocks + b) * L::TERMS * W, s.B.data(), k * L::OUT * C + b * W, C);
-      }
+    products([&](I b, I k, I at) {
+      V x[L::MIXED];
+      for (int r = 0; r < L::MIXED; r++) x[r] = fixed(A, (k * L::MIXED + r) * C + b * W);
+      L::evaluate(x, {w.coefficients, nullptr}, at, s.B.data(), k * L::OUT * C + b * W, C);
+    });
     for (int o = 0; o < L::OUTS; o++) {
       output_rows(o, [&](I at) { s.rows.add(&s.B[at], &s.H[at]); });
       s.rows.times(w.update[o]);
@@ -115,6 +129,19 @@ template <class L> struct Chunk {
           s.rows.times(w.skip[o][zk], true);
         });
     }
+  }
+
+  // Blocks of channels, atoms of one species after the other: its coefficients, from `at` on, stay in the first-level cache meanwhile,
+  // and those of its next block, which follow them, are asked for.
+  template <class F> void products(F todo) {
+    I blocks = C / W;
+    for (I b = 0; b < blocks; b++)
+      for (I q = 0; q < n; q++) {
+        I k = s.order[q], at = (z(k) * blocks + b) * L::TERMS * W;
+        if (b + 1 < blocks && (q == 0 || z(k) != z(s.order[q - 1])))
+          for (I c = 0; c < L::TERMS; c++) __builtin_prefetch(w.coefficients + at + (L::TERMS + c) * W, 0, 2);
+        todo(b, k, at);
+      }
   }
 
   template <class F> void each_species(F todo) {
@@ -156,14 +183,12 @@ template <class L> struct Chunk {
       output_rows(o, [&](I at) { s.rows.add(&s.H[at], &s.B[at]); });
       s.rows.times(w.updateT[o]);
     }
-    I blocks = C / W;
-    for (I b = 0; b < blocks; b++)
-      for (I k = 0; k < n; k++) {
-        V x[L::MIXED], xb[L::MIXED] = {};
-        for (int r = 0; r < L::MIXED; r++) x[r] = fixed(A, (k * L::MIXED + r) * C + b * W);
-        L::differentiate(x, {w.coefficients, nullptr}, (z(k) * blocks + b) * L::TERMS * W, s.B.data(), k * L::OUT * C + b * W, C, xb);
-        for (int r = 0; r < L::MIXED; r++) *(VU *)(&s.A[(k * L::MIXED + r) * C + b * W]) = xb[r];
-      }
+    products([&](I b, I k, I at) {
+      V x[L::MIXED], xb[L::MIXED] = {};
+      for (int r = 0; r < L::MIXED; r++) x[r] = fixed(A, (k * L::MIXED + r) * C + b * W);
+      L::differentiate(x, {w.coefficients, nullptr}, at, s.B.data(), k * L::OUT * C + b * W, C, xb);
+      for (int r = 0; r < L::MIXED; r++) *(VU *)(&s.A[(k * L::MIXED + r) * C + b * W]) = xb[r];
+    });
     for (int o = 0; o < L::MIXES; o++)
       for (I which = 0; which < w.mixes; which++) {
         mixed_rows(o, which, [&](I from, I to) { s.rows.add(&s.A[to], &s.mid[from]); });
@@ -318,6 +343,7 @@ template <class L> static void reserve(Model &m, const Input &in, I t, bool fina
 
 static void begin(Model &m, const Input &in) {
   if ((I)m.locals.size() < in.threads) m.locals.resize(in.threads);
+  for (Local &local : m.locals) local.chunk = -1;
   m.A.resize(m.layers + 1), m.u.resize(m.layers + 1), m.ub.resize(m.layers + 1), m.h.resize(m.layers + 1);
   m.fault = 0;
   m.rb.assign(3 * in.edges, (S)0);

@@ -23,9 +23,9 @@ def fast_for(spec: EachPair) -> bool:
 class Common(ctypes.Structure):
     """`struct Common` of each_pair.h, field by field."""
 
-    _fields_ = (
-        [(name, ctypes.c_int64) for name in ("elements", "kinds")] + [("kind", ctypes.c_void_p), ("most", ctypes.c_double)]
-    )  # fmt: skip
+    _fields_ = [
+        ("elements", ctypes.c_int64), ("kinds", ctypes.c_int64), ("kind", ctypes.c_void_p), ("most", ctypes.c_double)
+    ]  # fmt: skip
 
 
 def common(kept: list, elements: Sequence[int], most: float) -> Common:

@@ -68,17 +68,18 @@ struct OfImages {
   I find(I n, Row &to, int &fault) const {
     const double reach = m.most * m.most, x0 = m.images[n].x[0], y0 = m.images[n].x[1], z0 = m.images[n].x[2];
     const int *near = in.near[n];
-    double least = reach, sum = 0;
+    double least = reach;
     I k = 0;
     for (I p = 0; p < in.count[n]; p++) {
       const Image &other = m.images[near[p] & in.mask];
       const double x = other.x[0] - x0, y = other.x[1] - y0, z = other.x[2] - z0, d2 = x * x + y * y + z * z;
-      to.x[k] = x, to.y[k] = y, to.z[k] = z, to.d2[k] = d2, to.who[k] = other.owner, to.kind[k] = other.kind;
-      least = std::min(least, d2), sum += d2;
+      to.x[k] = x, to.y[k] = y, to.z[k] = z, to.d2[k] = d2, to.who[k] = other.owner;
+      least = std::min(least, d2);
       k += d2 < reach;
     }
-    if (!(sum - sum == 0)) fault = 5;
-    else if (!(least > 0)) fault = 6;
+    if (!(least > 0)) fault = 6;  // positions are numbers: `run` looked
+    if (m.kinds > 1)
+      for (I p = 0; p < k; p++) to.kind[p] = m.images[to.who[p]].kind;
     return k;
   }
 };
@@ -217,7 +218,9 @@ static int run(Model &m, const Images &in) {
     if (owner < 0 || owner >= in.atoms) return 4;
     const I number = in.numbers[owner];
     if (number < 0 || number >= m.elements || m.kind[number] < 0) return 2;
-    m.images[n] = {{in.x[3 * n], in.x[3 * n + 1], in.x[3 * n + 2]}, (int)owner, (int)m.kind[number]};
+    const double *x = in.x + 3 * n, far = x[0] * x[0] + x[1] * x[1] + x[2] * x[2];
+    if (!(far - far == 0)) return 5;
+    m.images[n] = {{x[0], x[1], x[2]}, (int)owner, (int)m.kind[number]};
   }
   return walk<Family>(m, OfImages{m, in}, in.atoms, in.threads, [&](I n, double e, const double *f, const double *w) {
     in.energies[n] += e;

@@ -62,8 +62,8 @@ struct Family {
   const Facts &m;
   explicit Family(const Facts &m) : m(m) {}
 
-  void pair(I kind, const Pair &pair, V &half, V &along) const {
-    const V d = root(pair.d2), over = 1 / d;
+  inline __attribute__((always_inline)) void pair(I kind, const Pair &pair, V &half, V &along) const {
+    const V d = root(pair.d2), over = d * (1 / pair.d2);  // neither waits for the other
     V y = {}, slope = {};
     if (m.form != LENNARD_JONES && m.form != MORSE && m.form != BUCKINGHAM) {
       for (int l = 0; l < W; l++) {

@@ -165,7 +165,7 @@ def train(
             "labels": sum(counts.values()), **{f"n_{side}": n for side, n in counts.items()}, "errors_on": judged,
             **{k: v for k, v in found[judged].to_json().items() if k not in ("n_structures", "by_kind")},
             **({"unfinished": told["unfinished"]} if "unfinished" in told else {}),
-            "wall_s": worked_s(folder) + time.monotonic() - begun, "model": f"models/{name}.adiabat", "report": "report.html",
+            "wall_s": folder.worked_s, "model": f"models/{name}.adiabat", "report": "report.html",
         }  # fmt: skip
         folder.write_json("summary.json", summary)
         write(folder.folder)
@@ -341,14 +341,3 @@ def spoken(metrics: Mapping[str, Any]) -> str:
     units = {"energy_mae_meV_per_atom": "meV/atom", "force_mae_meV_per_A": "meV/Å"}
     told = ", ".join(f"{metrics[side][key]:.3g} {unit}" for key, unit in units.items() if key in metrics[side])
     return f"{side} {told}"
-
-
-def worked_s(folder: RunFolder) -> float:
-    """Seconds of earlier starts: from each one's first event to its last."""
-    total, first, last = 0.0, None, None
-    for event in folder.events():
-        if event["stage"] == "start":
-            total += (last - first) if first is not None else 0.0
-            first = event["time"]
-        last = event["time"]
-    return total

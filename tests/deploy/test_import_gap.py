@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from adiabat.deploy import load
-from adiabat.deploy.importers import ForeignModelError, import_model
+from adiabat.deploy.importers import ForeignModelError, gap_turbo, import_model
 from adiabat.graph import Graph
 from adiabat.training.loss import Loss
 from adiabat.training.rows import in_noise, rows_of
@@ -206,6 +207,23 @@ def test_what_is_not_supported_of_soap_turbo_is_named(tmp_path, before, after, s
     (tmp_path / "gap.xml").write_text(text.replace(before, after, 1))
     with pytest.raises(ForeignModelError, match=said):
         import_model(tmp_path / "gap.xml")
+
+
+def test_bases_that_quippy_takes_for_one_another_are_told(tmp_path):
+    said = {"species_z": "6", "rcut_hard": "4.5", "rcut_soft": "4.0", "l_max": "2", "alpha_max": "4", "atom_sigma": "0.5"}
+    path = tmp_path / "gap.xml"
+
+    def told(basis, *sigmas):
+        each = [gap_turbo.options(path, {**said, "basis": basis, "atom_sigma": sigma}, "")[0] for sigma in sigmas]
+        gap_turbo.warn_of_mixed_bases(path, each)
+
+    with pytest.warns(UserWarning, match="two soap_turbo have 4 radial functions each, but not the same ones"):
+        told("poly3gauss", "0.5", "0.6")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        told("poly3gauss", "0.5", "0.5")
+        told("poly3gauss", "0.5")
+        told("poly3", "0.5", "0.6")  # its functions do not know the widths
 
 
 def test_a_truncated_compression_is_named(tmp_path):

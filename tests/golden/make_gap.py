@@ -45,6 +45,7 @@ ONE_MIXED = [
 
 TURBO = "soap_turbo l_max=3 covariance_type=dot_product sparse_method=cur_points add_species=F zeta=2 delta=0.3 n_sparse=5"
 CUAU = "n_species=2 species_Z={{29 79}}"
+# No two in a row with as many radial functions: quippy 0.10.3 evaluates the second with those of the first.
 TURBO_WAYS = [
     "rcut_hard=4.2 rcut_soft=3.6 basis=poly3 alpha_max={{3 3}} atom_sigma_r={{0.5 0.5}} atom_sigma_t={{0.5 0.5}} "
     "amplitude_scaling={{1.0 1.0}} central_weight={{1.0 1.0}} scaling_mode=polynomial central_index=1",

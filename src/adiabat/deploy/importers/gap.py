@@ -89,6 +89,7 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
     blocks = [_Block(path, node) for node in _one(path, gap, "gpSparse").iter("gpCoordinates")]
     if not blocks:
         raise ForeignModelError(f"{path}: gpSparse has no gpCoordinates; wanted one a descriptor")
+    gap_turbo.warn_of_mixed_bases(path, [block.options for block in blocks if block.kind == "soap_turbo"])
     named = sorted({z for block in blocks for z in block.named})
     anything = any(block.anything for block in blocks)
     symbols = [symbol(z) for z in atomic_numbers(agreed(path, None if anything else [symbol(z) for z in named], elements))]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,24 @@ def options(path: Path, said: Mapping[str, str], raw: str) -> tuple[dict[str, An
     }  # fmt: skip
     rows, more = _compression(path, said, n_max, l_max)
     return {**found, **more}, rows
+
+
+def warn_of_mixed_bases(path: Path, each: Sequence[Mapping[str, Any]]) -> None:
+    """QUIP up to 2025 makes radial functions anew only where their number changes: of two soap_turbo one after the other that differ in
+    other ways it evaluates the second with those of the first."""
+    for one, other in zip(each, [*each[1:], *each[:1]], strict=True):
+        if sum(one["n_max"]) == sum(other["n_max"]) and _basis_of(one) != _basis_of(other):
+            warnings.warn(
+                f"{path}: two soap_turbo have {sum(one['n_max'])} radial functions each, but not the same ones: quippy up to 0.10.3 evaluates "
+                "both with those of one; compare an energy before you trust this potential",
+                stacklevel=4,
+            )
+            return
+
+
+def _basis_of(options: Mapping[str, Any]) -> tuple:
+    n_max, basis = tuple(options["n_max"]), options["basis"]
+    return (n_max, basis, tuple(options["sigma_r"]), options["cutoff"]) if basis == "poly3gauss" else (n_max, basis)
 
 
 def _compression(path: Path, said: Mapping[str, str], n_max: list[int], l_max: int) -> tuple[int, dict[str, Any]]:

@@ -9,10 +9,10 @@ struct Bond { double cutoff, wide, decay, height, steep, inner, inner_width; I b
 struct Leaf { I from, at, count, real; };  // Σ_k mix[at + k] sums[from + k], and of the imaginary parts `radial` further; count of them
 struct Product { I a, b; };                // x_a x_b, or of b's conjugate; 2 place + 1 asks for it
 struct Row { I x, from, plain, to; };      // Re(x_x Σ c_y x_y): entries from … plain, then those of conjugates
-struct Of { I leaf, leaves, product, products, single, singles, row, rows; };  // what belongs to an element: first and how many
+struct Of { I leaf, leaves, product, products, single, singles, row, rows; };  // what belongs to an element: the first and how many
 
 struct Facts : Common {
-  I radial, l_max, densities, inner, numbers;  // inner: the distance fades functions, not repulsion; numbers: the most of an element's x
+  I radial, l_max, densities, inner, numbers;  // inner: nearer than a distance repulsion takes the functions' place; numbers: the most of an element's x
   double scale;                                // eV of an energy
   const Bond *bond;                            // [kinds, kinds]
   const I *used;                               // [kinds, kinds, l]: how many radial functions a product asks for
@@ -207,6 +207,7 @@ struct Family {
   }
 
   void gather(const Near *n) {
+    static_assert(TOGETHER == 2, "sums are written for two");
     Edge e[TOGETHER];
     for (int q = 0; q < TOGETHER; q++) edge<false>(n[q], e[q]), wall += e[q].wall;
     each(n->kind[0], [&](I k, I l, I at, I count) {

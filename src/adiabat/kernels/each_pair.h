@@ -2,12 +2,14 @@
 // set side by side first, W of them to a vector. Atoms are shared out to slots, whose number follows from the number of atoms alone; each
 // slot adds to sums of its own, and these are added in their order: the same bits for any number of threads. All of it in double precision.
 // What Python fills in is the family's `Facts`, which begins with `Common`. A family has
-//   enum { NODES, KEPT }                            whether an energy of an atom's sum follows, for which KEPT vectors of a pair are kept
+//   enum { NODES, KEPT }                               whether an energy of an atom's sum follows; how many vectors of W pairs are kept for
+//                                                      it, r the first three
 //   Family(const Facts &)
-//   void pair(I kind, const Pair &, V *out)         of pairs: the energy, ∂E/∂d / d
-//   void gather(I kind, const Pair &, V *rho, V *out)  or, with NODES: what each end brings to the other; the energy; what is kept
+//   void pair(I kind, const Pair &, V &half, V &along)  without NODES: half the energies, ∂E/∂d / d; zero in lanes that are not on
+//   void gather(I kind, const Pair &, V *rho, V &half, V *kept)  with NODES: what the other end brings, and what it is brought; half the
+//                                                      energies; what is kept after r; likewise
 //   double node(I kind, double rho, double &slope)     the energy of a sum, and its slope
-//   V push(double mine, V theirs, const double *kept)  ∂E/∂d / d by the slopes of both ends
+//   V push(double mine, V theirs, const V *kept)       ∂E/∂d / d by the slopes of both ends
 enum { SLOTS = 8, SHARE = 128 };
 
 struct Common {

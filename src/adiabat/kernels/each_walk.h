@@ -34,8 +34,9 @@ static inline VI below(I count) {
   return k < (B)count;
 }
 
-// The pairs of atom n that are its own to take, among an atom's edges both ways: the ends of a pair take it in turn, so that slots have
-// equal shares; an edge and its counter-edge from an atom to its own images are one pair, too.
+// `find`: the pairs of atom n that are its own to take, nearer than `most`. Among edges both ways the ends of a pair take it in turn, so that
+// slots have equal shares; an edge and its counter-edge from an atom to its own images are one pair, too. Counting goes on or not without
+// a branch, which the processor would guess wrong too often.
 struct OfCall {
   const Model &m;
   const Call &in;
@@ -120,7 +121,7 @@ template <class F, class Find> static int sums(Model &m, Slot &slot, const Find 
       row.who[k] = n, row.kind[k] = kind;
     }
     slot.first[n - from + 1] = at + blocks;
-    if (F::NODES && (I)slot.kept.size() < at + blocks) slot.kept.resize(2 * (at + blocks));
+    if (F::NODES && (I)slot.kept.size() < at + blocks) slot.kept.resize(3 * (at + blocks) / 2 + 1);
     V mine[2] = {};
     Center center;
     for (I b = 0; b < blocks; b++) {

@@ -212,7 +212,6 @@ class _Blocks:
             y[at] = weighted[:, -1]
             for block, triangle in zip(cuts, triangles, strict=True):
                 triangle.add(weighted[:, block], 1.0, float(len(part)))
-            step()
         norms = torch.cat([triangle.R.square().sum(0).sqrt() for triangle in triangles])
         # A column without data gets no coefficient.
         scale = torch.where(norms > max(1e-12 * float(norms.max()), 1e-300), norms, torch.inf)

@@ -47,7 +47,9 @@ def cases(atoms: Atoms, cutoff: float) -> set[str]:
     found = {"several elements"} if len(set(atoms.numbers)) > 1 else set()
     if not pbc.any():
         return found | {"molecule" if n > 1 else "isolated atom"}
-    heights = atoms.get_volume() / np.linalg.norm(np.cross(np.roll(atoms.cell.array, -1, 0), np.roll(atoms.cell.array, -2, 0)), axis=1)
+    heights = atoms.get_volume() / np.linalg.norm(
+        np.cross(np.roll(atoms.cell.array, -1, 0), np.roll(atoms.cell.array, -2, 0)), axis=1
+    )
     at = np.sort(atoms.get_scaled_positions(), axis=0)
     gaps = np.diff(np.vstack([at, at[:1] + 1]), axis=0).max(0) * heights
     open_axes = ~pbc | (gaps > cutoff)

@@ -177,6 +177,20 @@ def test_what_is_not_supported_is_named(name, before, after, said, imported):
         imported(name, before, after)
 
 
+def test_overlays_mix_nothing(tmp_path):
+    """There LAMMPS leaves a style out for a pair that it is not given for: other physics than mixing, and refused."""
+    both = [
+        "units metal",
+        "pair_style hybrid/overlay lj/cut 4.6 zbl 2 3",
+        "pair_coeff 1 1 zbl 73 73",
+        "pair_coeff 2 2 zbl 74 74",
+    ]
+    both += ["pair_coeff 1 1 lj/cut 0.2 2.3", "pair_coeff 2 2 lj/cut 0.3 2.1"]
+    (tmp_path / "in.pair").write_text("\n".join(both))
+    with pytest.raises(ForeignModelError, match=r"in\.pair: pair_coeff 1 2 of lj/cut is missing"):
+        import_model(tmp_path / "in.pair")
+
+
 def test_pairs_have_numbers_of_their_own_and_say_which():
     own = {"H-O": {"sigma_angstrom": 1.2, "cutoff": 3.0}}
     model = models.LennardJones(0.05, 1.3, 3.5, ["H", "O"], pairs=own)

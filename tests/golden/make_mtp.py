@@ -24,7 +24,9 @@ CUTOFF = 4.6
 def potential(template: str, seed: int) -> str:
     """A trained file: the template's tables, coefficients drawn."""
     rng = np.random.default_rng(seed)
-    functions, scalars = (int(re.search(rf"{key} = (\d+)", template)[1]) for key in ("radial_funcs_count", "alpha_scalar_moments"))
+    functions, scalars = (
+        int(re.search(rf"{key} = (\d+)", template)[1]) for key in ("radial_funcs_count", "alpha_scalar_moments")
+    )
 
     def row(numbers: np.ndarray) -> str:
         return "{" + ", ".join(f"{x:.15e}" for x in numbers) + "}"
@@ -36,16 +38,22 @@ def potential(template: str, seed: int) -> str:
     text = template.replace("species_count = 1", "scaling = 1.3e-01\nspecies_count = 2")
     text = text.replace("min_dist = 0.5", "min_dist = 1.9").replace("max_dist = 5", f"max_dist = {CUTOFF}")
     text = re.sub(r"(radial_funcs_count = \d+\n)", lambda found: found[1] + "\n".join(radial) + "\n", text)
-    return text.rstrip() + f"\nspecies_coeffs = {row(rng.normal(size=2))}\nmoment_coeffs = {row(0.2 * rng.normal(size=scalars))}\n"
+    return (
+        text.rstrip() + f"\nspecies_coeffs = {row(rng.normal(size=2))}\nmoment_coeffs = {row(0.2 * rng.normal(size=scalars))}\n"
+    )
 
 
 def plain(template: str) -> str:
     """One element, f_μ = T_μ(2 d/r_c − 1) (d − r_c)², every coefficient 1."""
-    functions, scalars = (int(re.search(rf"{key} = (\d+)", template)[1]) for key in ("radial_funcs_count", "alpha_scalar_moments"))
+    functions, scalars = (
+        int(re.search(rf"{key} = (\d+)", template)[1]) for key in ("radial_funcs_count", "alpha_scalar_moments")
+    )
     rows = ["\t\t\t{" + ", ".join(str(float(n == mu)) for n in range(8)) + "}" for mu in range(functions)]
     text = template.replace("species_count = 1", "scaling = 1.0\nspecies_count = 1")
     text = text.replace("min_dist = 0.5", "min_dist = 0").replace("max_dist = 5", f"max_dist = {CUTOFF}")
-    text = re.sub(r"(radial_funcs_count = \d+\n)", lambda found: found[1] + "\n".join(["\tradial_coeffs", "\t\t0-0", *rows]) + "\n", text)
+    text = re.sub(
+        r"(radial_funcs_count = \d+\n)", lambda found: found[1] + "\n".join(["\tradial_coeffs", "\t\t0-0", *rows]) + "\n", text
+    )
     return text.rstrip() + "\nspecies_coeffs = {0.0}\nmoment_coeffs = {" + ", ".join(["1.0"] * scalars) + "}\n"
 
 

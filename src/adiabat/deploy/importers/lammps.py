@@ -1,7 +1,7 @@
 """Pair styles from a LAMMPS input: `pair_style`, `pair_coeff`, `pair_modify`; lj/cut, morse, buck, zbl, snap, EAM, and hybrid/overlay of them.
 
 Of other commands only those that would add to the potential are minded, and refused by name. Numbers of pairs that are not given are
-mixed as LAMMPS does. A type is an element: files that snap and EAM name, or the nuclear charges of zbl, say which; else the caller does.
+mixed as LAMMPS does, in overlays not at all. A type is an element: files that snap and EAM name, or the nuclear charges of zbl, say which; else the caller does.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def load(path: Path, elements: Sequence[str] | None, units: Mapping[str, str] | 
             inner, outer = (_real(path, "zbl", word) for word in _these(path, part.words, 2, "zbl inner outer"))
             terms.append(ZBL(inner=inner, outer=outer, elements=names))
         else:
-            terms.append(_of_numbers(path, part, names, scale.energy, scale.length))
+            terms.append(_of_numbers(path, part, names, scale.energy, scale.length, len(parts) == 1))
     return Potential(ReferenceEnergies(alone), *terms)
 
 
@@ -247,7 +247,7 @@ def _file(path: Path, part: _Part) -> Path:
     return file
 
 
-def _of_numbers(path: Path, part: _Part, names: Sequence[str], energy: float, length: float) -> Pair:
+def _of_numbers(path: Path, part: _Part, names: Sequence[str], energy: float, length: float, mixes: bool) -> Pair:
     style, Z = STYLES[part.style], len(names)
     (common,) = (_real(path, part.style, word) for word in _these(path, part.words, 1, f"{part.style} cutoff"))
     rows: dict[tuple[int, int], list[float]] = {}
@@ -267,7 +267,7 @@ def _of_numbers(path: Path, part: _Part, names: Sequence[str], energy: float, le
                 rows[a, b] = numbers if len(numbers) > len(style.numbers) else [*numbers, common]
     for a in range(1, Z + 1):
         for b in range(a + 1, Z + 1):
-            if (a, b) not in rows and part.style == "lj/cut" and (a, a) in rows and (b, b) in rows:
+            if (a, b) not in rows and part.style == "lj/cut" and mixes and (a, a) in rows and (b, b) in rows:
                 rows[a, b] = _mixed(part.mix, rows[a, a], rows[b, b])
     if missing := [(a, b) for a in range(1, Z + 1) for b in range(a, Z + 1) if (a, b) not in rows]:
         raise ForeignModelError(f"{path}: pair_coeff {missing[0][0]} {missing[0][1]} of {part.style} is missing")

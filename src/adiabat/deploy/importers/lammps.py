@@ -1,7 +1,8 @@
 """Pair styles from a LAMMPS input: `pair_style`, `pair_coeff`, `pair_modify`; lj/cut, morse, buck, zbl, snap, EAM, and hybrid/overlay of them.
 
 Of other commands only those that would add to the potential are minded, and refused by name. Numbers of pairs that are not given are
-mixed as LAMMPS does, in overlays not at all. A type is an element: files that snap and EAM name, or the nuclear charges of zbl, say which; else the caller does.
+mixed as LAMMPS does, in overlays not at all. A type is an element: files that snap and EAM name, or the nuclear charges of zbl, say
+which; else the caller does.
 """
 
 from __future__ import annotations

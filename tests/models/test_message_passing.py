@@ -131,3 +131,30 @@ def test_every_parameter_learns_from_forces(potential):
 def test_other_shapes_have_forces_too(shape):
     potential = Potential(MACE(cutoff=CUTOFF, channels=3, radial=[4], elements=["H", "O"], **shape)).double()
     assert potential(Graph.of(molecule("H2O"), CUTOFF)).forces.isfinite().all()
+
+
+def test_mace_fades_below_the_nearest_distance(tmp_path):
+    """Of two atoms at less than half of it nothing learned is left, beyond it everything; the file of the model knows it."""
+    frames = [Graph.of(ethanol(seed), CUTOFF) for seed in range(3)]
+    nearest = min(float(graph.r.norm(dim=1).min()) for graph in frames)
+    torch.manual_seed(0)
+    model = MACE(cutoff=CUTOFF, channels=4, l_max=1, radial=[8], elements=["H", "C", "O"], intervals=512, fade=True).double()
+    potential, before = Potential(model), [float(Potential(model)(graph).energy) for graph in frames]
+    potential.prepare(frames)
+    model.neighbors.fill_(1.0)  # as before
+
+    def pair(d: float) -> Graph:
+        return Graph.of(Atoms("CO", [[0, 0, 0], [0, 0, d]]), CUTOFF)
+
+    def energy(d: float) -> float:
+        return float(potential(pair(d)).energy)
+
+    # splines of C² functions: what one adds beside the kinks falls to a quarter a knot: 15 of them
+    assert abs(energy(0.4 * nearest)) < 1e-12 < 1e-3 < abs(energy(0.8 * nearest))
+    assert [float(potential(graph).energy) for graph in frames] == pytest.approx(before, rel=1e-6)
+    d, h = 0.7 * nearest, 1e-5
+    slope = (energy(d + h) - energy(d - h)) / (2 * h)
+    assert float(potential(pair(d)).forces[1, 2]) == pytest.approx(-slope, abs=1e-6)
+    potential.save(tmp_path / "fades.adiabat")
+    again = Potential.load(tmp_path / "fades.adiabat").double()
+    assert float(again(pair(d)).energy) == pytest.approx(energy(d), rel=1e-12)

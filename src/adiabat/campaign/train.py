@@ -296,7 +296,10 @@ def tell(
     # What a configuration says of steps means nothing to least squares; what it has chosen itself does.
     fit = {name: value for name, value in options["fit"].items() if not (solved and name in (*OF_OPTIMIZERS, "keep"))}
     if solved:
-        fit |= {"optimizer": "least squares", **{name: said[name] for name in ("loss", "ridge", "prior", "solver") if name in said}}
+        fit |= {
+            "optimizer": "least squares",
+            **{name: said[name] for name in ("loss", "ridge", "prior", "solver") if name in said},
+        }
     level = potential.metadata.get("level_of_theory")
     formulas = sorted({a.get_chemical_formula("hill", empirical=bool(a.pbc.any())) for a in parts["train"]}, key=len)
     system = ", ".join(formulas[:4]) + (" …" if len(formulas) > 4 else "")

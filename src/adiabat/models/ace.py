@@ -33,6 +33,7 @@ from adiabat.kernels import (
 from adiabat.kernels.evaluator import Interaction, MessagePassingProgram
 from adiabat.nn import Product
 from adiabat.nn.linear_basis import Centers, LinearBasis
+from adiabat.nn.radial import fading
 from adiabat.potential import Model
 from adiabat.typing import Float, Int, Tensor
 
@@ -278,20 +279,6 @@ class ACE(LinearBasis, Model):
         rows = self.table[kind[:, None], k[:, None] + torch.arange(4)].flatten(2)  # E 4 LC
         both = torch.bmm(torch.stack([w, dw], 1) * (d < self.cutoff)[:, None, None], rows)
         return both[:, 0].unflatten(1, self.table.shape[2:]), both[:, 1].unflatten(1, self.table.shape[2:])
-
-
-def fading(d: Float[Tensor, "*E"], nearest: float) -> Float[Tensor, "*E"]:
-    """0 below half of the nearest distance, 1 from 0.85 of it on, twice continuously differentiable; 1 everywhere where it is not known (0).
-
-    Frames that are a little nearer than any training frame are common, and well extrapolated to.
-
-    >>> fading(torch.tensor([0.5, 0.9]), 1.0)
-    tensor([0., 1.])
-    """
-    if not nearest:
-        return torch.ones_like(d)
-    x = ((d / nearest - 0.5) / 0.35).clamp(0, 1)
-    return x**3 * (10 - x * (15 - 6 * x))
 
 
 def radial_functions(d: Float[Tensor, "*E"], cutoff: float, n: int) -> Float[Tensor, "*E n"]:

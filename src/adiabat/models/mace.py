@@ -46,7 +46,9 @@ class MACE(Model):
     training data. A sum over neighbors is divided by the training data's mean number of neighbors. `frequencies` counts
     the Bessel functions, or lists them in π/r_c; `p` is the cutoff's; `intervals` are the splines'. `transform` (agnesi, soft) puts
     the distances of each pair of elements on its own scale before they enter the Bessel functions. Without `residual_first` the
-    first layer has no W_z h; its A is mixed by a matrix of the atom's element, `Layer.select`.
+    first layer has no W_z h; its A is mixed by a matrix of the atom's element, `Layer.select`. With `fade` neighbors count for less
+    below 0.85, for nothing below half of the training data's nearest distance, as in ACE: a network of what was never seen can be
+    anything, and what is left there is the wall (`fit.wall`). The paper's does not.
     """
 
     name = "mace"
@@ -67,6 +69,7 @@ class MACE(Model):
         residual_first: bool = True,
         intervals: int = 256,
         transform: str | dict[str, dict[str, float]] | None = None,
+        fade: bool = False,
     ) -> None:
         super().__init__()
         self.cutoff = float(cutoff)
@@ -84,7 +87,7 @@ class MACE(Model):
             return bessel(x, self.cutoff, frequencies) * polynomial_cutoff(d, self.cutoff, p)[:, None, None]  # n kinds K
 
         def table(paths: int) -> RadialTable:
-            return RadialTable(self.cutoff, basis, paths, channels, radial, intervals)
+            return RadialTable(self.cutoff, basis, paths, channels, radial, intervals, fade)
 
         self.layers = nn.ModuleList(
             Layer(self.cutoff, before, after, l_max, correlation, channels, Z, table, residual=residual_first or t > 0)
@@ -128,8 +131,12 @@ class MACE(Model):
 
     @torch.no_grad()
     def prepare(self, graphs: Sequence[Graph]) -> None:
-        edges = sum(int((distance(g.r) < self.cutoff).sum()) for g in graphs)
-        self.neighbors.fill_(max(1.0, edges / sum(g.n_atoms for g in graphs)))
+        distances = torch.cat([distance(g.r) for g in graphs])
+        near = distances[distances < self.cutoff]
+        self.neighbors.fill_(max(1.0, len(near) / sum(g.n_atoms for g in graphs)))
+        for layer in self.layers if len(near) else ():
+            if layer.radial.fades:
+                layer.radial.nearest.fill_(float(near.min()))
 
 
 class Layer(nn.Module):

@@ -22,7 +22,8 @@ class RadialTable(Derived):
     where pairs of elements have functions of their own; the MLP has no biases and fades with them. The network is evaluated at the
     knots only, in training too: the trained function is the deployed one.
     Of more than FOR_DOUBLE intervals single precision skips knots down to SINGLE_INTERVALS, for it rounds more coarsely. Called without
-    arguments it gives the table that `edge_conv` takes, [kinds, intervals + 3, paths, channels].
+    arguments it gives the table that `edge_conv` takes, [kinds, intervals + 3, paths, channels]. With `fades` the functions end below
+    the buffer `nearest`, Å, as `fading` does; 0: it is not known yet.
 
     >>> from adiabat.kernels import bessel, cosine_cutoff
     >>> RadialTable(5.0, lambda d: bessel(d, 5.0, 8) * cosine_cutoff(d, 5.0)[:, None], paths=2, channels=16)().shape
@@ -37,10 +38,15 @@ class RadialTable(Derived):
         channels: int,
         hidden: Sequence[int] = (),
         intervals: int = 256,
+        fades: bool = False,
     ) -> None:
         super().__init__()
         self.shape = paths, channels
-        values = basis(knots(cutoff, intervals))  # float64, no buffer: a model made double would double rounded numbers
+        self.distances = knots(cutoff, intervals)
+        if fades:
+            self.register_buffer("nearest", torch.zeros((), dtype=torch.float64))
+        self.fades = fades
+        values = basis(self.distances)  # float64, no buffer: a model made double would double rounded numbers
         self.values = values[:, None] if values.ndim == 2 else values
         skips = range(1, intervals // SINGLE_INTERVALS + 1) if intervals > FOR_DOUBLE else [1]
         self.stride = max(s for s in skips if intervals % s == 0)
@@ -49,7 +55,10 @@ class RadialTable(Derived):
 
     def compute(self) -> Float[Tensor, "kinds rows paths channels"]:
         weights = self.mlp.weights
-        values = self.values if weights[0].dtype == torch.float64 else self.values[:: self.stride]
+        stride = 1 if weights[0].dtype == torch.float64 else self.stride
+        values = self.values[::stride]
+        if self.fades:
+            values = values * fading(self.distances[::stride], self.nearest)[:, None, None]
         # Splines are linear in their values: what is solved for are the last matrix's inputs, for they are fewer.
         if len(weights) == 1:
             spline = self._spline(values).to(weights[0])
@@ -59,6 +68,21 @@ class RadialTable(Derived):
 
     def _spline(self, values: Tensor) -> Tensor:
         """The basis functions' own splines: no parameter moves them."""
+        if self.fades:
+            return spline_table(values)
         if self._basis is None or len(self._basis) != len(values) + 2:
             self._basis = spline_table(values)
         return self._basis
+
+
+def fading(d: Float[Tensor, "*E"], nearest: Float[Tensor, ""] | float) -> Float[Tensor, "*E"]:
+    """0 below half of the nearest distance, 1 from 0.85 of it on, twice continuously differentiable; 1 everywhere where it is not known (0).
+
+    Frames that are a little nearer than any training frame are common, and well extrapolated to.
+
+    >>> fading(torch.tensor([0.5, 0.9]), 1.0)
+    tensor([0., 1.])
+    """
+    nearest = torch.as_tensor(nearest, dtype=d.dtype, device=d.device)
+    x = ((d / torch.where(nearest > 0, nearest, 1.0) - 0.5) / 0.35).clamp(0, 1)
+    return torch.where(nearest > 0, x**3 * (10 - x * (15 - 6 * x)), 1.0)

@@ -41,7 +41,7 @@ def usual(frames: Sequence[Atoms], given: Mapping[str, Any], make: Any) -> tuple
     seen = [atoms for atoms in frames if not is_isolated(atoms)]
     if any(atoms.pbc.any() for atoms in seen) or max((len(atoms) for atoms in seen), default=0) <= WHOLE:
         return ACE(cutoff=5.0, channels=24), {}
-    model = MACE(cutoff=5.0, channels=16, hidden="0e+1o", l_max=3)
+    model = MACE(cutoff=5.0, channels=16, hidden="0e+1o", l_max=3, fade=True)
     if given.get("optimizer", "auto") != "auto":  # epochs and batches are another optimizer's
         return model, {}
     sample = seen[:: -(-len(seen) // LOOKED_AT)]

@@ -6,6 +6,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 
+from adiabat import load
 from adiabat.graph import Graph
 from adiabat.models import MACE, PaiNN
 from adiabat.potential import Potential
@@ -156,5 +157,5 @@ def test_mace_fades_below_the_nearest_distance(tmp_path):
     slope = (energy(d + h) - energy(d - h)) / (2 * h)
     assert float(potential(pair(d)).forces[1, 2]) == pytest.approx(-slope, abs=1e-6)
     potential.save(tmp_path / "fades.adiabat")
-    again = Potential.load(tmp_path / "fades.adiabat").double()
+    again = load(tmp_path / "fades.adiabat").double()
     assert float(again(pair(d)).energy) == pytest.approx(energy(d), rel=1e-12)

@@ -11,7 +11,7 @@ from ase.build import bulk
 
 from adiabat.graph import Graph
 from adiabat.kernels import build
-from adiabat.models import EAM, MTP, SNAP
+from adiabat.models import MTP, SNAP
 from adiabat.potential import Potential, Scaled
 from kernels.frozen import assert_same_bits, difference
 
@@ -38,19 +38,9 @@ def mtp(level: int, elements: list[str] = BOTH, radial: int = 6) -> MTP:
     return MTP(4.2, level, radial, 1.8, elements=elements)
 
 
-def eam(points: tuple[int, int] = (400, 301)) -> EAM:
-    """Tables of copper's size, different for every pair of elements; the density goes beyond the last point of F where atoms are near."""
-    model = EAM(4.5, 4.5 / (points[1] - 1), 0.02, list(points), BOTH)
-    for k, table in enumerate((model.embedding, model.density, model.pair)):
-        table.mul_(1 + 0.1 * torch.arange(float(table[..., 0].numel())).view(*table.shape[:-1], 1) + 0.05 * k)
-    return model
-
-
 MODELS = {
     "mtp, level 12": lambda: mtp(12),
     "mtp, level 2, one Chebyshev polynomial": lambda: mtp(2, radial=1),
-    "eam": eam,
-    "eam, dense beyond its table": lambda: eam((40, 301)),
     "snap, 2J = 8": lambda: snap(8),
     "snap, 2J = 3": lambda: snap(3),
     "snap, 2J = 0": lambda: snap(0),
@@ -86,7 +76,7 @@ def test_float32_follows_the_reference_in_float32(name, monkeypatch):
     assert difference(it, graph(it.cutoff), monkeypatch) < 1e-5
 
 
-@pytest.mark.parametrize("name", ["snap, 2J = 3", "mtp, level 12", "eam"])
+@pytest.mark.parametrize("name", ["snap, 2J = 3", "mtp, level 12"])
 def test_bits_do_not_depend_on_the_number_of_threads(name):
     it = Potential(MODELS[name]()).to(torch.float32).eval()
     assert_same_bits(it, Graph.of([crystal(20), crystal(5)], it.cutoff, skin=0.5))

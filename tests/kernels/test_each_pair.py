@@ -27,10 +27,10 @@ def compiled(monkeypatch):
     monkeypatch.setenv("ADIABAT_KERNELS", "cpp")
 
 
-def eam(symmetric: bool) -> Potential:
+def eam(symmetric: bool, points: tuple[int, int] = (2000, 1201)) -> Potential:
     """Tables of each pair of elements; an element brings every other what that brings it, or not."""
     torch.manual_seed(0)
-    model = EAM(cutoff=CUTOFF, elements=ELEMENTS).double()
+    model = EAM(cutoff=CUTOFF, points=list(points), elements=ELEMENTS).double()
     factor = 0.5 + torch.rand(2, 3, 3, 1, dtype=torch.float64)
     both = factor + factor.transpose(1, 2)
     model.density *= (both if symmetric else factor)[0]
@@ -51,9 +51,18 @@ def graph() -> Graph:
     return Graph.of([alloy(), bulk("Ag", a=3.9), Atoms("Au")], CUTOFF, skin=0.7)
 
 
+@pytest.mark.parametrize("points", [(2000, 1201), (40, 841)], ids=["long tables", "denser than the table of F"])
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_embedded_atoms_equal_the_reference(symmetric, monkeypatch):
-    assert difference(eam(symmetric), graph(), monkeypatch) <= 1e-12  # other orders of summation
+def test_embedded_atoms_equal_the_reference(symmetric, points, monkeypatch):
+    assert difference(eam(symmetric, points), graph(), monkeypatch) <= 1e-12  # other orders of summation
+
+
+def test_a_pair_that_gives_its_ends_unlike_energies_is_not_taken_once():
+    it = eam(symmetric=True)
+    assert it.terms[0].program() is not None
+    it.terms[0].pair[0, 1] *= 1.5
+    assert it.terms[0].program() is None
+    assert "pair functions" in it.terms[0].uncompiled()
 
 
 @pytest.mark.parametrize("level", ["x86-64-v3", "portable"])

@@ -70,9 +70,13 @@ class EAM(Model):
         return {"energies": F.to(torch.float64) - self.embedding[species, 0].to(torch.float64) + pairs}
 
     def program(self) -> Embedding | None:
-        if self.elements is None:
+        # An energy that the two ends of a pair share unlike each other belongs to no file of EAM, and not to one look at a pair.
+        if self.elements is None or not torch.equal(self.pair, self.pair.transpose(0, 1)):
             return None
         return Embedding(self.elements, self.cutoff, self.dr, self.drho, self.embedding, self.density, self.pair)
+
+    def uncompiled(self) -> str:
+        return "its pair functions of one element beside another and the other way around are not the same"
 
 
 def hermite(

@@ -46,7 +46,7 @@ test-chaos: .stamps/test
 
 # The generated kernels under AddressSanitizer and UBSan; libstdc++ is loaded first, too, or torch's exceptions are not found. Checks make
 # a compiler several times slower: as many files at once as there are cores, one instruction level, no shapes that compile for long.
-SANITIZED := $(wildcard $(patsubst %,tests/kernels/test_%.py,abreast aev_generated chebyshev deeppot each_pair evaluator expansion generated listed local local_ani \
+SANITIZED := $(wildcard $(patsubst %,tests/kernels/test_%.py,abreast aev_generated chebyshev deeppot each_pair evaluator expansion generated listed local local_ani moving \
   polarizable_layer rigid symmetry)) tests/models/test_gap.py
 test-sanitize: .stamps/test
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so.6)" ASAN_OPTIONS=detect_leaks=0 \

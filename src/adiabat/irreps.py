@@ -111,6 +111,18 @@ def wigner_3j(l1: int, l2: int, l3: int) -> np.ndarray:
     return C * (np.sign(C[l1, l2, l3]) * (-1) ** ((l1 + l2 + l3) // 2))
 
 
+@cache
+def complex_3j(l1: int, l2: int, l3: int, m1: int, m2: int) -> float:
+    """Wigner's (l₁ l₂ l₃; m₁ m₂ −m₁−m₂), of complex harmonics with Condon–Shortley phases; zero outside the triangle.
+
+    >>> round(complex_3j(1, 1, 2, 1, -1), 4), round(complex_3j(1, 1, 2, 0, 0), 4)
+    (0.1826, 0.3651)
+    """
+    if not abs(l1 - l2) <= l3 <= l1 + l2 or abs(m1 + m2) > l3:
+        return 0.0
+    return (-1.0) ** (l1 - l2 + m1 + m2) * _racah(l1, m1, l2, m2, l3) / sqrt(2 * l3 + 1)
+
+
 def _racah(l1: int, m1: int, l2: int, m2: int, l3: int) -> float:
     """⟨l₁m₁ l₂m₂|l₃ m₁+m₂⟩ by Racah's formula (Edmonds, Angular Momentum in Quantum Mechanics), Condon–Shortley phases."""
     f, m3 = factorial, m1 + m2

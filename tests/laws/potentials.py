@@ -60,7 +60,7 @@ SMALL: dict[str, dict[str, object]] = {
         "l_max": 3,
         "products": ["222", "112"],
     },
-    "pace": {"cutoff": 3.0, "radial": 4, "n_max": 2, "l_max": 2},
+    "pace": {"cutoff": 3.0, "radial": 4, "n_max": 2, "l_max": 1},
     "painn": {"cutoff": 3.0, "channels": 8, "radial": 8},
     "deeppot": {
         "cutoff": 3.0,
@@ -74,6 +74,7 @@ SMALL: dict[str, dict[str, object]] = {
 
 # A family's other kinds: what differs from its small one.
 KINDS: dict[str, tuple[str, dict[str, object]]] = {
+    "pace, four factors, two densities": ("pace", {"n_max": 1, "l_max": 2, "factors": 4, "densities": 2}),
     "lennard_jones, shifted": (
         "lennard_jones",
         {"fade": "shifted", "pairs": {"H-O": {"sigma_angstrom": 1.2, "cutoff": 3.0}, "O-O": {"epsilon_eV": 0.08}}},

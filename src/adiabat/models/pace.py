@@ -16,6 +16,7 @@ from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import distance, segment_sum, spherical_harmonics
 from adiabat.kernels.expansion import MOST_DENSITIES, MOST_L, MOST_RADIAL, Expansion
+from adiabat.nn.listed_products import invariant_products
 from adiabat.potential import Model
 from adiabat.typing import Bool, Float, Int, Tensor
 
@@ -37,7 +38,8 @@ class PACE(Model):
     | F | `embeddings` of an element: one of EMBEDDINGS, w and m in `embedding` |
     | ρ_core = Σ_j p e^{−λ d²}/d …, f from 1 to 0 as it passes `core` | `repulsion` |
 
-    A new potential has products of one and two factors. `sizes` (products, components, longest product) are for imported ones, whose tables
+    A new potential has all products of up to `factors` (2 to 4) components, `invariant_products`, and w = 1, m = 1, ½, ½, … for its
+    `densities`: of two, a linear sum and a square root. `sizes` (products, components, longest product) are for imported ones, whose tables
     come with their numbers: `products` (element, first component, factors), `components` (place in A of each factor, −1 behind a
     shorter product's). Lengths in Å; `cutoff` is the largest of the pairs'.
     """
@@ -53,6 +55,7 @@ class PACE(Model):
         n_max: int = 3,
         l_max: int = 2,
         densities: int = 1,
+        factors: int = 3,
         bases: list[list[str]] | str = "ChebExpCos",
         embeddings: list[str] | str = "FinnisSinclairShiftedScaled",
         inner: str = "density",
@@ -75,16 +78,21 @@ class PACE(Model):
             self.waived = dict.fromkeys(  # type: ignore[misc]
                 ("a_pair_parts_smoothly", "an_atom_leaves_a_molecule_smoothly"), "ChebLinear's functions end in a step"
             )
-        P, M, most = sizes or (0, 0, 2)
-        products, components, couplings = _pairs(Z, radial, n_max, l_max, densities)
-        self.register_buffer("products", torch.zeros(P, 3, dtype=torch.int64) if sizes else products)
-        self.register_buffer("components", torch.zeros(M, most, dtype=torch.int64) if sizes else components)
-        self.register_buffer("couplings", torch.zeros(M, densities) if sizes else couplings)
+        if sizes:
+            P, M, most = sizes
+            products, components = torch.zeros(P, 3, dtype=torch.int64), torch.zeros(M, most, dtype=torch.int64)
+            couplings = torch.zeros(M)
+        else:
+            products, components, couplings = invariant_products(Z, radial, n_max, l_max, factors)
+        self.register_buffer("products", products)
+        self.register_buffer("components", components)
+        self.register_buffer("couplings", couplings[:, None].repeat(1, densities))
         self.coefficients = nn.Parameter(torch.randn(len(self.products), densities) / len(self.products))
         self.radial_coefficients = nn.Parameter(torch.randn(Z, Z, n_max, l_max + 1, radial) / radial)
         bonds = torch.tensor([self.cutoff, 0.01, 5.0, 0.0, 1.0, 0.0, 0.01])
         self.register_buffer("bonds", bonds.repeat(Z, Z, 1))  # columns: BONDS
-        self.register_buffer("embedding", torch.ones(Z, densities, 2))  # w, m
+        exponents = torch.tensor([1.0] + [0.5] * (densities - 1))
+        self.register_buffer("embedding", torch.stack([torch.ones(densities), exponents], 1).repeat(Z, 1, 1))  # w, m
         self.register_buffer("core", torch.tensor([1e5, 250.0]).repeat(Z, 1))  # eV: where f is 0, and over which it falls
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
@@ -267,23 +275,3 @@ def _bessel(d: Tensor, bond: dict[str, Tensor], n: int) -> Tensor:
 BASES = {
     "ChebExpCos": _cheb_exp_cos, "ChebPow": _cheb_pow, "ChebLinear": _cheb_linear, "SBessel": _bessel, "TEST_SBessel": _bessel,
 }  # fmt: skip
-
-
-def _pairs(Z: int, radial: int, n_max: int, l_max: int, densities: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Tables of a new potential: A_{μk}, and Σ_m (−1)^m A_{μnlm} A_{μ'n'l−m}."""
-    products: list[tuple[int, ...]] = []
-    components: list[tuple[int, ...]] = []
-    couplings: list[float] = []
-    for z in range(Z):
-        for k in range(Z * radial):
-            products.append((z, len(components), 1))
-            components.append((k, -1))
-            couplings.append(1.0)
-        for a in range(Z * n_max):
-            for b in range(a + 1):
-                for l in range(l_max + 1):
-                    products.append((z, len(components), 2))
-                    for m in range(-l, l + 1):
-                        components.append(tuple(x * (l_max + 1) ** 2 + l * l + l + y for x, y in ((a, m), (b, -m))))
-                        couplings.append((-1.0) ** m / (2 * l + 1))
-    return torch.tensor(products), torch.tensor(components), torch.tensor(couplings)[:, None].repeat(1, densities)

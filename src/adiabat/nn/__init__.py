@@ -13,6 +13,7 @@
 | `product` | symmetric contractions with weights per species |
 | `bispectrum` | the bispectrum of an atom's neighbors |
 | `moments` | moment tensors of an atom's neighbors and their contractions |
+| `listed_products` | invariant products of a density's components, as lists |
 | `linear_basis` | what linear families are: descriptors, their derivatives, the columns of a fit |
 | `sparse_kernel` | kernels of Gaussian processes on distances, and what every sparse kernel is |
 | `soap_kernel` | the kernel of the neighbor density |

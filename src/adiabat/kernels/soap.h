@@ -276,12 +276,11 @@ static int block(Model &m, Worker &w, const Call &in, const I *atoms, I count) {
   return 0;
 }
 
-static int run(Model &m, const Call &in) {
+// Blocks of the centers that have a kernel; `body(worker, centers, count)` returns a fault.
+template <class F> static int each_block(Model &m, const Call &in, F body) {
   m.centers.clear();
   for (I n = 0; n < in.atoms; n++)
     if (m.center[in.numbers[n]]) m.centers.push_back(n);
-  std::fill(m.g.begin(), m.g.end(), (S)0);
-  std::fill(m.own.begin(), m.own.end(), 0.0);
   I N = (I)m.centers.size(), blocks = (N + BLOCK - 1) / BLOCK;
   int fault = 0;
 #pragma omp parallel for num_threads(in.threads) schedule(dynamic, 1) if (in.threads > 1)
@@ -291,9 +290,15 @@ static int run(Model &m, const Call &in) {
 #else
     Worker &w = m.workers[0];
 #endif
-    told(fault, [&] { return block(m, w, in, &m.centers[k * BLOCK], std::min((I)BLOCK, N - k * BLOCK)); });
+    told(fault, [&] { return body(w, &m.centers[k * BLOCK], std::min((I)BLOCK, N - k * BLOCK)); });
   }
-  if (fault) return fault;
+  return fault;
+}
+
+static int run(Model &m, const Call &in) {
+  std::fill(m.g.begin(), m.g.end(), (S)0);
+  std::fill(m.own.begin(), m.own.end(), 0.0);
+  if (int fault = each_block(m, in, [&](Worker &w, const I *centers, I n) { return block(m, w, in, centers, n); })) return fault;
   for (I copy = 0; copy < in.copies; copy++) collect(in, copy, m.own.data(), m.g.data(), m.pairs.data());
   return 0;
 }
@@ -428,19 +433,5 @@ static int doubt(Model &m, Worker &w, const Call &in, const Variances &out, cons
 
 static int variances(Model &m, const Call &in, const Variances &out) {
   reserve(m, in);
-  m.centers.clear();
-  for (I n = 0; n < in.atoms; n++)
-    if (m.center[in.numbers[n]]) m.centers.push_back(n);
-  I N = (I)m.centers.size(), blocks = (N + BLOCK - 1) / BLOCK;
-  int fault = 0;
-#pragma omp parallel for num_threads(in.threads) schedule(dynamic, 1) if (in.threads > 1)
-  for (I k = 0; k < blocks; k++) {
-#ifdef _OPENMP
-    Worker &w = m.workers[in.threads > 1 ? omp_get_thread_num() : 0];
-#else
-    Worker &w = m.workers[0];
-#endif
-    told(fault, [&] { return doubt(m, w, in, out, &m.centers[k * BLOCK], std::min((I)BLOCK, N - k * BLOCK)); });
-  }
-  return fault;
+  return each_block(m, in, [&](Worker &w, const I *centers, I n) { return doubt(m, w, in, out, centers, n); });
 }

@@ -45,6 +45,8 @@ class Model(nn.Module):
     waived: ClassVar[Mapping[str, str]] = {}  # law → why this family's definition breaks it
     is_global: ClassVar[bool] = False  # True: sees positions and cell, and gives "energy" [S]
     one_by_one: ClassVar[bool] = False  # True: a committee's members cannot be one set of tensor operations
+    in_eV: ClassVar[bool] = False  # True: its numbers have units, and training takes them as they stand
+    later: ClassVar[tuple[str, ...]] = ()  # numbers that model files once did not hold: read from one of those they are as made
 
     elements: tuple[int, ...] | None = None
     cutoff: float = 0.0
@@ -62,6 +64,10 @@ class Model(nn.Module):
         if self.elements is not None:
             return self
         return type(self)(**{**self.arguments, "elements": tuple(symbol(z) for z in atomic_numbers(elements))})
+
+    def fresh(self) -> Model:
+        """Another one of these arguments, as training begins with it."""
+        return type(self)(**self.arguments)
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         """Set what depends on the training data alone (the scaling of descriptors, say), before the first step."""

@@ -256,8 +256,8 @@ def learners(model: Model, graphs: Sequence[Graph], members: int, seed: int, dty
         # Each member draws its own weights; the global generator is put back, so that nobody else's numbers change.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1_000_003 * seed + m)
-            fresh = type(model)(**model.arguments).to(dtype)
-        made.append(Potential(Scaled(fresh, eV=scale)))
+            fresh = model.fresh().to(dtype)
+        made.append(Potential(fresh if fresh.in_eV else Scaled(fresh, eV=scale)))
         made[-1].prepare(graphs)
     return Committee.of(made) if members > 1 else made[0]
 

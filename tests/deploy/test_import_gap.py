@@ -16,6 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from adiabat.deploy import load
 from adiabat.deploy.importers import ForeignModelError, gap_turbo, import_model
+from adiabat.deploy.importers.gap_said import Said
 from adiabat.graph import Graph
 from adiabat.training.loss import Loss
 from adiabat.training.rows import in_noise, rows_of
@@ -210,11 +211,12 @@ def test_what_is_not_supported_of_soap_turbo_is_named(tmp_path, before, after, s
 
 
 def test_bases_that_quippy_takes_for_one_another_are_told(tmp_path):
-    said = {"species_z": "6", "rcut_hard": "4.5", "rcut_soft": "4.0", "l_max": "2", "alpha_max": "4", "atom_sigma": "0.5"}
+    said = "species_Z=6 rcut_hard=4.5 rcut_soft=4.0 l_max=2 alpha_max=4"
     path = tmp_path / "gap.xml"
 
     def told(basis, *sigmas):
-        each = [gap_turbo.options(path, {**said, "basis": basis, "atom_sigma": sigma}, "")[0] for sigma in sigmas]
+        words = [f"{said} basis={basis} atom_sigma={sigma}" for sigma in sigmas]
+        each = [gap_turbo.options(Said(path, "soap_turbo", it))[0] for it in words]
         gap_turbo.warn_of_mixed_bases(path, each)
 
     with pytest.warns(UserWarning, match="two soap_turbo have 4 radial functions each, but not the same ones"):

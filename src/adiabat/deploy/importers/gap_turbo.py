@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from adiabat.deploy.importers.extracted import ForeignModelError
+from adiabat.deploy.importers.gap_said import Said
 from adiabat.elements import symbol
 from adiabat.kernels.turbo import MOST
 from adiabat.kernels.turbo import compression as matrix_of
@@ -20,23 +21,23 @@ central_index central_weight compress_file compress_mode cutoff cutoff_transitio
 rcut_hard rcut_soft species_z""".split()
 
 
-def options(path: Path, said: Mapping[str, str], raw: str) -> tuple[dict[str, Any], int]:
-    """Options without sparse points, and how many dimensions they make. `raw`: what is said, as it stands in the file."""
-    read = _Reader(path, said)
-    if re.search(r"central_weight\s*=\s*[^{\s]", raw, re.IGNORECASE) and read.number("central_weight") != 1:
+def options(said: Said) -> tuple[dict[str, Any], int]:
+    """Options without sparse points, and how many dimensions they make."""
+    path = said.path
+    if re.search(r"central_weight\s*=\s*[^{\s]", said.text, re.IGNORECASE) and said.number("central_weight") != 1:
         raise ForeignModelError(
-            f"{path}: soap_turbo with central_weight={said['central_weight']} is not supported: quippy 0.10.3 takes 1 for a number without "
-            "braces; write {…} for the weight that is meant"
+            f"{path}: soap_turbo with central_weight={said.word('central_weight')} is not supported: quippy 0.10.3 takes 1 for a number "
+            "without braces; write {…} for the weight that is meant"
         )
-    species = [int(z) for z in read.numbers("species_z")]
-    central = int(read.number("central_index", 1.0))
+    species = [int(z) for z in said.numbers("species_z")]
+    central = int(said.number("central_index", 1.0))
     if not 1 <= central <= len(species) or any(z < 1 for z in species):
         raise ForeignModelError(f"{path}: soap_turbo with central_index {central} of species_Z {species} is not supported")
-    basis = said.get("basis", "poly3").lower()
+    basis = said.word("basis", "poly3").lower()
     if basis not in MOST:
         raise ForeignModelError(f"{path}: soap_turbo with basis={basis} is not supported; known are {', '.join(MOST)}")
-    cutoff = read.number("rcut_hard" if "rcut_hard" in said else "cutoff")
-    soft = read.number("rcut_soft") if "rcut_soft" in said else cutoff - read.number("cutoff_transition_width", 0.5)
+    cutoff = said.number("rcut_hard" if "rcut_hard" in said else "cutoff")
+    soft = said.number("rcut_soft") if "rcut_soft" in said else cutoff - said.number("cutoff_transition_width", 0.5)
     if not 0 < soft < cutoff:
         raise ForeignModelError(f"{path}: soap_turbo with a soft cutoff {soft} of {cutoff} Å is not supported")
 
@@ -44,14 +45,14 @@ def options(path: Path, said: Mapping[str, str], raw: str) -> tuple[dict[str, An
         """Of the first of these that is said: a number for all, or one for each."""
         key = next((k for k in keys if k in said), None)
         if key is None:
-            found = [read.number(keys[-1], default)]
+            found = [said.number(keys[-1], default)]
         else:
-            found = read.numbers(key)
+            found = said.numbers(key)
         if len(found) not in (1, len(species)):
             raise ForeignModelError(f"{path}: soap_turbo with {len(found)} numbers of {key} for {len(species)} species")
         return found * len(species) if len(found) == 1 else found
 
-    n_max, l_max = [int(n) for n in each("alpha_max", "n_max")], int(read.number("l_max"))
+    n_max, l_max = [int(n) for n in each("alpha_max", "n_max")], int(said.number("l_max"))
     sigma_r = each("atom_sigma_r", "atom_sigma")
     scaling = each("atom_sigma_r_scaling", "atom_sigma_scaling", default=0.0)
     found: dict[str, Any] = {
@@ -59,10 +60,10 @@ def options(path: Path, said: Mapping[str, str], raw: str) -> tuple[dict[str, An
         "sigma_r": sigma_r, "sigma_t": each("atom_sigma_t", "atom_sigma"),
         "sigma_r_scaling": scaling, "sigma_t_scaling": each("atom_sigma_t_scaling", "atom_sigma_scaling", default=0.0),
         "amplitude_scaling": each("amplitude_scaling", default=1.0), "central_weight": each("central_weight", default=1.0),
-        "radial_enhancement": int(read.number("radial_enhancement", 0.0)), "filter_width": read.number("nf", 4.0),
+        "radial_enhancement": int(said.number("radial_enhancement", 0.0)), "filter_width": said.number("nf", 4.0),
         "center": symbol(species[central - 1]), "species": [symbol(z) for z in species],
     }  # fmt: skip
-    rows, more = _compression(path, said, n_max, l_max)
+    rows, more = _compression(said, n_max, l_max)
     return {**found, **more}, rows
 
 
@@ -84,10 +85,10 @@ def _basis_of(options: Mapping[str, Any]) -> tuple:
     return (n_max, basis, tuple(options["sigma_r"]), options["cutoff"]) if basis == "poly3gauss" else (n_max, basis)
 
 
-def _compression(path: Path, said: Mapping[str, str], n_max: list[int], l_max: int) -> tuple[int, dict[str, Any]]:
+def _compression(said: Said, n_max: list[int], l_max: int) -> tuple[int, dict[str, Any]]:
     """How many dimensions there are, and the option. A file counts for more than a mode."""
-    C = sum(n_max)
-    name, mode = (said.get(key, "None") for key in ("compress_file", "compress_mode"))
+    C, path = sum(n_max), said.path
+    name, mode = (said.word(key, "None") for key in ("compress_file", "compress_mode"))
     if name != "None":
         matrix = _matrix(path, path.with_name(Path(name).name))
         return max(matrix["rows"]) + 1, {"compression": matrix}
@@ -122,24 +123,3 @@ def _matrix(path: Path, where: Path) -> dict[str, list[Any]]:
     if not rows or min(*rows, *columns) < 0 or not bool(torch.tensor(values).isfinite().all()):
         raise ForeignModelError(f"{where}: no compression of soap_turbo; wanted rows and columns from 1 on, and values")
     return {"rows": rows, "columns": columns, "values": values}
-
-
-class _Reader:
-    """Numbers of what is said."""
-
-    def __init__(self, path: Path, said: Mapping[str, str]) -> None:
-        self.path, self.said = path, said
-
-    def numbers(self, key: str) -> list[float]:
-        if not self.said.get(key, "").split():
-            raise ForeignModelError(f"{self.path}: soap_turbo says no {key}")
-        try:
-            found = [float(word.lower().replace("d", "e")) for word in self.said[key].split()]
-        except ValueError:
-            raise ForeignModelError(f"{self.path}: {key} {self.said[key]!r} came; wanted numbers") from None
-        if not all(abs(x) < float("inf") for x in found):
-            raise ForeignModelError(f"{self.path}: {key} {self.said[key]!r} came; wanted numbers")
-        return found
-
-    def number(self, key: str, default: float | None = None) -> float:
-        return default if key not in self.said and default is not None else self.numbers(key)[0]

@@ -38,6 +38,17 @@ def test_one_replica_with_slow_noise_admits_a_larger_error(rng):
     assert energy_drift(x, TIMES, 3).error > 2 * energy_drift(rng.permutation(x), TIMES, 3).error
 
 
+def test_what_wanders_in_a_heat_bath_states_the_spread_of_repeated_runs_too(rng):
+    walks = -5.0 + 1e-3 * np.cumsum(rng.normal(size=(len(TIMES), 100)), axis=0)
+    drifts = [energy_drift(walk, TIMES, 3, bath=True) for walk in walks.T]
+    spread = np.std([d.value for d in drifts])
+    assert np.mean([d.error for d in drifts]) == pytest.approx(spread, rel=0.25)  # 100 runs know a spread to 7 %; ±3.5σ
+    assert np.mean([energy_drift(walk, TIMES, 3).error for walk in walks.T]) < 0.5 * spread  # what residuals tell of a walk
+    assert all(d.verdict != "pass" for d in drifts) and "nve" in next(d for d in drifts if d.verdict == "undetermined").advice
+    rising = walks[:, 0] + 1e-2 * TIMES  # 3 keV/atom/ns
+    assert energy_drift(rising, TIMES, 3, bath=True).verdict == "fail"
+
+
 def test_verdicts(rng):
     quiet = energy_drift(energies(rng, 0.1, 16, noise_meV=0.01), TIMES, 3)
     assert quiet.verdict == "pass"

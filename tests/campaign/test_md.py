@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.calculator import Calculator
+from ase.calculators.singlepoint import SinglePointCalculator
 
 import adiabat
 from adiabat.campaign.analyze import analyze, told
@@ -49,6 +51,33 @@ def test_the_trajectory_tells_step_time_and_energies(argon):
     assert analyze("nve.xyz", ["distances"], cutoff=5.0)["distances"]["Ar-Ar"]["unit"] == "Å"
     assert found["drift"]["value"] == pytest.approx(summary["drift"]["value"])
     assert found["temperature"]["value"] == pytest.approx(summary["temperature_K"]["value"])
+
+
+def test_a_drift_is_judged_by_what_is_conserved_in_a_heat_bath_and_refused_where_nobody_counted_it(argon):
+    """One run in a bath cannot fail by the bath's noise; another program's frames, which do not tell of the bath, are refused."""
+    drift = md(**{**argon, "timestep_fs": 4.0, "every": 10}, temperature_K=30.0, steps=1000, out="nvt.xyz")["drift"]
+    found = analyze("nvt.xyz", ["drift"])["drift"]
+    assert (found["value"], found["error"]) == pytest.approx((drift["value"], drift["error"]))
+    frames, engine = read("nvt.xyz"), adiabat.load("argon.adiabat").calculator()
+    kinetic = np.array([a.info["kinetic_eV"] for a in frames])
+    heat = [a.info["conserved_eV"] - a.info["potential_eV"] - a.info["kinetic_eV"] for a in frames]
+    assert np.std(heat) > kinetic.std() > 20 * drift["fluctuation_meV_per_atom"] * 4e-3
+    write("foreign.xyz", [stripped(a, engine) for a in frames])
+    with pytest.raises(ValueError, match=r"total energy of the frames varies by .* eV, their .*--ensemble nve"):
+        analyze("foreign.xyz", ["drift"], interval_fs=40.0)
+    drift = md(**{**argon, "every": 10}, ensemble="nve", temperature_K=20.0, steps=200, out="nve.xyz")["drift"]
+    write("foreign.xyz", [stripped(a, engine) for a in read("nve.xyz")], overwrite=True)
+    found = analyze("foreign.xyz", ["drift"], interval_fs=20.0)["drift"]
+    assert (found["value"], found["error"]) == pytest.approx((drift["value"], drift["error"]), rel=1e-3)
+
+
+def stripped(atoms: Atoms, engine: Calculator) -> Atoms:
+    """As another program writes a frame: energy and velocities."""
+    bare = Atoms(atoms.numbers, atoms.positions, momenta=atoms.get_momenta())
+    bare.calc = engine
+    energy = bare.get_potential_energy()
+    bare.calc = SinglePointCalculator(bare, energy=energy)
+    return bare
 
 
 def test_constant_energy_from_a_minimum_is_told_to_lose_half_its_temperature(argon):

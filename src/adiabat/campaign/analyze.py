@@ -19,6 +19,10 @@ from adiabat.config import find
 from adiabat.data.structure import fixed_atoms, labels
 from adiabat.report.record import plain
 
+SHARED = (
+    0.3  # of the kinetic energy's variation: what timesteps make of a conserved energy's is far below, a heat bath's is above
+)
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -85,11 +89,20 @@ def analyze(
 
 
 def drift(t: Trajectory) -> Mapping[str, Any]:
-    energies = [a.info.get("conserved_eV") for a in t.frames]
-    if any(e is None for e in energies):
-        energies = [_total(a) for a in t.frames]
+    """Of what should be conserved: the total energy, less what a heat bath brought in, where the frames tell that."""
+    potential, kinetic, conserved = _energies(t.frames)
     times = np.arange(len(t.frames)) * t.interval("drift")
-    return analysis.energy_drift(np.array(energies, float), times, len(t.frames[0])).to_json()
+    if conserved is None:
+        if (wiggle := _wiggle(potential + kinetic)) > SHARED * (own := _wiggle(kinetic)):
+            raise ValueError(
+                f"drift: the total energy of the frames varies by {wiggle:.3g} eV, their kinetic energy by {own:.3g} eV: it is not "
+                "conserved, as under a thermostat, and they do not tell what that brought in (info conserved_eV). Wanted a run at "
+                "constant energy (adiabat md --ensemble nve), or what `adiabat md` wrote"
+            )
+        conserved, bath = potential + kinetic, False
+    else:
+        bath = bool(np.ptp(conserved - potential - kinetic) > 1e-6 * np.ptp(kinetic))  # but for rounding
+    return analysis.energy_drift(conserved, times, len(t.frames[0]), bath=bath).to_json()
 
 
 def temperature(t: Trajectory) -> Mapping[str, Any]:
@@ -200,13 +213,25 @@ def _histograms(samples: Mapping[str, Any], unit: str, width: float) -> dict[str
     return found
 
 
-def _total(atoms: Atoms) -> float:
-    energy = labels(atoms).get("energy")
-    if energy is None or not atoms.has("momenta"):
+def _energies(frames: Sequence[Atoms]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Potential and kinetic energies, and what is conserved, where the frames tell it; eV."""
+    told = [[a.info.get(name) for a in frames] for name in ("potential_eV", "kinetic_eV", "conserved_eV")]
+    if all(isinstance(x, int | float) for row in told for x in row):
+        potential, kinetic, conserved = np.array(told, float)
+        return potential, kinetic, conserved
+    energies = [labels(a).get("energy") for a in frames]
+    if any(e is None or not a.has("momenta") for e, a in zip(energies, frames, strict=True)):
         raise ValueError(
             "drift: the frames have neither info conserved_eV nor energy and velocities; use the file `adiabat md` wrote"
         )
-    return energy + atoms.get_kinetic_energy()
+    return np.array(energies, float), np.array([a.get_kinetic_energy() for a in frames]), None
+
+
+def _wiggle(energies: np.ndarray) -> float:
+    """How far they stray from a straight line, rms."""
+    t = np.arange(len(energies)) - (len(energies) - 1) / 2
+    away = energies - energies.mean()
+    return float(np.sqrt(np.mean((away - t * (t @ away) / (t @ t)) ** 2)))
 
 
 def _interval(frames: Sequence[Atoms]) -> float | None:

@@ -325,7 +325,8 @@ def _summary(files: Files, run: Run, atoms: int, problem: str | None) -> dict[st
             summary["pressure_GPa"] = mean(rows[:, 6], "GPa").to_json()
             summary["volume_A3_per_atom"] = mean(rows[:, 7] / atoms, "Å³").to_json()
     if len(rows) >= 10:
-        summary["drift"] = energy_drift(rows[:, 4], rows[:, 1], atoms, timestep_fs=run.timestep_fs).to_json()
+        bath = run.ensemble != "nve"
+        summary["drift"] = energy_drift(rows[:, 4], rows[:, 1], atoms, timestep_fs=run.timestep_fs, bath=bath).to_json()
     return summary
 
 

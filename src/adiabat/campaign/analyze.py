@@ -19,9 +19,8 @@ from adiabat.config import find
 from adiabat.data.structure import fixed_atoms, labels
 from adiabat.report.record import plain
 
-SHARED = (
-    0.3  # of the kinetic energy's variation: what timesteps make of a conserved energy's is far below, a heat bath's is above
-)
+# Of the kinetic energy's variation: that of a conserved total, made by the timestep, is far below; under a heat bath it is above.
+SHARED = 0.3
 
 
 @dataclass(frozen=True)
@@ -90,25 +89,30 @@ def analyze(
 
 def drift(t: Trajectory) -> Mapping[str, Any]:
     """Of what should be conserved: the total energy, less what a heat bath brought in, where the frames tell that."""
-    potential, kinetic, conserved = _energies(t.frames)
+    potential, kinetic = _energies(t.frames)
     times = np.arange(len(t.frames)) * t.interval("drift")
-    if conserved is None:
+    told = _told(t.frames, "conserved_eV")
+    if told is None:
+        if potential is None or kinetic is None:
+            raise ValueError(
+                "drift: the frames have neither info conserved_eV nor energy and velocities; use the file `adiabat md` wrote"
+            )
         if (wiggle := _wiggle(potential + kinetic)) > SHARED * (own := _wiggle(kinetic)):
             raise ValueError(
                 f"drift: the total energy of the frames varies by {wiggle:.3g} eV, their kinetic energy by {own:.3g} eV: it is not "
                 "conserved, as under a thermostat, and they do not tell what that brought in (info conserved_eV). Wanted a run at "
                 "constant energy (adiabat md --ensemble nve), or what `adiabat md` wrote"
             )
-        conserved, bath = potential + kinetic, False
-    else:
-        bath = bool(np.ptp(conserved - potential - kinetic) > 1e-6 * np.ptp(kinetic))  # but for rounding
-    return analysis.energy_drift(conserved, times, len(t.frames[0]), bath=bath).to_json()
+        told = potential + kinetic
+    bath = False
+    if potential is not None and kinetic is not None:
+        bath = bool(np.ptp(told - potential - kinetic) > 1e-6 * np.ptp(kinetic))  # but for rounding
+    return analysis.energy_drift(told, times, len(t.frames[0]), bath=bath).to_json()
 
 
 def temperature(t: Trajectory) -> Mapping[str, Any]:
-    told = [a.info.get("temperature_K") for a in t.frames]
-    if all(isinstance(x, int | float) for x in told):
-        return analysis.mean(np.array(told, float), "K").to_json()
+    if (told := _told(t.frames, "temperature_K")) is not None:
+        return analysis.mean(told, "K").to_json()
     v = t.velocities("temperature")
     masses, x = t.frames[0].get_masses(), t.frames[0].positions
     drifts = np.abs(masses @ v[0]).max() > 1e-6 * np.abs(masses[:, None] * v[0]).sum()
@@ -213,18 +217,21 @@ def _histograms(samples: Mapping[str, Any], unit: str, width: float) -> dict[str
     return found
 
 
-def _energies(frames: Sequence[Atoms]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Potential and kinetic energies, and what is conserved, where the frames tell it; eV."""
-    told = [[a.info.get(name) for a in frames] for name in ("potential_eV", "kinetic_eV", "conserved_eV")]
-    if all(isinstance(x, int | float) for row in told for x in row):
-        potential, kinetic, conserved = np.array(told, float)
-        return potential, kinetic, conserved
+def _energies(frames: Sequence[Atoms]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Potential and kinetic energies, eV; None where not all frames have them."""
+    potential, kinetic = _told(frames, "potential_eV"), _told(frames, "kinetic_eV")
     energies = [labels(a).get("energy") for a in frames]
-    if any(e is None or not a.has("momenta") for e, a in zip(energies, frames, strict=True)):
-        raise ValueError(
-            "drift: the frames have neither info conserved_eV nor energy and velocities; use the file `adiabat md` wrote"
-        )
-    return np.array(energies, float), np.array([a.get_kinetic_energy() for a in frames]), None
+    if potential is None and all(e is not None for e in energies):
+        potential = np.array(energies, float)
+    if kinetic is None and all(a.has("momenta") for a in frames):
+        kinetic = np.array([a.get_kinetic_energy() for a in frames])
+    return potential, kinetic
+
+
+def _told(frames: Sequence[Atoms], name: str) -> np.ndarray | None:
+    """A number that every frame says of itself."""
+    numbers = [a.info.get(name) for a in frames]
+    return np.array(numbers, float) if all(isinstance(x, int | float) for x in numbers) else None
 
 
 def _wiggle(energies: np.ndarray) -> float:

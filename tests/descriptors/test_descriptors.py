@@ -11,14 +11,16 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from scipy.spatial.transform import Rotation
 
+from adiabat.config import ConfigError
 from adiabat.descriptors import DESCRIPTORS, acsf, aev, soap
 from adiabat.graph import Graph
 from adiabat.kernels import environments
 from adiabat.models import ANI, GAP
 from adiabat.nn import neighbor_species
 
-GOLDEN, SPECTRA, VECTORS = (
-    json.loads((Path(__file__).parent.parent / f"golden/{name}.json").read_text()) for name in ("acsf", "soap", "ani")
+GOLDEN, SPECTRA, VECTORS, QUIP = (
+    json.loads((Path(__file__).parent.parent / f"golden/{name}.json").read_text())
+    for name in ("acsf", "soap", "ani", "soap-quip")
 )
 SMALL = {
     "ace": {"cutoff": 3.0, "n_max": 2, "l_max": 1, "correlation": 3},
@@ -74,6 +76,40 @@ def test_power_spectra_are_dscribes(what, radial, agrees):
         atoms, SPECTRA["elements"], cutoff=p["r_cut"], n_max=p["n_max"], l_max=p["l_max"], atom_sigma=p["sigma"], radial=radial
     )
     agrees(f"soap, {radial}", SPECTRA["peer"], atoms, p["r_cut"], components=(found.values, case[radial], 1e-9))
+
+
+def ways(told: str) -> dict:
+    """QUIP's words as options of ours."""
+    said = dict(word.split("=") for word in told.split())
+    found = {option: int(said[key]) for key, option in (("nu_R", "nu_r"), ("nu_S", "nu_s")) if key in said}
+    if "K" not in said:
+        return found
+    flags = {
+        option: said.get(key, "F") == "T"
+        for key, option in (("Z_mix", "species"), ("R_mix", "radial"), ("sym_mix", "symmetric"))
+    }
+    flags["coupled"] = said.get("coupling", "T") == "T"
+    return {"mixing": {"channels": int(said["K"]), "shift": int(said.get("mix_shift", 0)), **flags}}
+
+
+@pytest.mark.parametrize("what", QUIP["answers"])
+def test_power_spectra_and_their_slopes_are_quippys(what, agrees):
+    """Both in double precision and normalized, kept to eleven digits. QUIP draws its random sums by a generator of its own."""
+    case, p = QUIP["answers"][what], {**QUIP["parameters"]}
+    p["transition_width"] = p.pop("cutoff_transition_width")
+    atoms = Atoms(case["symbols"], case["positions"], cell=case["cell"], pbc=case["pbc"])
+    values = []
+    for wanted in case["spectra"]:
+        more = ways(wanted["way"])
+        found = soap(atoms, ["Cu", "Au"], radial="quip", derivatives=True, **p, **more)
+        assert len({*found.names}) == len(found.names)
+        assert all(("k=" in name) == ("mixing" in more) for name in found.names)
+        told, slopes = (np.array(wanted[key])[:, :-1] for key in ("values", "slopes"))  # the last one is covariance_sigma0
+        np.testing.assert_allclose(np.einsum("idax,ax->id", found.derivatives, case["step"]), slopes, rtol=0, atol=1e-9)
+        values.append((found.values, told))
+    mine, theirs = (np.concatenate(each, 1) for each in zip(*values, strict=True))
+    row = "soap, quip: whole, compressed and mixed"
+    agrees(row, QUIP["peer"], atoms, p["cutoff"], components=(mine, theirs, 1e-10))
 
 
 @pytest.mark.parametrize("what", VECTORS["answers"])
@@ -160,6 +196,10 @@ def test_compressed_spectra_are_those_of_gap(nu_r, nu_s):
 def test_spectra_of_dscribe_are_whole():
     with pytest.raises(ValueError, match="nu_r 1, nu_s 2 of radial 'gto' came; wanted 0, 1 or 2, and 2 unless it is 'quip'"):
         soap(water(), nu_r=1)
+    with pytest.raises(ValueError, match="mixing came with radial 'gto', nu_r 2, nu_s 2; wanted 'quip', 2 and 2"):
+        soap(water(), mixing={"channels": 3})
+    with pytest.raises(ConfigError, match="soap.mixing: unknown option 'K'"):
+        soap(water(), radial="quip", mixing={"K": 3})
 
 
 @pytest.mark.parametrize("what", sorted({*DESCRIPTORS} - {"soap"}))  # SOAP has the atom's own Gaussian

@@ -68,19 +68,27 @@ class Mixing:
             return torch.cat(of_kind).view(-1, K)
         return torch.einsum("zk,nm->znkm", torch.stack(of_kind), eye).flatten(2).flatten(0, 1)
 
+    def kept(self, kinds: int, n_max: int) -> int:
+        """How many of what is not mixed there are, each with `channels` sums."""
+        return 1 if self.species and self.radial else n_max if self.species else kinds
+
+    def places(self, kinds: int, n_max: int) -> Int[Tensor, "s K"]:
+        """Where the sums of each kind or radial function that is kept stand among all."""
+        s, K = self.kept(kinds, n_max), self.channels
+        return torch.arange(K * s).view(K, s).T if self.species else torch.arange(s * K).view(s, K)
+
     def pairs(self, kinds: int, n_max: int) -> tuple[Int[Tensor, "P"], Int[Tensor, "P"], Float[Tensor, "P"]]:
         """The channels of each product, and its factor: √2 for two pairs of which one stands here."""
-        K = self.channels
-        kept = 1 if self.species and self.radial else n_max if self.species else kinds
+        K, kept = self.channels, self.kept(kinds, n_max)
         if self.coupled:
             a, b = self._two_of(K * kept)
             return a, b, self._factor(a, b)
         a, b = self._two_of(kept)
         # QUIP keeps these factors in single precision.
-        factor, k = self._factor(a, b).float().double(), torch.arange(K)
-        if self.species and not self.radial:  # channel (k, n), k slower
-            return (k[:, None] * n_max + a).flatten(), (k[:, None] * n_max + b).flatten(), factor.repeat(K)
-        return (a[:, None] * K + k).flatten(), (b[:, None] * K + k).flatten(), factor.repeat_interleave(K)
+        factor, place = self._factor(a, b).float().double(), self.places(kinds, n_max)
+        if self.species and not self.radial:  # k slower
+            return place[a].T.flatten(), place[b].T.flatten(), factor.repeat(K)
+        return place[a].flatten(), place[b].flatten(), factor.repeat_interleave(K)
 
     def _two_of(self, n: int) -> tuple[Int[Tensor, "P"], Int[Tensor, "P"]]:
         a, b = torch.tril_indices(n, n) if self.symmetric else torch.cartesian_prod(torch.arange(n), torch.arange(n)).T

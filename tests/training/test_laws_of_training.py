@@ -286,6 +286,7 @@ def test_what_members_leave_out_is_what_was_asked_or_it_is_said():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(BPNN(cutoff=3.0, hidden=[2]), frames, frames[:2], members=3, leave_out=0.333, epochs=1)
+        fit(BPNN(cutoff=3.0, hidden=[2]), frames, frames[:2], members=11, epochs=1)  # nobody asked for a tenth
     for share in (-0.1, 1.0, float("nan")):
         with pytest.raises(ValueError, match="leave_out: .* wanted a share of the frames"):
             fit(BPNN(cutoff=3.0, hidden=[2]), frames, frames[:2], members=4, leave_out=share, epochs=1)

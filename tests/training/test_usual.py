@@ -8,10 +8,14 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 import adiabat as ad
+from adiabat.data.packing import pack
+from adiabat.data.parts import whole
+from adiabat.data.store import Dataset
+from adiabat.data.structure import labeled
 from adiabat.labelers import labeler
 from adiabat.potential import describe
 from adiabat.training import fit
-from adiabat.training.usual import BATCH_EDGES, STEPS, usual
+from adiabat.training.usual import BATCH_EDGES, OF_A_PACK, STEPS, usual
 
 
 def shaken(atoms: Atoms, n: int) -> list[Atoms]:
@@ -65,8 +69,23 @@ def test_the_potential_has_that_model():
     assert describe(potential.terms[-1].model) == describe(model.for_elements(["Cu"]))
 
 
+def test_a_packed_set_gets_the_model_of_its_frames(tmp_path):
+    """The first frames of a pack stand for it: their edges are counted, and as many a frame in the rest."""
+    frames = [labeled(atoms, energy=float(k)) for k, atoms in enumerate(shaken(molecule("C2H6"), OF_A_PACK + 100))]
+    frames.append(labeled(Atoms("H"), energy=0.0))
+    dataset = Dataset(tmp_path / "set.db")
+    dataset.add(frames)
+    in_memory, of_pack = usual(frames, {}, fit), usual(whole(pack(dataset)), {}, fit)
+    assert (describe(of_pack[0]), of_pack[1]) == (describe(in_memory[0]), in_memory[1])
+
+
+def test_a_packed_set_of_small_molecules_is_solved(tmp_path):
+    dataset = Dataset(tmp_path / "set.db")
+    dataset.add(shaken(molecule("H2"), 6))
+    potential = ad.fit("auto", pack(dataset).path)
+    assert potential.terms[-1].model.name == "ace"
+
+
 def test_a_name_in_the_place_of_a_model_is_refused():
-    with pytest.raises(
-        ValueError, match=r"fit.model: 'ace' came with frames; wanted a model, such as ad.models.ACE\(\), or 'auto'"
-    ):
+    with pytest.raises(ValueError, match=r"fit.model: 'ace' came; wanted a model, such as ad.models.ACE\(\), or 'auto'"):
         ad.fit("ace", [])

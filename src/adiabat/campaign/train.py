@@ -87,11 +87,7 @@ def train(
     # before the folder is made: a file that cannot be read leaves nothing behind
     read = read_all(data, units=units, keys=keys) if pack is None else pack
     if potential_of is None:
-        if isinstance(read, Part):
-            raise ConfigError(
-                "model: auto came with packed shards, which are not looked through for it; name a family, such as mace"
-            )
-        potential_of, more = usual(read[0], checked_fit, training.fit)
+        potential_of, more = usual(read if isinstance(read, Part) else read[0], checked_fit, training.fit)
         checked_fit |= more
     solved = asked(checked_fit.get("optimizer", "auto"), potential_of.name, isinstance(potential_of, LinearBasis)) is not None
     if not world(checked_fit.get("device", "cpu")).leads:

@@ -35,7 +35,7 @@ def fit(
     validation: Any = None,
     *,
     members: int = 1,
-    leave_out: float = 0.1,
+    leave_out: float | None = None,
     epochs: int = 500,
     patience: int | None = None,
     optimizer: Any = "auto",
@@ -62,7 +62,8 @@ def fit(
     |---|---|
     | `model` | ``auto``: by the frames, with the options that are left alone: MACE for molecules, else a linear ACE (`training.usual`) |
     | `validation` | held-out frames; without them a tenth of `train`, duplicates and trajectory neighbors kept on one side; ``[]``: none |
-    | `members`, `leave_out` | a committee of that many, each without its own share of the frames; its spread is calibrated on `validation` |
+    | `members`, `leave_out` | a committee of that many, each without its own share of the frames (a tenth, or 1/members where that is less); |
+    | | its spread is calibrated on `validation` |
     | `epochs`, `patience` | passes through the data; stop after that many checks without a better validation loss; not for least squares |
     | `optimizer` | ``adamw``, ``sgd``, ``lbfgs``; of linear families also ``least_squares`` (its `prior` may be ``ard``) and ``lsqr`` |
     | | ``auto``: least squares for linear families (LSQR above 20,000 coefficients), L-BFGS for small sets, else AdamW |
@@ -98,6 +99,7 @@ def fit(
     if isinstance(model, str):
         options = {name: value for name, value in locals().items() if name not in ("model", "train", "validation")}
         return _with_usual_model(model, train, validation, options)
+    leave_out = min(0.1, 1 / max(members, 1)) if leave_out is None else leave_out
     wanted = loss if isinstance(loss, Loss) else build({"loss": loss or {}}, {"loss": Loss}, where="fit")
     options = {
         "members": members, "leave_out": leave_out, "epochs": epochs, "patience": patience, "optimizer": repr(optimizer),
@@ -135,12 +137,10 @@ def fit(
 
 
 def _with_usual_model(named: str, train: Any, validation: Any, options: Mapping[str, Any]) -> Potential:
-    if named != "auto" or as_part(train) is not None:
-        raise ValueError(
-            f"fit.model: {named!r} came with {'packed shards' if named == 'auto' else 'frames'}; wanted a model, such as ad.models.ACE(), or "
-            "'auto' with frames, a file or a store"
-        )
-    frames = frames_of(train)
+    if named != "auto":
+        raise ValueError(f"fit.model: {named!r} came; wanted a model, such as ad.models.ACE(), or 'auto'")
+    part = as_part(train)
+    frames = frames_of(train) if part is None else part
     model, more = usual(frames, options, fit)
     return fit(model, frames, validation, **{**options, **more})
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from inspect import signature
+from itertools import islice
 from typing import Any
 
 from adiabat.data.composition import is_isolated
+from adiabat.data.parts import Part
 from adiabat.data.structure import Atoms
 from adiabat.graph import Graph
 from adiabat.models import ACE, MACE
@@ -25,9 +27,10 @@ WHOLE = 5  # atoms: all their relations are products of four densities around on
 STEPS = 5000  # of AdamW: three minutes of one core
 BATCH_EDGES = 2000  # about four molecules of 27 atoms
 LOOKED_AT = 50  # frames, spread evenly, whose edges are counted
+OF_A_PACK = 500  # frames of a packed set that are looked at: the first ones, since a pack is in random order
 
 
-def usual(frames: Sequence[Atoms], given: Mapping[str, Any], make: Any) -> tuple[Model, dict[str, Any]]:
+def usual(frames: Sequence[Atoms] | Part, given: Mapping[str, Any], make: Any) -> tuple[Model, dict[str, Any]]:
     """The model for these frames, and the options of `make`, which fits it, that `given` leaves as they are by themselves.
 
     >>> from ase.build import bulk, molecule
@@ -38,14 +41,16 @@ def usual(frames: Sequence[Atoms], given: Mapping[str, Any], make: Any) -> tuple
     >>> model.name, options["optimizer"], options["dtype"]
     ('mace', {'adamw': {'lr': 0.005}}, 'float32')
     """
-    seen = [atoms for atoms in frames if not is_isolated(atoms)]
+    looked_at = list(islice(frames, OF_A_PACK)) if isinstance(frames, Part) else frames
+    seen = [atoms for atoms in looked_at if not is_isolated(atoms)]
     if any(atoms.pbc.any() for atoms in seen) or max((len(atoms) for atoms in seen), default=0) <= WHOLE:
         return ACE(cutoff=5.0, channels=24), {}
     model = MACE(cutoff=5.0, channels=16, hidden="0e+1o", l_max=3, fade=True)
     if given.get("optimizer", "auto") != "auto":  # epochs and batches are another optimizer's
         return model, {}
     sample = seen[:: -(-len(seen) // LOOKED_AT)]
-    edges = sum(Graph.of(atoms, model.cutoff).n_edges for atoms in sample) / len(sample) * len(seen)
+    edges = sum(Graph.of(atoms, model.cutoff).n_edges for atoms in sample) / len(sample)
+    edges *= len(frames) * len(seen) / len(looked_at)
     ours = {
         "optimizer": {"adamw": {"lr": 0.005}}, "average": {"exponential": {"decay": 0.8}}, "batch_edges": BATCH_EDGES,
         "epochs": max(1, round(STEPS * BATCH_EDGES / max(edges, BATCH_EDGES))), "dtype": "float32",

@@ -184,5 +184,7 @@ def test_a_misspelt_option_is_named_with_its_place() -> None:
         parse({**SMALL, "explore": {"temperature_K": [300]}})
     with pytest.raises(ConfigError, match=r"model\.bpnn: unknown option 'cutof'; did you mean 'cutoff'"):
         parse({**SMALL, "model": {"bpnn": {"cutof": 3.0}}})
+    with pytest.raises(ConfigError, match=r"model: auto came, which goes by the frames, .* wanted a family: ace"):
+        parse({**SMALL, "model": "auto"})
     with pytest.raises(ConfigError, match=r"members: 1 came"):
         parse({**SMALL, "members": 1})

@@ -211,6 +211,11 @@ def parse(given: Mapping[str, Any]) -> Campaign:
     campaign = Campaign(**known, **blocks)
     for name in RANGES:
         _in_range(name, getattr(campaign, name))
+    if campaign.model == "auto":
+        raise ConfigError(
+            "model: auto came, which goes by the frames, and a campaign begins with few of them; wanted a family: ace, solved in seconds in "
+            "each round, or of a molecule of many atoms mace, with options of an optimizer in fit"
+        )
     for block, registry in (("labeler", LABELERS), ("model", MODELS)):
         build(getattr(campaign, block), registry, where=block)
     for options in (campaign.fit, campaign.finish):

@@ -1,9 +1,7 @@
-"""`Graph`: the noun for tensors, always a batch; one structure is a batch of one.
+"""Structures with their neighbors, as tensors.
 
 A model sees species and edge vectors, nothing else. The edges are sorted by their center, so that a sum over neighbors is a
 sum over consecutive rows; the transposed order (sorted by neighbor) and each edge's counter-edge are kept beside them.
-
-`Graph.of` is the only door from `ase.Atoms` to tensors.
 """
 
 from __future__ import annotations
@@ -17,23 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from adiabat import elements, neighbors
+from adiabat import neighbors
+from adiabat.graph import edges
+from adiabat.graph.carried import Label, accept, held, inputs_of, joined_inputs, joined_labels, labels_of
 from adiabat.kernels.triplet import triplets as edge_pairs
 from adiabat.typing import Bool, Float, Int, Tensor
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-# What a label is a number of: S structures or N atoms, with its trailing shape.
-LABELS = {"energy": ("S", ()), "forces": ("N", (3,)), "stress": ("S", (3, 3))}
-
-
-@dataclass(frozen=True)
-class Label:
-    """Numbers to learn, and which of them are there. Missing ones hold zero and a False in the mask."""
-
-    value: Float[Tensor, "n *shape"]
-    mask: Bool[Tensor, "n"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +89,7 @@ class Graph:
         if len(graphs) == 1:
             return graphs[0]
         atoms = _offsets([g.n_atoms for g in graphs])
-        edges = _offsets([g.n_edges for g in graphs])
+        rows_of_edges = _offsets([g.n_edges for g in graphs])
         structures = _offsets([g.n_structures for g in graphs])
 
         def rows(name: str, by: Sequence[int] | None = None) -> Tensor:
@@ -117,12 +106,12 @@ class Graph:
         return cls(
             numbers=rows("numbers"), positions=rows("positions"), cell=rows("cell"), pbc=rows("pbc"),
             structure=rows("structure", structures), i=rows("i", atoms), j=rows("j", atoms), shift=rows("shift"),
-            reverse=rows("reverse", edges), r=rows("r"),
+            reverse=rows("reverse", rows_of_edges), r=rows("r"),
             cutoff=min(g.cutoff for g in graphs), skin=min(g.skin for g in graphs),
             fixed=None if all(g.fixed is None for g in graphs) else torch.cat([_fixed(g) for g in graphs]),
-            labels=_batch_labels(graphs),
+            labels=joined_labels([g.labels for g in graphs]),
             weight=None if all(g.weight is None for g in graphs) else torch.cat([weight_of(g) for g in graphs]),
-            inputs=_batch_inputs(graphs), features=features, built=built,
+            inputs=joined_inputs([g.inputs for g in graphs], [g.n_structures for g in graphs]), features=features, built=built,
         )  # fmt: skip
 
     @property
@@ -207,7 +196,7 @@ class Graph:
         Labels and remembered features belong to the old positions and are dropped.
         """
         cell = self.cell if cell is None else cell
-        if not self._edges_hold(positions, cell):
+        if not self._holds(positions, cell):
             return self._rebuilt(positions, cell)
         r = self._between(positions)
         if not self.once("no image", lambda: not bool(self.shift.any())):
@@ -241,18 +230,7 @@ class Graph:
 
     def accept_vectors(self) -> None:
         """Refuse edges that are not numbers, and edges of no length: two atoms at one place."""
-        if not self.n_edges:
-            return
-        squares = self.r.detach().square().sum(-1)
-        least, most = squares.aminmax()  # a NaN is both
-        if float(least) >= 1e-12 and float(most) < float("inf"):
-            return
-        finite = bool(squares.isfinite().all())
-        e = int((squares if finite else squares.isfinite().to(squares.dtype)).argmin()) % self.n_edges
-        a, b = int(self.i[e]), int(self.j[e])
-        if finite:
-            raise ValueError(f"atoms {a} and {b} lie at one place; remove one of them or wrap the structure anew")
-        raise ValueError(f"the vector from atom {a} to {b} is not a number: look at the positions and the cell")
+        edges.accept_vectors(self.r, self.i, self.j)
 
     def within(self, cutoff: float) -> Graph:
         """The view below a smaller cutoff, by the *current* distances; an edge stays if its counter-edge does."""
@@ -277,22 +255,11 @@ class Graph:
         built = None if self.built is None else (self.built[0] @ Q, self.built[1] @ Q)
         return self.replace(positions=self.positions @ Q, cell=self.cell @ Q, r=r, labels=labels, features={}, built=built)
 
-    def _edges_hold(self, positions: Tensor, cell: Tensor) -> bool:
+    def _holds(self, positions: Tensor, cell: Tensor) -> bool:
+        """Whether the edges are those of atoms that moved here, too."""
         if self.skin == 0 or self.built is None:
             return False
-        at, cell_at = self.built
-        if cell is cell_at or torch.equal(cell, cell_at):
-            if 2 * float(torch.dist(positions, at)) < self.skin:  # all of the motion together, in one operation
-                return True
-            return 2 * float(torch.linalg.vector_norm(positions - at, dim=1).max()) < self.skin
-        if not bool((torch.linalg.det(cell_at).abs() > 1e-9).all()):
-            return False
-        # An unlisted pair was at least cutoff + skin apart. A strain shrinks that by its norm, motion beyond it by twice the step.
-        growth = torch.linalg.solve(cell_at, cell)
-        strain = float(torch.linalg.matrix_norm(growth - torch.eye(3, dtype=growth.dtype, device=growth.device), ord=2).max())
-        carried = torch.einsum("nx,nxy->ny", at, growth[self.structure])
-        step = float(torch.linalg.vector_norm(positions - carried, dim=1).max())
-        return (self.cutoff + self.skin) * (1 - strain) - 2 * step > self.cutoff
+        return edges.none_missing(self.built, positions, cell, self.structure, cutoff=self.cutoff, skin=self.skin)
 
     def _rebuilt(self, positions: Tensor, cell: Tensor) -> Graph:
         if not bool(torch.isfinite(positions).all()):
@@ -316,19 +283,10 @@ class Graph:
 
 
 def _one(atoms: Atoms, cutoff: float, skin: float) -> Graph:
-    positions, numbers = atoms.get_positions(), atoms.get_atomic_numbers()
-    if not len(atoms):
-        raise ValueError("a structure without atoms came; wanted at least one atom")
-    if not np.isfinite(positions).all():
-        raise ValueError(
-            f"positions of atom {int(np.argmax(~np.isfinite(positions).all(1)))} are not finite; check the file this structure came from"
-        )
-    if not np.isfinite(atoms.cell.array).all():
-        raise ValueError("the cell is not finite; check the file this structure came from")
-    for number in np.unique(numbers):
-        elements.symbol(int(number))
-    graph = _graph(torch.as_tensor(numbers, dtype=torch.int64), positions, atoms.cell.array, atoms.pbc, cutoff, skin)
-    return graph.replace(labels=_labels(atoms), inputs=_inputs(atoms), fixed=_fixed_mask(atoms))
+    accept(atoms)
+    numbers = torch.as_tensor(atoms.get_atomic_numbers(), dtype=torch.int64)
+    graph = _graph(numbers, atoms.get_positions(), atoms.cell.array, atoms.pbc, cutoff, skin)
+    return graph.replace(labels=labels_of(atoms), inputs=inputs_of(atoms), fixed=held(atoms))
 
 
 def _graph(numbers: Tensor, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float, skin: float) -> Graph:
@@ -344,62 +302,6 @@ def _graph(numbers: Tensor, positions: np.ndarray, cell: np.ndarray, pbc: np.nda
     return graph
 
 
-def _labels(atoms: Atoms) -> dict[str, Label]:
-    results = getattr(atoms.calc, "results", None) or {}
-    if results and hasattr(atoms.calc, "check_state") and atoms.calc.check_state(atoms):
-        results = {}
-    found: dict[str, Any] = {"forces": results.get("forces"), "stress": results.get("stress")}
-    # The free energy is the one whose derivative the forces are.
-    found["energy"] = results.get("free_energy", results.get("energy"))
-    labels = {}
-    for name, (rows, shape) in LABELS.items():
-        n = len(atoms) if rows == "N" else 1
-        value = found[name]
-        if name == "stress" and value is not None:
-            value = _full_stress(np.asarray(value, float))
-        present = value is not None
-        numbers = (
-            torch.zeros(n, *shape, dtype=torch.float64)
-            if value is None
-            else torch.tensor(np.asarray(value, float)).reshape(n, *shape)
-        )
-        if not bool(torch.isfinite(numbers).all()):
-            raise ValueError(f"the {name} label is not finite; check the calculation it came from, or leave the structure out")
-        labels[name] = Label(numbers, torch.full((n,), present))
-    return labels
-
-
-def _full_stress(stress: np.ndarray) -> np.ndarray:
-    if stress.size == 9:
-        return stress.reshape(3, 3)
-    if stress.shape != (6,):
-        raise ValueError(f"stress of shape {stress.shape} came; wanted (6,) in Voigt order xx yy zz yz xz xy, or (3, 3)")
-    xx, yy, zz, yz, xz, xy = stress
-    return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-
-
-def _inputs(atoms: Atoms) -> dict[str, Tensor]:
-    """Global inputs that differ from the plain case: a neutral structure in its lowest spin state has none."""
-    found = {}
-    charge = float(atoms.info.get("charge", 0) or 0)
-    if charge:
-        found["charge"] = torch.tensor([charge], dtype=torch.float64)
-    lowest = 1 + (int(atoms.get_atomic_numbers().sum()) - round(charge)) % 2
-    multiplicity = int(atoms.info.get("multiplicity", lowest) or lowest)
-    if multiplicity != lowest:
-        found["multiplicity"] = torch.tensor([float(multiplicity)], dtype=torch.float64)
-    return found
-
-
-def _fixed_mask(atoms: Atoms) -> Tensor | None:
-    held = [c.get_indices() for c in atoms.constraints if type(c).__name__ == "FixAtoms"]
-    if not held:
-        return None
-    mask = torch.zeros(len(atoms), dtype=torch.bool)
-    mask[torch.as_tensor(np.concatenate(held), dtype=torch.int64)] = True
-    return mask
-
-
 def _fixed(graph: Graph) -> Tensor:
     return torch.zeros(graph.n_atoms, dtype=torch.bool) if graph.fixed is None else graph.fixed
 
@@ -407,25 +309,6 @@ def _fixed(graph: Graph) -> Tensor:
 def weight_of(graph: Graph) -> Tensor:
     """The weight of each frame; 1 where nobody gave one."""
     return torch.ones(graph.n_structures, dtype=torch.float64, device=graph.device) if graph.weight is None else graph.weight
-
-
-def _batch_labels(graphs: Sequence[Graph]) -> dict[str, Label]:
-    if not all(graph.labels for graph in graphs):
-        return {}
-    return {
-        k: Label(torch.cat([g.labels[k].value for g in graphs]), torch.cat([g.labels[k].mask for g in graphs])) for k in LABELS
-    }
-
-
-def _batch_inputs(graphs: Sequence[Graph]) -> dict[str, Tensor]:
-    names = sorted({name for graph in graphs for name in graph.inputs})
-    plain = {"charge": 0.0, "multiplicity": 0.0}  # 0: the lowest multiplicity the electron count allows
-    return {
-        name: torch.cat(
-            [g.inputs.get(name, torch.full((g.n_structures,), plain.get(name, 0.0), dtype=torch.float64)) for g in graphs]
-        )
-        for name in names
-    }
 
 
 def _offsets(sizes: Sequence[int]) -> list[int]:

@@ -34,6 +34,35 @@ def test_another_configuration_is_refused_by_its_first_difference(tmp_path):
     assert {f.name: f.read_bytes() for f in tmp_path.iterdir()} == before
 
 
+def test_a_refused_start_that_left_nothing_makes_room_for_the_mended_configuration(tmp_path):
+    """What a refusal advises (waive a fault by name, leave an option out) is another configuration: it shall not need another folder."""
+    mended = {**CONFIG, "waive": ["net force"]}
+    with pytest.raises(ValueError, match="a fault"):
+        start(tmp_path, ValueError("a fault in the data"), leaves=None)
+    with RunFolder(tmp_path, mended) as again:
+        assert not again.resumed and again.events() == []
+        assert yaml.safe_load((tmp_path / "config.yaml").read_text()) == mended
+    with pytest.raises(RunFolderError, match="choose another folder"):  # the mended one was not refused
+        RunFolder(tmp_path, CONFIG)
+
+
+@pytest.mark.parametrize("error, leaves", [(ValueError(), "models/model.adiabat"), (KeyboardInterrupt(), None)])
+def test_a_start_that_left_something_or_was_interrupted_keeps_its_folder(tmp_path, error, leaves):
+    with pytest.raises(type(error)):
+        start(tmp_path, error, leaves)
+    with pytest.raises(RunFolderError, match="choose another folder"):
+        RunFolder(tmp_path, {**CONFIG, "seed": 1})
+
+
+def start(path, error: BaseException, leaves: str | None) -> None:
+    with RunFolder(path, CONFIG) as folder:
+        folder.event("gate", "stopped")
+        folder.path("training/metrics.jsonl")  # a folder is no result
+        if leaves:
+            folder.path(leaves).touch()
+        raise error
+
+
 def test_the_time_of_every_start_counts(tmp_path):
     """Of a start that was killed up to the last file that it or its workers wrote; of one that ended all of it; between them nothing."""
     killed = RunFolder(tmp_path, CONFIG)

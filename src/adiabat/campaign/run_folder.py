@@ -7,8 +7,10 @@
 | `events.jsonl` | what happened, a line each |
 | `in-use.lock` | held while a program works in the folder |
 | `.worked.json` | how long programs worked in it |
+| `.refused` | there after a start that was refused (a fault in the data, an option) before it left any result |
 
-A folder of another configuration, or one that holds files of somebody else, is refused before anything is written to it.
+A folder of another configuration, or one that holds files of somebody else, is refused before anything is written to it. One that a
+refused start left begins anew: the configuration is to be mended, which is what the refusal asked for.
 """
 
 from __future__ import annotations
@@ -31,7 +33,14 @@ from adiabat.report.record import write_atomically
 FORMAT = 1
 MARK = "run.json"
 WORKED = ".worked.json"
+REFUSED = ".refused"
 SIGNS = ("results", "training", "stages", "trajectories", "models")  # folders whose files tell when somebody was at work
+TOLD = (
+    "events.jsonl",
+    "report.json",
+    "report.html",
+    WORKED,
+)  # of a start that was refused all there is, beside its configuration
 HEAD = "# As run by Adiabat"
 
 
@@ -120,11 +129,14 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         self._lock = Lock(self.folder / "in-use.lock")
         self._earlier_s, self._begun = self._worked_before(), time.monotonic()
+        (self.folder / REFUSED).unlink(missing_ok=True)
         self._note_work(time.time())
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, _: Any, error: BaseException | None, *__: Any) -> None:
         if self._lock is not None:
+            if isinstance(error, ValueError) and not self._results():
+                (self.folder / REFUSED).touch()
             self._earlier_s, self._begun = self.worked_s, time.monotonic()
             self._note_work(None)
             self._lock.release()
@@ -160,11 +172,26 @@ class RunFolder:
             config.pop(name, None)
         mine = {k: v for k, v in self.config.items() if k not in free}
         for key, there, here in differences(config, mine):
+            if (self.folder / REFUSED).exists():
+                return self._cleared()
             raise RunFolderError(
                 f"{self.folder}: the run there has {key} = {_told(there)}, this one {_told(here)}; "
                 "to go on with that run use its config.yaml, for this one choose another folder"
             )
         return True
+
+    def _cleared(self) -> bool:
+        """What a refused start told is forgotten, unless another program works here by now; the run begins anew."""
+        lock = Lock(self.folder / "in-use.lock")
+        for name in (*TOLD, MARK, REFUSED):
+            (self.folder / name).unlink(missing_ok=True)
+        lock.release()
+        return False
+
+    def _results(self) -> bool:
+        """Whether there is anything beside the configuration and what a start tells of itself."""
+        books = {"config.yaml", MARK, "in-use.lock", *TOLD}
+        return any(f.is_file() and f.name not in books for f in self.folder.rglob("*"))
 
     def _ours(self, file: Path) -> bool:
         """What a start that was killed before it set its mark may have left."""

@@ -16,7 +16,7 @@ from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import distance, segment_sum, spherical_harmonics
 from adiabat.kernels.expansion import MOST_DENSITIES, MOST_L, MOST_RADIAL, Expansion
-from adiabat.nn.listed_products import invariant_products
+from adiabat.nn.listed_products import ProductSums, invariant_products
 from adiabat.potential import Model
 from adiabat.typing import Bool, Float, Int, Tensor
 
@@ -96,30 +96,26 @@ class PACE(Model):
         self.register_buffer("core", torch.tensor([1e5, 250.0]).repeat(Z, 1))  # eV: where f is 0, and over which it falls
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
-        if self.elements is None:
-            raise ValueError("pace: its elements are not known yet; give them, or let `fit` take them from the training data")
-        known = torch.tensor(self.elements, device=graph.device)
-        species = graph.once(("species of all", self.elements), lambda: torch.searchsorted(known, graph.numbers))
-        single, A, core = self.densities(graph.r, graph, species)
-        rho = torch.zeros(graph.n_atoms, self.couplings.shape[1], dtype=A.real.dtype, device=A.device)
-        for z, number in enumerate(self.elements):
+        S, core, species = self.sums(graph)
+        energies = torch.zeros(graph.n_atoms, dtype=S.dtype, device=S.device)
+        coefficients = self.effective()
+        for z, number in enumerate(self.elements or ()):
             atoms = graph.atoms_of(number)
-            for rows, of, factors in self._lists[z] if len(atoms) else ():
-                if factors is None:
-                    B = single.index_select(0, atoms)[:, of]
-                else:
-                    mine = A.index_select(0, atoms)
-                    B = mine[:, factors[:, 0]]  # atoms components
-                    for factor in factors[:, 1:].unbind(1):
-                        B = B * mine[:, factor]
-                    B = B.real
-                c = (self.coefficients[self._owner[rows]] * self.couplings[rows]).to(B.dtype)
-                rho = rho.index_add(0, atoms, B @ c)
-        w, m = self.embedding.to(rho.dtype)[species].unbind(2)
-        shifted = torch.tensor([e == EMBEDDINGS[1] for e in self.embeddings], device=species.device)[species][:, None]
-        E = (w * torch.where(shifted, shifted_power(rho, m), power(rho, m))).sum(1)
-        end, width = self.core.to(rho.dtype)[species].unbind(1)
-        return {"energies": E * falling(core, end, width) + core}
+            if len(atoms):
+                rho = self.rho(z, S.index_select(0, atoms), *coefficients)
+                w, m = self.embedding[z].to(rho.dtype)[:, :, None].unbind(1)
+                F = shifted_power if self.embeddings[z] == EMBEDDINGS[1] else power
+                energies = energies.index_add(0, atoms, (w * F(rho, m)).sum(0))
+        end, width = self.core.to(S.dtype)[species].unbind(1)
+        return {"energies": energies * falling(core, end, width) + core}
+
+    def effective(self) -> tuple[Tensor, Tensor]:
+        """c and c_nlk as they are in files."""
+        return self.coefficients, self.radial_coefficients
+
+    def rho(self, z: int, S: Float[Tensor, "a Z k lm"], c: Float[Tensor, "P D"], radial: Tensor) -> Float[Tensor, "D a"]:
+        """ρ of atoms of one element."""
+        return self._lists[z].rho(S, c.to(S.dtype), radial[z].to(S.dtype), self.couplings.to(S.dtype))
 
     @torch.no_grad()
     def program(self) -> Expansion | None:
@@ -139,10 +135,22 @@ class PACE(Model):
             f"these are {radial}, {l - 1} and {self.couplings.shape[1]}"
         )
 
-    def densities(self, r: Tensor, graph: Graph, species: Int[Tensor, "N"]) -> tuple[Tensor, Tensor, Tensor]:
-        """A of single factors [N, μ k], A [N, μ n l m] complex, ρ_core [N]."""
-        Z, N, d = len(self.elements or ()), graph.n_atoms, distance(r)
-        zi, zj = species[graph.i], species[graph.j]
+    def sums(self, graph: Graph) -> tuple[Float[Tensor, "N Z k lm"], Float[Tensor, " N"], Int[Tensor, " N"]]:
+        """Σ_j g_k Y_lm of each neighbor's element (real harmonics), ρ_core, and the atoms' elements."""
+        if self.elements is None:
+            raise ValueError("pace: its elements are not known yet; give them, or let `fit` take them from the training data")
+        known = torch.tensor(self.elements, device=graph.device)
+        species = graph.once(("species of all", self.elements), lambda: torch.searchsorted(known, graph.numbers))
+        row = graph.once(("row", self.elements), lambda: graph.i * len(known) + species[graph.j])
+        d = distance(graph.r)
+        g, wall = self.radial_functions(d, species[graph.i], species[graph.j])
+        Y = spherical_harmonics(graph.r / torch.where(d == 0, 1.0, d)[:, None], self.l_max)
+        S = segment_sum((g[:, :, None] * Y[:, None]).flatten(1), row, graph.n_atoms * len(known))
+        core = segment_sum(wall, graph.i, graph.n_atoms)
+        return S.reshape(graph.n_atoms, len(known), g.shape[1], Y.shape[1]), core, species
+
+    def radial_functions(self, d: Tensor, zi: Tensor, zj: Tensor) -> tuple[Float[Tensor, "E k"], Float[Tensor, " E"]]:
+        """g_k and the repulsion of each pair."""
         bond = dict(zip(BONDS, self.bonds.to(d.dtype)[zi, zj].unbind(1), strict=True))
         inside = d < bond["rcut"]
         here = torch.where(inside, d, 0.5 * bond["rcut"])  # functions are taken within the cutoff only
@@ -153,29 +161,9 @@ class PACE(Model):
         fade = falling(d, bond["rcut_in"], bond["dcut_in"])
         begun = inside & (d > bond["rcut_in"] - bond["dcut_in"])
         g = torch.where(begun[:, None], g * (1 - fade[:, None]) if self.inner == "distance" else g, 0.0)
-        row = graph.i * Z + zj
-        single = segment_sum(g, row, N * Z).reshape(N, -1)
-        c = self.radial_coefficients.to(d.dtype).flatten(0, 1)[zi * Z + zj]
-        R = torch.einsum("ek,enlk->enl", g, c)
-        u = r / torch.where(d == 0, 1.0, d)[:, None]
-        Y = self._complex(spherical_harmonics(u, self.l_max))  # E lm 2
-        l = torch.tensor([l for l in range(self.l_max + 1) for _ in range(2 * l + 1)], device=r.device)
-        A = segment_sum((R[:, :, l, None] * Y[:, None]).flatten(1), row, N * Z).reshape(N, -1, 2)
         p, decay = bond["prehc"].abs(), bond["lambdahc"].abs()
         wall = p * torch.exp(-decay * here.square()) / here * 0.5 * (1 + torch.cos(pi * here / bond["rcut"]))
-        wall = torch.where(inside & (decay * d.square() < 50), wall * fade if self.inner == "distance" else wall, 0.0)
-        return single, torch.view_as_complex(A.contiguous()), segment_sum(wall, graph.i, N)
-
-    def _complex(self, Y: Float[Tensor, "E lm"]) -> Float[Tensor, "E lm 2"]:
-        """Harmonics with the Condon–Shortley phase: Y_l^m = (−1)^m (Y_lm + i Y_l−m)/√2, Y_l^−m = (Y_lm − i Y_l−m)/√2, m > 0."""
-        columns = []
-        for l in range(self.l_max + 1):
-            for m in range(-l, l + 1):
-                at, size = l * l + l, sqrt(0.5) * (1.0 if m < 0 or m % 2 == 0 else -1.0)
-                cosine, sine = Y[:, at + abs(m)], Y[:, at - abs(m)]
-                pair = (cosine, torch.zeros_like(cosine)) if m == 0 else (size * cosine, size * sine * (1 if m > 0 else -1))
-                columns.append(torch.stack(pair, -1))
-        return torch.stack(columns, 1)
+        return g, torch.where(inside & (decay * d.square() < 50), wall * fade if self.inner == "distance" else wall, 0.0)
 
     @cached_property
     def _owner(self) -> Int[Tensor, "M"]:
@@ -184,18 +172,12 @@ class PACE(Model):
         return torch.repeat_interleave(torch.arange(len(self.products)), first.diff())
 
     @cached_property
-    def _lists(self) -> list[list[tuple[Tensor, Tensor | None, Tensor | None]]]:
-        """For each element and number of factors: rows of `components`, places in single A's, or in A."""
-        element, factors = self.products[self._owner, 0], self.products[self._owner, 2]
-        found = []
-        for z in range(len(self.elements or ())):
-            mine: list[tuple[Tensor, Tensor | None, Tensor | None]] = []
-            for n in sorted(set(factors[element == z].tolist())):
-                rows = torch.nonzero((element == z) & (factors == n))[:, 0]
-                places = self.components[rows, :n]
-                mine.append((rows, places[:, 0], None) if n == 1 else (rows, None, places))
-            found.append(mine)
-        return found
+    def _lists(self) -> list[ProductSums]:
+        element, factors = self.products[self._owner, 0].cpu(), self.products[self._owner, 2].cpu()
+        return [
+            ProductSums(self.components.cpu(), self._owner.cpu(), factors, element == z, self.l_max)
+            for z in range(len(self.elements or ()))
+        ]
 
 
 def falling(x: Tensor, end: Tensor, width: Tensor) -> Tensor:

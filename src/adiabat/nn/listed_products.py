@@ -50,6 +50,75 @@ def invariant_products(
     return torch.tensor(products), torch.tensor(components), torch.tensor(numbers, dtype=torch.float64)
 
 
+class ProductSums:
+    """Σ_v c_vp Σ_m c̃_vmp Re Π_t A_{v_t m_t} for the products of one element, of the sums S_klm = Σ_j g_k Y_lm (real harmonics).
+
+    Turning the sign of every m conjugates a product, so each pair of components is one.
+    """
+
+    def __init__(
+        self, components: Int[Tensor, "M most"], owner: Int[Tensor, " M"], factors: Int[Tensor, " M"], mine: Tensor, l_max: int
+    ) -> None:
+        self.l = torch.tensor([l for l in range(l_max + 1) for _ in range(2 * l + 1)])
+        m = torch.tensor([m for l in range(l_max + 1) for m in range(-l, l + 1)])
+        middle = self.l * self.l + self.l
+        self.cosine, self.sine, opposite = middle + m.abs(), middle - m.abs(), middle - m
+        # Condon–Shortley: Y_l^m = (−1)^m (Y_lm + i Y_l−m)/√2, Y_l^−m = (Y_lm − i Y_l−m)/√2, m > 0
+        sign = torch.where((m > 0) & (m % 2 == 1), -1.0, 1.0).double()
+        self.real = torch.where(m == 0, 1.0, sign * sqrt(0.5))
+        self.imaginary = torch.where(m == 0, 0.0, torch.where(m < 0, -1.0, sign) * sqrt(0.5))
+        self.sign = torch.ones(len(owner), dtype=torch.float64)
+        self.of: dict[int, tuple[Tensor, Tensor, list[Tensor]]] = {}
+        for n in sorted(set(factors[mine].tolist())):
+            rows = torch.nonzero(mine & (factors == n))[:, 0]
+            places = components[rows, :n]
+            if n > 1:
+                size = (l_max + 1) ** 2
+                there = places // size * size + opposite[places % size]
+                places, there = places.sort(1).values, there.sort(1).values
+                odd = m[places % size].sum(1) % 2 == 1
+                first = torch.ones_like(odd)
+                for column in reversed(range(n)):  # the lexicographically smaller of both
+                    differs = places[:, column] != there[:, column]
+                    first = torch.where(differs, places[:, column] < there[:, column], first)
+                places = torch.where(first[:, None], places, there)
+                self.sign[rows] = torch.where(first | ~odd, 1.0, -1.0).double()
+            unique, which = torch.unique(places, dim=0, return_inverse=True)
+            self.of[n] = rows, which, list(unique.unbind(1))
+        self.owner = owner
+
+    def rho(
+        self,
+        S: Float[Tensor, "a Z k lm"],
+        c: Float[Tensor, "P D"],
+        radial: Float[Tensor, "Z n l k"],
+        couplings: Float[Tensor, "M D"],
+    ) -> Float[Tensor, "D a"]:
+        B, numbers = self.values(S, radial), []
+        for rows, which, places in self.of.values():
+            each = c[self.owner[rows]] * couplings[rows] * self.sign[rows, None].to(c)
+            numbers.append(each.new_zeros(len(places[0]), each.shape[1]).index_add(0, which, each))
+        return torch.cat(numbers).T @ B
+
+    def values(self, S: Float[Tensor, "a Z k lm"], radial: Float[Tensor, "Z n l k"]) -> Float[Tensor, "components a"]:
+        """Re Π_t A of all components."""
+        found, a = [], len(S)
+        if max(self.of) > 1:
+            A = torch.einsum("aukm,unmk->unma", S, radial[:, :, self.l])
+            x = (A[:, :, self.cosine] * self.real.to(S)[:, None]).reshape(-1, a)
+            y = (A[:, :, self.sine] * self.imaginary.to(S)[:, None]).reshape(-1, a)
+        for n, (_, _, places) in self.of.items():
+            if n == 1:
+                found.append(S[..., 0].reshape(a, -1).T.index_select(0, places[0]))
+                continue
+            X, Y = x.index_select(0, places[0]), y.index_select(0, places[0])
+            for place in places[1:-1]:
+                x_t, y_t = x.index_select(0, place), y.index_select(0, place)
+                X, Y = X * x_t - Y * y_t, X * y_t + Y * x_t
+            found.append(X * x.index_select(0, places[-1]) - Y * y.index_select(0, places[-1]))
+        return torch.cat(found)
+
+
 @cache
 def _couplings(ls: tuple[int, ...]) -> list[dict[tuple[int, ...], float]]:
     """The numbers of each way to couple these l to nothing, by m of each factor; a mirror changes none where Σl is even."""

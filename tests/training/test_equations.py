@@ -107,10 +107,10 @@ def test_candidates_are_judged_with_more_digits_than_they_differ_by(ridge):
     parts = nearly_dependent()
     triangles = folded(parts)
     frame = Coordinates.of(stacked(triangles, weighed(Loss()))[:, :-1], 0)
-    learned, alpha = [1, 2, 3], ridge * frame.largest
+    learned, alpha = [1, 2, 3], ridge * frame.penalty.largest
     z = Equations(triangles, frame).candidate(learned, {"energy": 3.0, "forces": 30.0}, alpha)
     rows = weighted([parts[k] for k in learned], Loss(energy=3.0, forces=30.0))
-    _, wanted = exact(rows, Solution(frame.scale, 0.0, "", scale=frame.scale, alpha=alpha))
-    found = rows[:, :-1] / frame.scale @ torch.linalg.solve_triangular(frame.R, z[:, None], upper=True)[:, 0]
+    _, wanted = exact(rows, Solution(frame.penalty.norm, 0.0, "", scale=frame.penalty.norm, alpha=alpha))
+    found = rows[:, :-1] / frame.penalty.norm @ torch.linalg.solve_triangular(frame.R, z[:, None], upper=True)[:, 0]
     # Candidates differ by percents; thirteen digits as of QR itself, where normal equations of the rows have eight.
     assert apart(found, wanted) < 1e-13

@@ -12,8 +12,8 @@ from adiabat.graph import Graph
 from adiabat.models import BPNN, GAP, SNAP, ZBL
 from adiabat.potential import Potential, ReferenceEnergies
 from adiabat.training import fit, solve
-from adiabat.training.equations import Coordinates
 from adiabat.training.loss import Loss
+from adiabat.training.penalty import Penalty
 from adiabat.training.problem import graph_of
 from adiabat.training.rows import extent_of, rows_of
 from adiabat.training.solvers import LSQR
@@ -48,7 +48,7 @@ def table(graphs: list[Graph], tables: Mapping[int, dict]) -> torch.Tensor:
 
 
 def by_qr(weighted: torch.Tensor, scale: torch.Tensor, alpha: float) -> torch.Tensor:
-    return Coordinates(scale, torch.eye(len(scale), dtype=torch.float64), 1.0).solve(weighted, alpha)
+    return Penalty(scale, 0, 1.0).solve(weighted, alpha)
 
 
 def test_extents_are_those_of_the_rows(described):

@@ -2,7 +2,7 @@
 
 A choice tries dozens of candidates, each on several shares of the frames. Normal equations of the descriptors would square a condition number
 of 1e9 and more; in the coordinates of one QR of all rows it is near 1, where one Cholesky decomposition a candidate finds errors on frames
-left out to many more digits than they differ by. No coefficient that a model gets comes from it: those are of `Coordinates.solve`, by QR.
+left out to many more digits than they differ by. No coefficient that a model gets comes from it: those are of `Penalty.solve`, by QR.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import torch
 
 from adiabat.training.loss import Loss
+from adiabat.training.penalty import NEARLY_NONE, Penalty
 from adiabat.training.triangles import Triangles
 from adiabat.typing import Float, Tensor
 
-RIDGES = tuple(10.0**k for k in range(-16, -6))  # of the largest squared singular value of the scaled columns
+RIDGES = tuple(10.0**k for k in range(-16, -6))  # of the largest squared singular value of the scaled columns that are not free
 
 
 def stacked(parts: Sequence[Triangles], loss: Loss) -> Tensor:
@@ -34,46 +35,16 @@ def stacked(parts: Sequence[Triangles], loss: Loss) -> Tensor:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """z = R c/scale, in which the problem is well conditioned whatever the weights: candidates may be judged by normal equations there."""
+    """z = R c/norm, in which the problem is well conditioned whatever the weights: candidates may be judged by normal equations there."""
 
-    scale: Float[Tensor, "k"]
+    penalty: Penalty
     R: Float[Tensor, "k k"]
-    largest: float  # squared singular value of the scaled columns
 
     @classmethod
     def of(cls, A: Float[Tensor, "n k"], free: int) -> Coordinates:
-        scale = A.square().sum(0).sqrt()
-        # A column without data gets no coefficient.
-        scale = torch.where(scale > max(1e-12 * float(scale.max()), 1e-300), scale, torch.inf)
-        if free:
-            scale[-free:] *= 1e-3
-        if not bool(torch.isfinite(scale).any()):
-            raise ValueError(
-                "every descriptor is zero in every frame: no atom has a neighbor within the model's cutoff; raise it"
-            )
-        scaled = A / scale
-        largest = largest_square(scaled)
-        return cls(scale, _qr(scaled, RIDGES[0] * largest), largest)
-
-    def solve(self, rows: Float[Tensor, "n columns"], alpha: float) -> Float[Tensor, "k"]:
-        """Coefficients of least |A c − y|² + α |scale · c|², by QR."""
-        A, y = rows[:, :-1] / self.scale, rows[:, -1:]
-        k = A.shape[1]
-        ridged = math.sqrt(alpha) * torch.eye(k, k + 1, dtype=A.dtype)
-        R = torch.linalg.qr(torch.cat([torch.cat([A, y], 1), ridged]), mode="r").R
-        return torch.linalg.solve_triangular(R[:k, :k], R[:k, k:], upper=True)[:, 0] / self.scale
-
-
-def largest_square(A: Tensor) -> float:
-    """The largest squared singular value, to some percent: a ridge is known to a factor."""
-    v = torch.ones(A.shape[1], dtype=A.dtype)
-    for _ in range(20):
-        v = A.T @ (A @ (v / v.norm()))
-    return float(v.norm())
-
-
-def _qr(A: Tensor, ridge: float) -> Tensor:
-    return torch.linalg.qr(torch.cat([A, math.sqrt(ridge) * torch.eye(A.shape[1], dtype=A.dtype)]), mode="r").R
+        penalty = Penalty.of(A, free)
+        below = torch.diag(penalty.root(RIDGES[0] * penalty.largest))
+        return cls(penalty, torch.linalg.qr(torch.cat([A / penalty.norm, below]), mode="r").R)
 
 
 @dataclass(frozen=True)
@@ -88,7 +59,7 @@ class Part:
         for kind, t in part.of.items():
             if t.weight:
                 R = t.R
-                Z = torch.linalg.solve_triangular(frame.R, R[:, :-1] / frame.scale, upper=True, left=False)
+                Z = torch.linalg.solve_triangular(frame.R, R[:, :-1] / frame.penalty.norm, upper=True, left=False)
                 y = R[:, -1]
                 found[kind] = Z, y, t.weight, Z.T @ Z if 2 * len(Z) > Z.shape[1] else None, Z.T @ y
         return cls(found)
@@ -100,14 +71,15 @@ class Equations:
     def __init__(self, parts: Sequence[Triangles], frame: Coordinates, step: Callable[[], None] = lambda: None) -> None:
         self.frame, self.parts = frame, []
         inverse = torch.linalg.solve_triangular(frame.R, torch.eye(len(frame.R), dtype=frame.R.dtype), upper=True)
-        self.prior = inverse.T @ inverse
+        there = len(inverse) - frame.penalty.free
+        self.prior, self.nearly = (part.T @ part for part in (inverse[:there], NEARLY_NONE * inverse[there:]))
         for part in parts:
             self.parts.append(Part.of(part, frame))
             step()
 
     def candidate(self, learned: Sequence[int], weights: Mapping[str, float], alpha: float) -> Float[Tensor, "k"] | None:
-        """z of least loss of these parts + α |scale · c|²; None where they leave a direction open that others know."""
-        H, b = alpha * self.prior, torch.zeros(len(self.prior), dtype=torch.float64)
+        """z of least loss of these parts + α |D c|²; None where they leave a direction open that others know."""
+        H, b = torch.add(self.nearly, self.prior, alpha=alpha), torch.zeros(len(self.prior), dtype=torch.float64)
         for kind, weight in weights.items():
             of_kind = [self.parts[k].of_kind[kind] for k in learned if kind in self.parts[k].of_kind]
             total = sum(it[2] for it in of_kind)

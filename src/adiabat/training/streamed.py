@@ -25,6 +25,7 @@ from scipy.sparse.linalg import LinearOperator, lsqr
 
 from adiabat.graph import Graph, weight_of
 from adiabat.training.loss import Loss
+from adiabat.training.penalty import Penalty, known
 from adiabat.training.rows import extent_of
 from adiabat.training.solvers import LSQR
 from adiabat.training.triangles import Solution, Triangle
@@ -200,8 +201,7 @@ class _Blocks:
     y: Float[Tensor, "n"]
     cuts: Sequence[slice]
     R: list[Tensor]  # of scaled columns
-    scale: Float[Tensor, "k"]
-    largest: float  # squared singular value of the scaled columns that have the full prior
+    penalty: Penalty
 
     @classmethod
     def of(cls, rows: Rows, root: Tensor, cuts: Sequence[slice], free: int, step: Callable[[], None]) -> _Blocks:
@@ -213,43 +213,37 @@ class _Blocks:
             for block, triangle in zip(cuts, triangles, strict=True):
                 triangle.add(weighted[:, block], 1.0, float(len(part)))
         norms = torch.cat([triangle.R.square().sum(0).sqrt() for triangle in triangles])
-        # A column without data gets no coefficient.
-        scale = torch.where(norms > max(1e-12 * float(norms.max()), 1e-300), norms, torch.inf)
-        if free:
-            scale[-free:] *= 1e-3
-        if not bool(torch.isfinite(scale).any()):
-            raise ValueError(
-                "every descriptor is zero in every frame: no atom has a neighbor within the model's cutoff; raise it"
-            )
-        made = cls(rows, root, y, cuts, [t.R / scale[at] for at, t in zip(cuts, triangles, strict=True)], scale, 1.0)
-        weighed = torch.arange(len(scale)) < len(scale) - free  # the others, nearly free, are large on purpose
-        v = weighed.to(torch.float64)
+        norm = known(norms, free)
+        R = [t.R / norm[at] for at, t in zip(cuts, triangles, strict=True)]
+        made = cls(rows, root, y, cuts, R, Penalty(norm, free, 1.0))
+        ridged = torch.arange(len(norm)) < len(norm) - free
+        v = ridged.to(torch.float64)
         for _ in range(POWER_STEPS):
-            v = made.back(made.forth(v / v.norm())) * weighed
+            v = made.back(made.forth(v / v.norm())) * ridged
             step()
-        made.largest = float(v.norm())
+        made.penalty = Penalty(norm, free, float(v.norm()))
         return made
 
     def forth(self, x: Float[Tensor, "k"]) -> Float[Tensor, "n"]:
         """Weighted rows times coefficients of scaled columns."""
-        c, found = x / self.scale, torch.empty(self.rows.n, dtype=torch.float64)
+        c, found = x / self.penalty.norm, torch.empty(self.rows.n, dtype=torch.float64)
         for at, part in self.rows:
             found[at] = part[:, :-1] @ c
         return found.mul_(self.root)
 
     def back(self, u: Float[Tensor, "n"]) -> Float[Tensor, "k"]:
-        found, u = torch.zeros(len(self.scale), dtype=torch.float64), u * self.root
+        found, u = torch.zeros(len(self.penalty.norm), dtype=torch.float64), u * self.root
         for at, part in self.rows:
             found += part[:, :-1].T @ u[at]
-        return found / self.scale
+        return found / self.penalty.norm
 
     def solve(
         self, ridge: float, how: LSQR, start: Tensor | None, step: Callable[[], None]
     ) -> tuple[Solution, Float[Tensor, "k"]]:
-        """Coefficients of least |A c − y|² + α |scale · c|², and c times scale, from which another ridge may start."""
-        n, k, alpha = self.rows.n, len(self.scale), ridge * self.largest
-        root = math.sqrt(alpha)
-        P = [torch.linalg.qr(torch.cat([R, root * torch.eye(R.shape[1], dtype=R.dtype)]), mode="r").R for R in self.R]
+        """Coefficients of least |A c − y|² + α |D c|², and c times norm, from which another ridge may start."""
+        n, k, alpha = self.rows.n, len(self.penalty.norm), ridge * self.penalty.largest
+        root = self.penalty.root(alpha)
+        P = [torch.linalg.qr(torch.cat([R, torch.diag(root[at])]), mode="r").R for at, R in zip(self.cuts, self.R, strict=True)]
 
         def unmade(u: Tensor, transposed: bool) -> Tensor:
             parts = [
@@ -276,4 +270,4 @@ class _Blocks:
         )
         x = unmade(torch.from_numpy(u), transposed=False)
         told = {"solver": "lsqr", "iterations": int(iterations), "converged": int(ended) != 7}
-        return Solution(x / self.scale, ridge, "", scale=self.scale, alpha=alpha, told=told), x
+        return Solution(x / self.penalty.norm, ridge, "", scale=self.penalty.scale(alpha), alpha=alpha, told=told), x

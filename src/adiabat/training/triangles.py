@@ -16,9 +16,10 @@ import numpy as np
 import torch
 
 from adiabat.training.loss import Loss
+from adiabat.training.penalty import NEARLY_NONE, Penalty
 from adiabat.typing import Float, Tensor
 
-RIDGES = np.logspace(-20, 0, 41)  # of the largest squared singular value of the scaled columns
+RIDGES = np.logspace(-20, 0, 41)  # of the largest squared singular value of the scaled columns that are not free
 
 
 class Triangle:
@@ -146,26 +147,25 @@ class Solution:
 def ridge_regression(train: Triangles, held: Triangles | None, loss: Loss, free: int = 0) -> Solution:
     """The coefficients of least loss under a Gaussian prior, whose width is chosen; the last `free` columns have nearly none."""
     rows = train.stacked(loss)
-    A, y = rows[:, :-1], rows[:, -1]
-    scale = A.square().sum(0).sqrt()
-    scale = torch.where(
-        scale > max(1e-12 * float(scale.max()), 1e-300), scale, torch.inf
-    )  # a column without data gets no coefficient
-    if free:
-        scale[-free:] *= 1e-3
-    if not bool(torch.isfinite(scale).any()):
-        raise ValueError("every descriptor is zero in every frame: no atom has a neighbor within the model's cutoff; raise it")
-    U, S, Vh = torch.linalg.svd(A / scale, full_matrices=False)
+    penalty = Penalty.of(rows[:, :-1], free)
+    n, k = train.rows, rows.shape[1] - 1 - free
+    # Free columns first: below their rows stands what they cannot say, and the ridge is chosen by that alone.
+    parts = rows[:, k:-1] / penalty.norm[k:], rows[:, :k] / penalty.norm[:k], rows[:, -1:]
+    nearly = NEARLY_NONE * torch.eye(free, k + free + 1, dtype=rows.dtype)
+    R = torch.linalg.qr(torch.cat([torch.cat(parts, 1), nearly]), mode="r").R
+    A, y = R[free:, free:-1], R[free:, -1]
+    U, S, Vh = torch.linalg.svd(A, full_matrices=False)
     q = U.T @ y
     rest = float((y - U @ q).square().sum())
-    n = train.rows
 
     def at(ridge: float) -> Tensor:
-        return (Vh.T @ (S / (S.square() + ridge * S[0] ** 2) * q)) / scale
+        c = Vh.T @ (S / (S.square() + ridge * penalty.largest) * q)
+        left = R[:free, -1] - R[:free, free:-1] @ c
+        return torch.cat([c, torch.linalg.solve_triangular(R[:free, :free], left[:, None], upper=True)[:, 0]]) / penalty.norm
 
     def evidence(ridge: float) -> float:
         """log p(labels | ridge), the noise at its most probable value."""
-        alpha = ridge * float(S[0]) ** 2
+        alpha = ridge * penalty.largest
         misfit = float((alpha / (S.square() + alpha) * q.square()).sum()) + rest
         return -0.5 * (n * math.log(max(misfit, 1e-300) / n) + float(torch.log1p(S.square() / alpha).sum()))
 
@@ -173,9 +173,9 @@ def ridge_regression(train: Triangles, held: Triangles | None, loss: Loss, free:
         worth: Callable[[float], float] = lambda ridge: -held.loss(at(ridge), loss)  # noqa: E731
     else:
         worth = evidence
-    best = max(RIDGES, key=worth)
-    by = "evidence" if held is None else "held-out loss"
-    return Solution(at(float(best)), float(best), by, rows, scale, float(best) * float(S[0]) ** 2, n)
+    best = float(max(RIDGES, key=worth))
+    by, alpha = "evidence" if held is None else "held-out loss", best * penalty.largest
+    return Solution(at(best), best, by, rows, penalty.scale(alpha), alpha, n)
 
 
 def posterior_mean(train: Triangle, prior: Float[Tensor, "k k"]) -> Solution:

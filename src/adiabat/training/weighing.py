@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from adiabat.training.equations import RIDGES, Coordinates, Equations, largest_square, stacked
+from adiabat.training.equations import RIDGES, Coordinates, Equations, stacked
 from adiabat.training.loss import Loss
+from adiabat.training.penalty import Penalty
 from adiabat.training.triangles import Solution, Triangles, ridge_regression
 
 # Where too few frames are there to choose by, and where the search begins.
@@ -99,15 +100,15 @@ def regression(
                 tried[v] = search.error(at[0], at[1], at[2], loss.forces)
             choice[axis] = min(tried, key=tried.__getitem__)
     found = replace(start, energy=choice[0], stress=choice[1])
-    alpha, told = choice[2] * frame.largest, search.errors[choice[0], choice[1], choice[2]]
+    alpha, told = choice[2] * frame.penalty.largest, search.errors[choice[0], choice[1], choice[2]]
     if members is not None:
-        solutions = solutions_of(members, parts, frame, found, alpha, CHOSEN_BY, told, steps.done)
+        solutions = solutions_of(members, parts, frame.penalty, found, alpha, CHOSEN_BY, told, steps.done)
     else:
         rows = stacked([parts[k] for k in taught], found)
+        n, penalty = sum(parts[k].rows for k in taught), frame.penalty
         # The ridge told is of these columns' largest singular value; the one that was chosen, of those at the usual weights.
-        largest = largest_square(rows[:, :-1] / frame.scale)
-        n = sum(parts[k].rows for k in taught)
-        solutions = [Solution(frame.solve(rows, alpha), alpha / largest, CHOSEN_BY, rows, frame.scale, alpha, n, told)]
+        ridge = penalty.share(alpha, rows[:, :-1])
+        solutions = [Solution(penalty.solve(rows, alpha), ridge, CHOSEN_BY, rows, penalty.scale(alpha), alpha, n, told)]
     steps.end()
     return solutions, found
 
@@ -115,7 +116,7 @@ def regression(
 def solutions_of(
     members: Sequence[Sequence[int]],
     parts: Sequence[Triangles],
-    frame: Coordinates,
+    penalty: Penalty,
     loss: Loss,
     alpha: float,
     chosen_by: str,
@@ -128,8 +129,10 @@ def solutions_of(
     """
     found = []
     for learned in members:
-        c = frame.solve(stacked([parts[k] for k in learned], loss), alpha)
-        found.append(Solution(c, alpha / frame.largest, chosen_by, scale=frame.scale, alpha=alpha, left_out=left_out))
+        c = penalty.solve(stacked([parts[k] for k in learned], loss), alpha)
+        found.append(
+            Solution(c, alpha / penalty.largest, chosen_by, scale=penalty.scale(alpha), alpha=alpha, left_out=left_out)
+        )
         step(HEAVY)
     return found
 
@@ -160,9 +163,9 @@ def committee(
     steps = Steps(tick, HEAVY * (4 + len(members)))
     whole = ridge_regression(Triangles.joined(parts), held, loss)
     steps.done(3 * HEAVY)
-    frame = Coordinates.of(stacked(parts, loss)[:, :-1], 0)
+    penalty = Penalty.of(stacked(parts, loss)[:, :-1], 0)
     steps.done(HEAVY)
-    found = solutions_of(members, parts, frame, loss, whole.alpha, whole.chosen_by, {}, steps.done)
+    found = solutions_of(members, parts, penalty, loss, whole.alpha, whole.chosen_by, {}, steps.done)
     steps.end()
     return found, loss
 
@@ -200,7 +203,7 @@ class _Search:
             self.known[energy, stress, ridge] = math.inf
             self.errors[energy, stress, ridge] = {}
             for teach, judge in self.splits:
-                z = self.equations.candidate(teach, weights, ridge * self.equations.frame.largest)
+                z = self.equations.candidate(teach, weights, ridge * self.equations.frame.penalty.largest)
                 if z is None:
                     return math.inf
                 for part in (self.equations.parts[k] for k in judge):

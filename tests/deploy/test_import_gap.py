@@ -39,7 +39,7 @@ ROWS = {
     "gap-al": "GAP, Al: SOAP alone",
 }
 ELEMENTS = {"gap-shared": ["Cu", "Au"], "gap-any-angle": ["Cu", "Au"], "gap-al": ["Al"]}  # those that leave elements open
-UNCOMPILED = ["gap-mixed", "gap-mixed-once", "gap-turbo", "gap-turbo-files"]
+UNCOMPILED = ["gap-turbo", "gap-turbo-files"]
 # eV/Å: QUIP's slopes of soap_turbo are not quite those of its energies, which `by_differences` has
 OF_SLOPES = {"gap-turbo": 1e-4, "gap-turbo-files": 1e-6}
 

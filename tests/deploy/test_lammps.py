@@ -69,6 +69,7 @@ KERNELS = {
     "soap": [
         {"center": "H", **SMALL["gap"]["soap"]},
         {"center": "O", **SMALL["gap"]["soap"], "cutoff": 2.6, "transition_width": 2.5, "nu_s": 1},
+        {"center": "O", **SMALL["gap"]["soap"], "mixing": {"channels": 3, "symmetric": True}},
     ],
     "two_body": [
         {"pair": pair, "cutoff": cutoff, "n_sparse": 3}

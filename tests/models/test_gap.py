@@ -283,9 +283,28 @@ def test_compiled_spectra_compressed_say_the_same(nu_r, nu_s):
     assert_compiled_says_the_same(made, graph)
 
 
+MIXINGS = [
+    {"channels": channels, "species": species, "radial": radial, "symmetric": symmetric, "coupled": coupled}
+    for channels, (species, radial) in ((3, (True, False)), (5, (False, True)), (9, (True, True)))
+    for symmetric in (False, True)
+    for coupled in (False, True)
+]
+
+
+@pytest.mark.parametrize("mixing", MIXINGS, ids=lambda way: "-".join(name for name, on in way.items() if on is True) or "plain")
+def test_compiled_spectra_of_mixed_channels_say_the_same(mixing):
+    """As many sums as fill no vector, one vector, more than one."""
+    made = GAP(soap={**SOAP, "mixing": mixing, "n_sparse": 3}, two_body=[], elements=["Cu", "Au"]).double()
+    assert_compiled_says_the_same(made, Graph.of(frames(2), made.cutoff))
+    near = Graph.of(frames(1)[0], made.cutoff)
+    for found, wanted in zip(made.columns(near), LinearBasis.columns(made, near), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("three_body", [[], {"n_sparse": 3}])
 def test_more_atoms_than_a_block_and_more_threads_give_the_same_bits(three_body):
-    made = GAP(soap=SOAP, two_body=PAIR, three_body=three_body, elements=["Cu", "Au"]).double()
+    mixing = {"channels": 5, "symmetric": True, "radial": False} if three_body else None
+    made = GAP(soap={**SOAP, "mixing": mixing}, two_body=PAIR, three_body=three_body, elements=["Cu", "Au"]).double()
     made.prepare([Graph.of(frames(4), made.cutoff)])
     graph = Graph.of(frames(1)[0].repeat((3, 3, 1)), made.cutoff)
     potential, threads = with_variance(ad.Potential(made)), torch.get_num_threads()

@@ -4,7 +4,6 @@ coefficients are large and cancel."""
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,30 +12,12 @@ import torch
 from adiabat.kernels import dispatch
 from adiabat.kernels.cpp_process import MAX_L, MAX_N, PAIRS, TRIPLES, Process
 from adiabat.kernels.local import FAULTS, NO_MEMORY, Adds, Call, Edges, Evaluator, Several, hold, kind_table
+from adiabat.kernels.soap_process import SoapProcess, spectra
 from adiabat.kernels.three_body import TripleProcess, triples
 from adiabat.typing import Float, Tensor
 
 DTYPE = torch.float64
 _PADDED = 96  # columns: whole panels of any processor
-
-
-@dataclass(frozen=True)
-class SoapProcess:
-    """E_i = eV (Σ_s a_s (p_i·p_s)^ζ − the same of a lone atom) of atoms of the element `center`; see `models.gap.Soap`."""
-
-    center: int
-    channels: tuple[int, ...]  # of each element: which kind of neighbor, −1 where it does not count
-    shape: tuple[int, int]  # n_max, l_max
-    nu: tuple[int, int]  # ν_R, ν_S: 1 or 2; what has 0 has one radial function, or one kind of neighbor, alone
-    cutoff: float
-    width: float
-    zeta: float
-    table: Float[Tensor, "n3 L n"]
-    reach: float
-    alone: Float[Tensor, "c lm"]
-    points: Float[Tensor, "M D"]
-    a: Float[Tensor, " M"]
-    lone: float
 
 
 @dataclass(frozen=True)
@@ -89,7 +70,7 @@ class Processes:
     def evaluator(self) -> Several:
         """What computes it."""
         with torch.no_grad():
-            made: list[Adds] = [_soap(self, it) for it in self.soap]
+            made: list[Adds] = [spectra(self.elements, it, self.eV) for it in self.soap]
             made += [_pairs(replace(self, pairs=pairs)) for pairs in _apart(self.pairs)]
             if self.triples:
                 made.append(triples(self.elements, self.triples, self.eV))
@@ -108,19 +89,6 @@ class _Variances(ctypes.Structure):
     _fields_ = [("root", ctypes.c_void_p), ("prior", ctypes.c_double), ("variance", ctypes.c_void_p)]
 
 
-class _SoapFacts(ctypes.Structure):
-    """`struct Facts` of soap.h, field by field."""
-
-    _fields_ = (
-        [
-            (name, ctypes.c_int64)
-            for name in "elements kinds points columns dimensions intervals zeta others merged summed".split()
-        ]
-        + [(name, ctypes.c_double) for name in "cutoff width reach lone power".split()]
-        + [(name, ctypes.c_void_p) for name in "known center channel table alone across along a norm".split()]
-    )
-
-
 class _Process(ctypes.Structure):
     """`struct Process` of two_body.h, field by field."""
 
@@ -135,35 +103,6 @@ class _PairFacts(ctypes.Structure):
     """`struct Facts` of two_body.h, field by field."""
 
     _fields_ = [("elements", ctypes.c_int64), ("kinds", ctypes.c_int64), ("kind", ctypes.c_void_p), ("of", ctypes.c_void_p)]
-
-
-def _soap(it: Processes, one: SoapProcess) -> Evaluator:
-    spec, kept = Process(*one.shape), []  # type: tuple[Process, list]
-    library = dispatch.library(str(spec), DTYPE)
-    lanes, panel = library.lanes(), library.panel()
-    n_max, l_max = one.shape
-    wide = -(-n_max // lanes) * lanes
-    alone = torch.nn.functional.pad(one.alone[:, 0].unflatten(0, (-1, n_max)), (0, wide - n_max))
-    others, points = _second(one, len(alone))
-    M, D = points.shape
-    m, d = -(-M // panel) * panel, -(-D // panel) * panel
-    points = torch.nn.functional.pad(points, (0, d - D, 0, m - M))
-    across = points[:, :D].T.unflatten(1, (-1, panel)).movedim(1, 0)  # panels of sparse points
-    along = points.unflatten(1, (-1, panel)).movedim(1, 0)  # panels of dimensions
-    a = torch.nn.functional.pad(one.a * it.eV, (0, m - M))
-    known, length = kind_table(kept, dict.fromkeys(it.elements, 0))
-    center, _ = kind_table(kept, {z: int(k == one.center) for k, z in enumerate(it.elements)})
-    channel, _ = kind_table(kept, dict(zip(it.elements, one.channels, strict=True)))
-    facts = _SoapFacts(
-        length, len(alone), m, d, D, len(one.table) - 3, 0 if one.zeta % 1 else int(one.zeta), others, one.nu[1] == 1, one.nu[0] == 1,
-        one.cutoff, one.width, one.reach, one.lone * it.eV, one.zeta, known, center, channel,
-        *(
-            hold(kept, x, DTYPE)
-            for x in (torch.nn.functional.pad(one.table / math.sqrt(4 * math.pi), (0, wide - n_max)), alone, across, along, a,
-                      torch.tensor([_norm(l, abs(m)) for l in range(l_max + 1) for m in range(-l, l + 1)], dtype=torch.float64))
-        ),
-    )  # fmt: skip
-    return Evaluator(spec, DTYPE, facts, kept)  # type: ignore[arg-type]
 
 
 class Columns:
@@ -215,7 +154,7 @@ class Variances:
         if not whole.fast:
             return None
         if isinstance(one, SoapProcess):
-            return cls(_soap(whole, one), root, prior)
+            return cls(spectra(elements, one, 1.0), root, prior)
         made = _pairs(whole, panels=True) if isinstance(one, PairProcess) else triples(elements, [one], 1.0, panels=True)
         return cls(made, root, prior)
 
@@ -235,15 +174,6 @@ def _call(evaluator: Evaluator, name: str, call: Call, out: ctypes.Structure) ->
     library.drop(workspace)
     if fault:
         raise (MemoryError if fault == NO_MEMORY else ValueError)(f"{name}: {FAULTS[fault - 1]}")
-
-
-def _second(one: SoapProcess, kinds: int) -> tuple[int, Float[Tensor, "M D"]]:
-    """How many channels the second density of a compressed spectrum has, and the sparse points with radial functions fastest."""
-    (n_max, l_max), (nu_r, nu_s) = one.shape, one.nu
-    if (nu_r, nu_s) == (2, 2):
-        return 0, one.points
-    others = (n_max if nu_r == 2 else 1) * (kinds if nu_s == 2 else 1)
-    return others, one.points.unflatten(1, (kinds, n_max, others, l_max + 1)).permute(0, 1, 3, 4, 2).flatten(1)
 
 
 def _pairs(it: Processes, panels: bool = False) -> Evaluator:
@@ -276,8 +206,3 @@ def _apart(pairs: Iterable[PairProcess]) -> list[tuple[PairProcess, ...]]:
             lists.append(place := {})
         place[one.pair] = one
     return [tuple(it.values()) for it in lists]
-
-
-def _norm(l: int, m: int) -> float:
-    """Of component-normalized harmonics; see `geometry`."""
-    return math.sqrt((2 * l + 1) * (2 if m else 1) * math.factorial(l - m) / math.factorial(l + m))

@@ -11,9 +11,9 @@ import torch
 from adiabat import elements as periodic_table
 from adiabat.config import checked
 from adiabat.kernels import spline
-from adiabat.kernels.gaussian_process import SoapProcess
 from adiabat.kernels.mixing import Mixing, mixed
 from adiabat.kernels.soap import compressed, density, directions, shoulder, spheres_table
+from adiabat.kernels.soap_process import SoapProcess, Sums
 from adiabat.nn.linear_basis import Centers
 from adiabat.nn.sparse_kernel import SparseKernel
 from adiabat.typing import Float, Int, Tensor
@@ -140,7 +140,7 @@ class Soap(OfSpectra):
         return mine, self._spectrum(c + self.alone)
 
     def process(self, alpha: Float[Tensor, "M"]) -> SoapProcess | None:
-        if self.zeta < 1 or self.mixing is not None:  # slopes of roots have no bound where nothing overlaps
+        if self.zeta < 1:  # slopes of roots have no bound where nothing overlaps
             return None
         (nu_r, nu_s), table, kind = self.nu, self.table[0], self.kind
         alone = self.alone.unflatten(0, (self.kinds, self.n_max))
@@ -149,7 +149,11 @@ class Soap(OfSpectra):
             table, alone = table.sum(-1, keepdim=True), alone.sum(1, keepdim=True)
         if nu_s == 0:
             kind, alone = [min(k, 0) for k in kind], alone.sum(0, keepdim=True)
+        sums = None
+        if self.mixing is not None:
+            sums = Sums.mixed(self.mixing, (self.mix_one, self.mix_other), self.kinds, self.n_max)
         return SoapProcess(
             self.center, tuple(kind), (table.shape[-1], self.l_max), (nu_r or 2, nu_s or 2), self.cutoff, self.width, self.zeta,
             table, self.reach, alone.flatten(0, 1), self.points, alpha * self.delta**2, float(self.alone_as(self.center) @ alpha),
+            sums,
         )  # fmt: skip

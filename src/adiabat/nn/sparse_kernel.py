@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from adiabat.kernels import distance
-from adiabat.kernels.gaussian_process import Columns, PairProcess, SoapProcess, Variances
+from adiabat.kernels.gaussian_process import Columns, PairProcess, Variances
 from adiabat.kernels.line_graph import line_graph
 from adiabat.kernels.soap import shoulder
+from adiabat.kernels.soap_process import SoapProcess
 from adiabat.kernels.three_body import TripleProcess
 from adiabat.nn.linear_basis import Centers, Edged
 from adiabat.nn.sparse_points import chosen, spread_out

@@ -7,7 +7,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import write
 
-from adiabat.campaign.learn import _Learning, _positions_only
+from adiabat.campaign.groundwork import Groundwork, positions_only
 from adiabat.campaign.matter import matter_of
 from adiabat.campaign.options import parse, structure_of
 from adiabat.campaign.run_folder import RunFolder
@@ -34,7 +34,7 @@ def test_a_relaxation_that_did_not_end_is_told(tmp_path, fmax, told):
     campaign = parse({"structure": str(tmp_path / "cu.xyz"), "labeler": EMT, "start": {"fmax_eV_per_angstrom": fmax}})
     with Workshop(RunFolder(tmp_path / "run", {}), engine, 1, lambda stage, message, data: heard.append(message)) as shop:
         atoms = structure_of(campaign.structure)
-        _Learning(campaign, shop, engine, matter_of(atoms)).relaxed(atoms)
+        Groundwork(campaign, shop, matter_of(atoms)).relaxed(atoms)
     assert any("not at rest after 50 steps" in message for message in heard) == told
 
 
@@ -49,9 +49,9 @@ def test_magnetic_moments_reach_the_engine_and_the_next_frames(tmp_path):
         assert shop.ledger.counts()["done"] == 2
     assert found.get_initial_magnetic_moments().tolist() == [1.0, -1.0, 1.0, -1.0]
     assert not other.has("initial_magmoms")
-    moved = _positions_only(flat, found)
+    moved = positions_only(flat, found)
     assert moved.get_initial_magnetic_moments().tolist() == [1.0, -1.0, 1.0, -1.0]
-    assert not _positions_only(found, other).has("initial_magmoms")
+    assert not positions_only(found, other).has("initial_magmoms")
 
 
 def test_a_structure_file_needs_no_suffix(tmp_path):

@@ -4,6 +4,7 @@
 |---|---|
 | `demo` | the main job on the embedded default, the water molecule |
 | `learn` | active learning |
+| `groundwork`, `rounds`, `committees` | its first labels and test set; training, exploring, labeling in turns; what it trains |
 | `options`, `workshop` | its configuration; its labels and stages |
 | `runs`, `measures`, `story` | its dynamics, its examination, its report |
 | `train` | labeled files → a potential |

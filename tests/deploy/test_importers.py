@@ -1,16 +1,12 @@
 """The table of importers: each file finds its reader without anything in it being run, and what nobody reads is refused by name."""
 
-import json
-import lzma
 import re
-import runpy
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from ase import Atoms
 
 import adiabat as ad
@@ -21,7 +17,7 @@ from adiabat.deploy.importers.table import IMPORTERS, Converter, Reader, importe
 from adiabat.graph import Graph
 from adiabat.models import LennardJones
 from adiabat.potential import Potential
-from golden.made_up import tables
+from golden.foreign import parts, sound
 
 
 def pickled(path, names, extra=()):
@@ -180,55 +176,6 @@ def refused_or_finite(path: Path, options: dict, folder: Path, changed: object) 
     found = potential(Graph.of(atoms, potential.cutoff))
     assert bool(found.energy.isfinite().all()) and bool(found.forces.isfinite().all()), changed
     return False
-
-
-def parts(folder: Path) -> list[Path]:
-    """The files of a model."""
-    return sorted(p for p in folder.rglob("*") if p.is_file())
-
-
-def sound(what: str, golden: Path, folder: Path) -> tuple[Path, dict]:
-    """A file or folder of a peer's, and how it is imported."""
-
-    def kept(name: str) -> dict:
-        return json.loads((golden / name).read_text())
-
-    if what in ("mace", "ani", "schnetpack"):  # extracted: of a pickle nothing is read here
-        name, options = {
-            "mace": ("mace-soft.npz", {}),
-            "ani": ("ani-smooth.npz", {}),
-            "schnetpack": ("painn-bessel.npz", {"units": {"energy": "eV"}}),
-        }[what]
-        (folder / name).write_bytes((golden / name).read_bytes())
-        return folder / name, {"intervals": 512, **options}
-    if what == "neurochem":
-        model = Extracted.read(golden / "ani-ensemble.npz")
-        return runpy.run_path(str(golden / "neurochem_folder.py"))["write"](folder / "m", model.settings, model.arrays), {}
-    if what == "runner":
-        units = {"units": {"energy": "hartree", "length": "bohr"}}
-        return runpy.run_path(str(golden / "runner_folder.py"))["write"](folder / "m", 1), units
-    if what == "yace":
-        return runpy.run_path(str(golden / "yace_file.py"))["write"](folder / "x.yace", 1), {}
-    if what == "snap":
-        for name, text in kept("snap-lammps.json")["cases"][0]["files"].items():
-            (folder / name).write_text(text)
-        return folder / "x.snapcoeff", {}
-    if what == "deepmd":
-        with lzma.open(golden / "deeppot-deepmd.json.xz", "rt") as file:
-            (folder / "x.yaml").write_text(
-                yaml.dump(json.load(file)["cases"]["se_e2_r"]["file"], Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))
-            )
-        return folder / "x.yaml", {}
-    name, text, options = {
-        "amp": lambda: ("x.amp", kept("amp.json")["cases"][0]["text"], {}),
-        "eam": lambda: ("x.eam.alloy", tables("x.eam.alloy", n_rho=30, drho=0.3, n=40, dr=0.12, cutoff=4.6), {}),
-        "nep": lambda: ("nep.txt", kept("nep-calorine.json")["cases"][1]["file"], {}),
-        "gap": lambda: ("x.xml", (golden / "gap-angles.xml").read_text(), {}),
-        "mtp": lambda: ("x.mtp", kept("mtp-motep.json")["cases"][0]["file"], {"elements": ["W", "Ta"]}),
-        "lammps": lambda: ("in.pair", kept("pair-lammps.json")["cases"]["morse"]["file"], {"elements": ["Ta", "W"]}),
-    }[what]()
-    (folder / name).write_text(text)
-    return folder / name, options
 
 
 def test_what_a_call_says_beside_the_file_is_heeded(repository):

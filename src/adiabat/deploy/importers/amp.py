@@ -35,11 +35,16 @@ ACTIVATIONS = {"tanh": "tanh", "sigmoid": "logistic", "linear": "linear"}
 KINDS = {"G2": "radial", "G4": "narrow", "G5": "wide"}
 # What a file may say; a word beside them that says something may change what it is.
 SAID = {
+    "the file": "descriptor model",
     "descriptor": "importname mode version cutoff Gs elements fortran",
     "model": "importname mode version weights scalings hiddenlayers activation fprange fortran checkpoints lossfunction regressor randomseed",
     "G2": "type element eta offset",
     "G4": "type elements eta gamma zeta",
     "G5": "type elements eta gamma zeta",
+    "cutoff": "name kwargs",
+    "Cosine": "Rc",
+    "Polynomial": "Rc gamma",
+    "scalings": "slope intercept",
 }
 DESCRIPTOR, MODEL = ".descriptor.gaussian.Gaussian", ".model.neuralnetwork.NeuralNetwork"
 
@@ -52,6 +57,7 @@ def recognizes(path: Path) -> bool:
 
 def load(path: Path, elements: Sequence[str] | None) -> Potential:
     whole = _read(path, path.read_text(errors="replace"))
+    _known(path, "the file", whole)
     said, model = (_read(path, _get(path, whole, part)) for part in ("descriptor", "model"))
     for what, part, known in (("descriptor", said, DESCRIPTOR), ("model", model, MODEL)):
         if part.get("importname", known) != known:
@@ -70,6 +76,9 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
         names = sorted(known, key=number)
     except ValueError as error:
         raise ForeignModelError(f"{path}: Gs: {error}") from None
+    for part in ("hiddenlayers", "weights", "scalings", "fprange"):
+        if strange := sorted({*map(str, _mapping(path, model, part))} - {*names}):
+            raise ForeignModelError(f"{path}: {part} of {strange[0]}; elements are {', '.join(names)}")
     cutoff = _cutoff(path, _get(path, said, "cutoff"))
     functions = {s: [_function(path, s, G, cutoff, names).plain() for G in Gs[s]] for s in names}
     widths = {s: [*(int(n) for n in _sequence(_get(path, model, "hiddenlayers", s))), 1] for s in names}
@@ -94,6 +103,7 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
                 layer.weight.copy_(W[:-1].T)
                 layer.bias.copy_(W[-1])
             slope, intercept = (float(_get(path, model, "scalings", s, what)) for what in ("slope", "intercept"))
+            _known(path, "scalings", _get(path, model, "scalings", s))
             network.layers[-1].weight.fill_(slope)
             network.layers[-1].bias.zero_()
             # Amp's lone atom has the energy of its network at G = 0; here that is a reference energy.
@@ -106,6 +116,9 @@ def _cutoff(path: Path, told: Any) -> dict[str, Any]:
     if isinstance(told, int | float):  # of the oldest files
         return {"cutoff": float(told), "fade": "cosine"}
     kind, kwargs = _get(path, told, "name"), _get(path, told, "kwargs")
+    _known(path, "cutoff", told)
+    if kind in ("Cosine", "Polynomial"):
+        _known(path, kind, kwargs)
     if kind == "Cosine":
         return {"cutoff": float(_get(path, kwargs, "Rc")), "fade": "cosine"}
     if kind == "Polynomial":
@@ -147,6 +160,12 @@ def _get(path: Path, told: Any, *keys: Any) -> Any:
             raise ForeignModelError(f"{path}: {' '.join(map(str, keys))} is missing; the file is cut short or of another kind")
         told = told[key]
     return told
+
+
+def _mapping(path: Path, told: Any, key: str) -> Mapping[Any, Any]:
+    if not isinstance(found := _get(path, told, key), Mapping):
+        raise ForeignModelError(f"{path}: {key} came as {type(found).__name__}; wanted a dictionary by element")
+    return found
 
 
 def _sequence(x: Any) -> list[Any]:

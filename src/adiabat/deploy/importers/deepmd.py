@@ -19,6 +19,7 @@ from ase import Atoms
 
 from adiabat import elements as periodic_table
 from adiabat.deploy.importers.extracted import ForeignModelError, agreed
+from adiabat.deploy.importers.plain_yaml import PlainLoader
 from adiabat.graph import Graph
 from adiabat.models import DeepPot
 from adiabat.models.deeppot import TwoBody
@@ -33,14 +34,31 @@ INTERVALS, MOST = 8192, 1 << 26  # of the splines; numbers of all tables
 KINDS = {"se_e2_a": "se_e2_a", "se_a": "se_e2_a", "se_r": "se_e2_r", "se_e2_r": "se_e2_r", "se_e3": "se_e3", "se_t": "se_e3"}
 # what a section may say; what it says beside it has to be nothing: null, false, zero or empty
 SAID = {
+    "file": "backend software version tf_version pt_version time model model_def_script min_nbor_dist @variables",
     "model": "@class @version @variables type type_map descriptor fitting rcond preset_out_bias data_stat_protect",
     "descriptor": "@class @version @variables type type_map rcut rcut_smth sel neuron axis_neuron resnet_dt set_davg_zero trainable "
     "activation_function precision embeddings env_mat type_one_side list",
     "env_mat": "rcut rcut_smth",
     "fitting": "@class @version @variables type type_map var_name ntypes dim_descrpt dim_out neuron resnet_dt activation_function "
     "precision nets rcond trainable",
+    "networks": "@class @version ndim network_type networks ntypes",
+    "network": "@class @version activation_function bias bias_out in_dim out_dim layers neuron precision resnet_dt",
     "layer": "@class @version @variables bias use_timestep activation_function resnet precision trainable",
 }
+VARIABLES = {
+    "model": "out_bias out_std",
+    "descriptor": "davg dstd",
+    "fitting": "bias_atom_e",
+    "layer": "w b idt",
+    "file": "min_nbor_dist",
+}
+EMPTY = (
+    "case_embd",
+    "fparam_avg",
+    "fparam_inv_std",
+    "aparam_avg",
+    "aparam_inv_std",
+)  # of parameters that are refused by their number
 VERSIONS = {"model": 2, "descriptor": 3, "fitting": 4, "layer": 2}
 
 
@@ -71,7 +89,7 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
             f"dp convert-backend {path.name} {path.with_suffix('.yaml').name}{before}; "
             "a .dp is written and read faster than a .yaml, and wants h5py here"
         )
-    file = _dp(path) if path.suffix in HDF5 else _yaml(path)
+    file = Section._known(_dp(path) if path.suffix in HDF5 else _yaml(path), "file")
     if "model" not in file.data:
         raise ForeignModelError(f"{path}: it has no 'model'; the file is cut short, or no model of deepmd-kit")
     model = file.section("model", "model")
@@ -95,13 +113,18 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
         _statistics(part.environment, at, order)
         _embeddings(part, at, order)
     lone = _fittings(potential, fitting, order)
-    energies = model.array("@variables", "out_bias").reshape(len(names)) + fitting.array("@variables", "bias_atom_e").reshape(
-        len(names)
-    )
+    energies = _each(model, "out_bias", len(names)) + _each(fitting, "bias_atom_e", len(names))
     with torch.no_grad():
         raw = potential.outright(Graph.of(Atoms(names[0]), potential.cutoff))[1][-len(names) :].numpy()
     E0 = {names[n]: float(energies[n] + lone[n] + raw[z]) for z, n in enumerate(order)}
     return Potential(ReferenceEnergies(E0), potential)
+
+
+def _each(at: Section, name: str, count: int) -> np.ndarray:
+    found = at.array("@variables", name)
+    if found.size != count:
+        raise at.wrong(f".@variables.{name} holds {found.size} numbers for {count} elements; the file is cut short or damaged")
+    return found.reshape(count)
 
 
 class Section:
@@ -137,6 +160,10 @@ class Section:
             for key, value in it.data.items():
                 if key not in SAID[kind].split() and not _nothing(value):
                     raise it.wrong(f".{key} = {str(value)[:60]} is not supported")
+        variables = it.data.get("@variables")
+        for key in variables if isinstance(variables, dict) else ():
+            if kind in VARIABLES and key not in (*VARIABLES[kind].split(), *EMPTY):
+                raise it.wrong(f".@variables.{key} is not supported")
         version = it.data.get("@version", 1)
         if kind in VERSIONS and not (isinstance(version, int) and version <= VERSIONS[kind]):
             raise it.wrong(f".@version {version} came; this Adiabat reads versions up to {VERSIONS[kind]}")
@@ -165,8 +192,8 @@ def _nothing(value: Any) -> bool:
 def _yaml(path: Path) -> Section:
     try:
         with open(path, "rb") as file:
-            data = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+            data = yaml.load(file, PlainLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise ForeignModelError(f"{path}: cut short or damaged ({str(error).splitlines()[0]})") from None
     return Section(path, "", data, lambda it: np.asarray(it["value"], dtype=it["dtype"]))
 
@@ -238,7 +265,7 @@ def _statistics(environment: torch.nn.Module, at: Section, order: list[int]) -> 
 
 
 def _embeddings(part: torch.nn.Module, at: Section, order: list[int]) -> None:
-    networks, Z = at.section("embeddings", "").sections("networks", ""), len(order)
+    networks, Z = at.section("embeddings", "networks").sections("networks", "network"), len(order)
     ours: torch.nn.ModuleList
     if not isinstance(part, TwoBody):
         ours = part.networks
@@ -255,7 +282,7 @@ def _embeddings(part: torch.nn.Module, at: Section, order: list[int]) -> None:
 
 def _fittings(model: DeepPot, at: Section, order: list[int]) -> np.ndarray:
     """Weights; what comes back are the last layers' biases, for every element of the file."""
-    networks = at.section("nets", "").sections("networks", "")
+    networks = at.section("nets", "networks").sections("networks", "network")
     if len(networks) != len(order):
         raise at.wrong(f".nets holds {len(networks)} networks for {len(order)} elements; the file is cut short or damaged")
     bias = np.zeros(len(order))

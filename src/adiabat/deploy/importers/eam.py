@@ -76,6 +76,7 @@ def _setfl(
         atomic_numbers(names)
     except ValueError as error:
         raise ForeignModelError(f"{path}, line 4: {error}") from None
+    agreed(path, names, None)
     n_rho_word, drho, n_word, dr, cutoff = _words(path, lines, 4, 5, "nrho drho nr dr cutoff")
     n_rho, n, Z = _count(path, n_rho_word), _count(path, n_word), len(names)
     F, rho, pair = torch.zeros(Z, n_rho).double(), torch.zeros(Z, Z, n).double(), torch.zeros(Z, Z, n).double()
@@ -87,6 +88,11 @@ def _setfl(
         if not head[0].isdigit():
             raise ForeignModelError(
                 f"{path}: {' '.join(head)!r} came before {name}; wanted atomic number, mass, lattice constant, lattice"
+            )
+        # LAMMPS reads past this number; where it is another element's, names or tables are in the wrong order.
+        if 0 < int(head[0]) < 119 and symbol(int(head[0])) != name:
+            raise ForeignModelError(
+                f"{path}: atomic number {head[0]} stands over the tables of {name}; line 4 says {', '.join(names)}"
             )
         F[a] = _take(path, numbers, n_rho, f"F of {name}")
         if finnis_sinclair:
@@ -105,7 +111,7 @@ def _words(path: Path, lines: list[str], number: int, least: int, what: str) -> 
     words = lines[number].split() if number < len(lines) else []
     if len(words) < least:
         raise ForeignModelError(f"{path}, line {number + 1}: {' '.join(words)!r} came; wanted {what}")
-    return words[:least]
+    return words[:least]  # comments may follow
 
 
 def _numbers(path: Path, lines: list[str], begin: int, end: int) -> Iterator[str]:

@@ -31,6 +31,21 @@ KERNELS = {
     "soap": "soap",
     "soap_turbo": "soap_turbo",
 }  # as they stand in a GAP
+# What a GAP holds, and what each part says of itself; XYZ_data and command_line tell of the fit
+TAGS = {
+    "GAP_params": ("label", "gap_version", "svn_version", "git_version"),
+    "GAP_data": ("do_core", "e0"),
+    "e0": ("Z", "value"),
+    "gpSparse": ("label", "n_coordinate", "fitted"),
+    "gpCoordinates": (
+        "label", "dimensions", "signal_variance", "signal_mean", "sparsified", "n_permutations", "covariance_type", "zeta", "n_sparseX",
+        "sparseX_filename", "sparseX_md5sum",
+    ),
+    "theta": (), "descriptor": (), "permutation": ("i",),
+    "sparseX": ("i", "alpha", "sparseCutoff", "sliced"),
+    "sparseX_slice": ("start", "end"),
+    "command_line": (), "XYZ_data": ("compressed",),
+}  # fmt: skip
 
 
 def recognizes(path: Path) -> bool:
@@ -47,9 +62,15 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
         raise ForeignModelError(f"{path}: cut short or damaged ({error})") from None
     gap = only(path, root, "GAP_params")
     _refuse_other_terms(path, root, gap)
-    processes = [Process(path, node) for node in only(path, gap, "gpSparse").iter("gpCoordinates")]
+    sparse = only(path, gap, "gpSparse")
+    processes = [Process(path, node) for node in sparse.iter("gpCoordinates")]
     if not processes:
         raise ForeignModelError(f"{path}: gpSparse has no gpCoordinates; wanted one a descriptor")
+    if (told := int(number(path, "n_coordinate", sparse.get("n_coordinate")))) != len(processes):
+        raise ForeignModelError(
+            f"{path}: {len(processes)} gpCoordinates; n_coordinate is {told}; the file is cut short or damaged"
+        )
+    _refuse_unknown(path, gap)
     gap_turbo.warn_of_mixed_bases(path, [process.options for process in processes if process.kind == "soap_turbo"])
     named = sorted({z for process in processes for z in process.named})
     anything = any(process.anything for process in processes)
@@ -66,6 +87,8 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
         model.coefficients.copy_(torch.cat([process.alpha for process in ordered])[None])
         lone = model.alone() @ model.coefficients[0]
     e0 = {number(path, "Z of e0", node.get("Z")): number(path, "e0", node.get("value")) for node in gap.iter("e0")}
+    if e0 and (missing := [s for s, z in zip(symbols, atomic_numbers(symbols), strict=True) if z not in e0]):
+        raise ForeignModelError(f"{path}: no e0 of {missing[0]}; the file is cut short or damaged")
     base = number(path, "e0", only(path, gap, "GAP_data").get("e0", "0"))
     energies = {s: e0.get(z, base) + float(e) for s, z, e in zip(symbols, atomic_numbers(symbols), lone, strict=True)}
     return Potential(ReferenceEnergies(energies), model)
@@ -81,3 +104,11 @@ def _refuse_other_terms(path: Path, root: ElementTree.Element, gap: ElementTree.
     version = int(number(path, "gap_version", gap.get("gap_version", "0")))
     if version < OLDEST:
         raise ForeignModelError(f"{path}: gap_version {version} is not supported; its SOAP was another one before {OLDEST}")
+
+
+def _refuse_unknown(path: Path, gap: ElementTree.Element) -> None:
+    for node in gap.iter():
+        if node.tag not in TAGS:
+            raise ForeignModelError(f"{path}: {node.tag} in {gap.tag} is not supported; known are {', '.join(TAGS)}")
+        if strange := sorted({*node.attrib} - {*TAGS[node.tag]}):
+            raise ForeignModelError(f"{path}: {node.tag} with {strange[0]}={node.get(strange[0])!r} is not supported")

@@ -1,8 +1,8 @@
 """Pair styles from a LAMMPS input: `pair_style`, `pair_coeff`, `pair_modify`; lj/cut, morse, buck, zbl, snap, EAM, and hybrid/overlay of them.
 
-Of other commands only those that would add to the potential are minded, and refused by name. Numbers of pairs that are not given are
-mixed as LAMMPS does, in overlays not at all. A type is an element: files that snap and EAM name, or the nuclear charges of zbl, say
-which; else the caller does.
+Commands that say nothing of the potential are passed over; those that add to it, and those that nobody knows, are refused by name.
+Numbers of pairs that are not given are mixed as LAMMPS does, in overlays not at all. A type is an element: files that snap and EAM
+name, or the nuclear charges of zbl, say which; else the caller does.
 """
 
 from __future__ import annotations
@@ -27,9 +27,19 @@ FILES = "an input with pair_style and pair_coeff: lj/cut, morse, buck, zbl, snap
 UNITS = ("energy", "length")
 
 SYSTEMS = {"metal": {"energy": "eV", "length": "angstrom"}, "real": {"energy": "kcal/mol", "length": "angstrom"}}
-OTHERS = (
-    "bond_style", "angle_style", "dihedral_style", "improper_style", "kspace_style", "special_bonds", "include", "jump", "if", "next",
-)  # fmt: skip
+# Of structure, motion and output. All others are refused: they add to the potential, or make another of it, or a script of the input.
+WITHOUT = """
+atom_modify atom_style balance boundary box change_box clear comm_modify comm_style compute compute_modify create_atoms create_box
+delete_atoms dimension displace_atoms dump dump_modify echo fix_modify group info lattice log mass min_modify min_style minimize
+neighbor newton package partition print processors read_data read_dump region replicate rerun reset_atoms reset_timestep restart run
+run_style set suffix thermo thermo_modify thermo_style timer timestep uncompute undump unfix units variable velocity write_data
+write_dump write_restart
+""".split()
+# of fixes and of what neigh_modify says, those that neither pull at atoms nor leave pairs out
+FIXES = re.compile(
+    r"(nve|nvt|npt|nph|langevin|temp|press|ave|print|balance|momentum|recenter|deform|dt/reset|halt|store|property/atom)(/|$)"
+)
+LISTS = ("delay", "every", "check", "once", "page", "one", "binsize", "cluster", "collection/interval", "collection/type")
 FILED = {"snap": snap.load, "eam": eam.load, "eam/alloy": eam.load, "eam/fs": eam.load}
 
 
@@ -119,14 +129,26 @@ def _commands(path: Path) -> tuple[list[list[str]], str | None]:
             variables[words[1]] = words[3]
         elif words[:1] == ["units"]:
             system = words[1] if len(words) == 2 else ""
-        elif words and words[0] in OTHERS:
-            raise ForeignModelError(f"{path}: {words[0]} is not supported; known are pair_style, pair_coeff, pair_modify")
+        elif words and not words[0].startswith("pair_") and not _without(words):
+            told = " ".join(words[:4] if words[0] in ("fix", "neigh_modify") else words[:1])
+            raise ForeignModelError(
+                f"{path}: {told} is not supported; known are pair_style, pair_coeff, pair_modify, and what does not change the potential"
+            )
         elif words and words[0].startswith("pair_"):
             put = [re.sub(r"\$\{(\w+)\}|\$(\w)", lambda it: variables.get(it[1] or it[2], it[0]), word) for word in words]
             if unknown := [word for word in put if "$" in word]:
                 raise ForeignModelError(f"{path}: {words[0]}: {unknown[0]} is no variable with one value given above")
             found.append(put)
     return found, system
+
+
+def _without(words: Sequence[str]) -> bool:
+    """Whether a command says nothing of the potential."""
+    if words[0] == "fix":
+        return len(words) > 3 and FIXES.match(words[3]) is not None
+    if words[0] == "neigh_modify":
+        return all(key in LISTS for key in words[1::2])
+    return words[0] in WITHOUT
 
 
 def _parts(path: Path, commands: Sequence[list[str]]) -> list[_Part]:

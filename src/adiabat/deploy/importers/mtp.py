@@ -88,15 +88,12 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
         if radial and len(radial) != kinds**2:
             raise ForeignModelError(f"{path}: radial_coeffs of {len(radial)} pairs; {kinds} species have {kinds**2}")
         trained = "moment_coeffs" in settings
-        if trained != bool(radial):
-            raise ForeignModelError(f"{path}: {'radial' if trained else 'moment'}_coeffs are missing; the file is cut short")
+        if trained != bool(radial) or trained != ("species_coeffs" in settings):
+            absent = "radial" if not radial else "species" if trained else "moment"
+            raise ForeignModelError(f"{path}: {absent}_coeffs are missing; the file is cut short")
         zero = torch.zeros(len(scalars), dtype=torch.float64)
         model.coefficients[0] = _numbers(path, "moment_coeffs", settings["moment_coeffs"], len(scalars)) if trained else zero
-    alone = (
-        _numbers(path, "species_coeffs", settings["species_coeffs"], kinds)
-        if "species_coeffs" in settings
-        else torch.zeros(kinds)
-    )
+    alone = _numbers(path, "species_coeffs", settings["species_coeffs"], kinds) if trained else torch.zeros(kinds)
     return Potential(ReferenceEnergies({s: float(e) for s, e in zip(named, alone.tolist(), strict=True)}), model)
 
 
@@ -117,6 +114,8 @@ def _parse(path: Path) -> tuple[dict[str, str], dict[tuple[int, int], list[str]]
             continue
         if found := re.fullmatch(r"(\d+)-(\d+)", line):
             pair = int(found[1]), int(found[2])
+            if pair in radial:
+                raise ForeignModelError(f"{path}, line {number}: radial_coeffs {line} stand there twice")
             radial[pair] = []
         elif line.startswith("{"):
             if pair is None or not line.endswith("}"):
@@ -128,6 +127,8 @@ def _parse(path: Path) -> tuple[dict[str, str], dict[tuple[int, int], list[str]]
             key, equals, value = (part.strip() for part in line.partition("="))
             if not equals or key not in PLAIN:
                 raise ForeignModelError(f"{path}, line {number}: {key[:40]!r} is not supported in an MTP file")
+            if key in settings:
+                raise ForeignModelError(f"{path}, line {number}: {key} stands there twice")
             settings[key] = value
     return settings, radial
 

@@ -30,6 +30,10 @@ PEER, FILES = "NeuroChem", ".info of an ANI model, with the files it names besid
 CELU, LINEAR = 9, 6  # activations by NeuroChem's numbers; the last layer is linear
 NUMBERS = {"EtaR": "eta", "EtaA": "angular_eta", "Zeta": "zeta"}
 LISTS = {"ShfR": "radial_shifts", "ShfA": "angular_shifts", "ShfZ": "sections"}
+PARAMETERS = {"TM", "Rcr", "Rca", "Atyp", *NUMBERS, *LISTS}
+# of a layer, what a network's answer does not depend on; batch normalization and layers of other types have to be off
+TRAINING = {"dropout", "dropset", "maskupdate", "maxnorm", "norm", "normupdate", "l2norm", "l2valu"}
+LAYER, OFF = {"nodes", "blocksize", "activation", "weights", "biases"}, {"type", "btchnorm"}
 
 
 def recognizes(path: Path) -> bool:
@@ -42,7 +46,7 @@ def recognizes(path: Path) -> bool:
 def load(path: Path, elements: Sequence[str] | None = None) -> Potential:
     """A float64 potential, or a committee of them, by `ani.convert`."""
     lines = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    if len(lines) < 4 or not lines[3].isdigit():
+    if len(lines) != 4 or not lines[3].isdigit():
         raise ForeignModelError(f"{path}: wanted four lines, .params, .dat, prefix and a number of members; {len(lines)} came")
     settings, arrays = _parameters(path.parent / lines[0])
     symbols = agreed(path, settings["symbols"], elements)
@@ -67,10 +71,14 @@ def _text(path: Path) -> str:
 
 
 def _parameters(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    found = dict(re.findall(r"^\s*(\w+)\s*=\s*(.*?)\s*$", _text(path), re.MULTILINE))
+    found = _once(path, re.findall(r"^\s*(\w+)\s*=\s*(.*?)\s*$", _text(path), re.MULTILINE))
+    if found.get("TM", "1") != "1":
+        raise ForeignModelError(f"{path}: TM = {found['TM']} is not supported; known is 1")
     missing = [name for name in ("Rcr", "Rca", "Atyp", *NUMBERS, *LISTS) if name not in found]
     if missing:
         raise ForeignModelError(f"{path}: {', '.join(missing)} not found")
+    if unknown := sorted({*found} - PARAMETERS):
+        raise ForeignModelError(f"{path}: {unknown[0]!r} is not supported")
     try:
         values = {
             name: np.array([float(x) for x in found[name].strip("[]").split(",")]) for name in (*NUMBERS, *LISTS, "Rcr", "Rca")
@@ -93,13 +101,24 @@ def _parameters(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _self_energies(path: Path, symbols: Sequence[str]) -> np.ndarray:
-    found = {
-        symbol: float(energy) for symbol, energy in re.findall(r"^\s*(\w+)\s*,\s*\d+\s*=\s*(\S+)", _text(path), re.MULTILINE)
-    }
+    found = _once(path, re.findall(r"^\s*(\w+)\s*,\s*\d+\s*=\s*(\S+)", _text(path), re.MULTILINE))
     missing = [symbol for symbol in symbols if symbol not in found]
     if missing:
         raise ForeignModelError(f"{path}: no self energy of {', '.join(missing)}")
-    return np.array([found[symbol] for symbol in symbols])
+    if strange := sorted({*found} - {*symbols}):
+        raise ForeignModelError(f"{path}: a self energy of {strange[0]}; elements are {', '.join(symbols)}")
+    try:
+        return np.array([float(found[symbol]) for symbol in symbols])
+    except ValueError as error:
+        raise ForeignModelError(f"{path}: {error}") from None
+
+
+def _once(path: Path, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ForeignModelError(f"{path}: {next(name for name in names if names.count(name) > 1)} stands there twice")
+    return found
 
 
 def _network(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -112,6 +131,11 @@ def _network(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
         raise ForeignModelError(f"{path}: damaged or cut short ({error})") from None
     layers, blocks = [], re.split(r"\blayer\b", text)[1:]
     for k, block in enumerate(blocks):
+        said = _once(path, re.findall(r"\b([a-z]\w*)\s*=\s*([^;\s]+)\s*;", block))
+        if unknown := sorted({*said} - TRAINING - LAYER - OFF):
+            raise ForeignModelError(f"{path}: layer {k}: {unknown[0]!r} is not supported")
+        if on := [name for name in sorted(OFF) if said.get(name, "0") != "0"]:
+            raise ForeignModelError(f"{path}: layer {k} has {on[0]} {said[on[0]]}; this importer supports 0")
         number = {name: re.search(rf"\b{name}\s*=\s*(\d+)\s*;", block) for name in ("nodes", "blocksize", "activation")}
         file = {name: re.search(rf"\b{name}\s*=\s*FILE:\s*([^\s/\[]+)\[(\d+)\]", block) for name in ("weights", "biases")}
         absent = [name for name, match in {**number, **file}.items() if match is None]

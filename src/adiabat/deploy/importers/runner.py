@@ -62,13 +62,35 @@ PREDICTING = (
 REPEATED = (
     "atom_energy", "symfunction_short", "element_hidden_layers_short", "element_nodes_short", "element_activation_short",
 )  # fmt: skip
-# What only training heeds, by how it begins
-TRAINING = re.compile(
-    "random_|test_fraction|epochs|use_short_forces|use_old_weights|rmse_|main_error|force_|energy_|short_|normalize_data_set|weights_|"
-    "nguyen|precondition|repeated|write_|print_|updater|parallel|jacobian|update_|selection|memorize|task_batch|gradient_|kalman_|"
-    "runner_mode|debug|points_in|mix_all|fitting_unit|optmode|remove_atom_energies|calculate_|max_force|max_energy|scaling_|ion_forces|"
-    "check_|find_contra|detect|enforce|analyze|growth|dynforcegroup|restrict_weights|separate_|silent|joint_energy|steepest|data_clustering"
-)
+# What only training, or RuNNer's other modes, heed. A word that is in neither list is refused: it may change the potential.
+TRAINING = """
+analyze_composition analyze_error analyze_error_charge_step analyze_error_energy_step analyze_error_force_step biasweights_max
+biasweights_min calculate_final_force calculate_forces calculate_hessian calculate_stress charge_fraction check_forces
+check_input_forces data_clustering debug_mode detect_saturation dynforcegroup_start dynforcegroup_step dynforcegroup_steps
+energy_fraction energy_threshold energy_update_scaling epochs find_contradictions fitting_unit fix_weights
+fixed_short_energy_error_threshold fixed_short_force_error_threshold force_energy_ratio force_fraction force_grouping_by_structure
+force_threshold force_update_scaling force_weight gradient_adam_beta1 gradient_adam_beta2 gradient_adam_epsilon gradient_adam_eta
+gradient_eta gradient_type growth_mode initial_hardness initialization_only ion_forces_only jacobian_mode
+joint_energy_force_update kalman_damp_charge kalman_damp_force kalman_damp_short kalman_epsilon kalman_eta kalman_etamax
+kalman_etatau kalman_lambda_charge kalman_lambda_short kalman_nue_charge kalman_nue_short kalman_q0 kalman_qmin kalman_qtau
+kalman_type main_error_metric max_energy max_force md_mode memorize_symfunc_results mix_all_points nguyen_widrow_weights
+nguyen_widrow_weights_charge nguyen_widrow_weights_ewald nguyen_widrow_weights_short noise_charge noise_energy noise_force
+normalize_data_set optmode_charge optmode_short_energy optmode_short_force parallel_mode points_in_memory precondition_weights
+print_all_deshort_weights print_all_electrostatic_weights print_all_short_weights print_convergence_vector print_date_and_time
+print_force_components print_mad random_number_type random_order_training random_seed read_kalman_matrices read_unformatted
+regularize_fit_param remove_atom_energies repeated_energy_update reset_kalman restrict_weights rmse_threshold
+rmse_threshold_charge rmse_threshold_energy rmse_threshold_force rmse_threshold_trials rmse_threshold_trials_charge
+rmse_threshold_trials_energy rmse_threshold_trials_force runner_mode save_kalman_matrices selection_mode selection_mode_charge
+selection_mode_energy selection_mode_force separate_bias_ini_short separate_kalman_short short_energy_error_threshold
+short_energy_fraction short_energy_group short_force_error_threshold short_force_fraction short_force_group
+shuffle_weights_short_atomic silent_mode steepest_descent_step_charge steepest_descent_step_energy_short
+steepest_descent_step_force_short symfunction_correlation task_batch_size_charge task_batch_size_energy task_batch_size_force
+test_fraction update_single_element update_strategy update_worst_charges update_worst_short_energies update_worst_short_forces
+updater_type use_atom_energies use_old_scaling use_old_weights_charge use_old_weights_short use_short_forces weight_analysis
+weights_max weights_min write_fit_statistics write_neuronstats write_pdb write_pov write_pwscf write_runner_mode
+write_symfunctions write_temporary_weights write_traincharges write_trainforces write_trainlog write_trainpoints
+write_unformatted write_weights_epoch
+""".split()
 
 
 def recognizes(path: Path) -> bool:
@@ -107,6 +129,9 @@ def load(path: Path, elements: Sequence[str] | None, units: Mapping[str, str] | 
             layers = [(layer.weight, layer.bias) for layer in network.layers]
             _weights(_found(path, f"weights.{number(s):03}.data"), layers, "normalize_nodes" in said.rows)
     eV = scale.energy / conv[0]
+    for key in REPEATED:
+        if strange := [row[0] for row in said.rows.get(key, ()) if row and row[0] not in names]:
+            raise ForeignModelError(f"{where}: {key} {strange[0]}: names an element that 'elements' does not")
     own = {row[0]: float(_number(where, "atom_energy", row[1])) for row in said.rows.get("atom_energy", ()) if len(row) > 1}
     # n2p2's lone atom has the energy of its network at G = 0; here that is a reference energy.
     lone = {s: eV * float(e) for s, e in zip(names, at_zero(model), strict=True)}
@@ -152,8 +177,8 @@ def _settings(path: Path) -> tuple[_Said, list[str]]:
         comments.append(comment.strip("# "))
         if words := content.partition("!")[0].split():
             key, *rest = words
-            if key not in PREDICTING and not TRAINING.match(key):
-                raise ForeignModelError(f"{path}: {key!r} is not supported")
+            if key not in PREDICTING and key not in TRAINING:
+                raise ForeignModelError(f"{path}: {key!r} is not supported; if only training heeds it, put # before it")
             rows.setdefault("symfunction_short" if key == "symfunction" else key, []).append(rest)
     for key in PREDICTING:
         if len({tuple(words) for words in rows.get(key, ())}) > 1 and key not in REPEATED:

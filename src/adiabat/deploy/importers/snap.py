@@ -103,6 +103,7 @@ def _lines(path: Path) -> list[list[str]]:
 
 def _settings(path: Path) -> dict[str, float]:
     found: dict[str, float] = dict(DEFAULTS)
+    seen: set[str] = set()
     for words in _lines(path):
         key = words[0]
         if key in IGNORED:
@@ -111,7 +112,12 @@ def _settings(path: Path) -> dict[str, float]:
             raise ForeignModelError(f"{path}: {key!r} is not supported")
         if len(words) != 2:
             raise ForeignModelError(f"{path}: {' '.join(words)!r} came; wanted one value of {key}")
+        if key in seen:
+            raise ForeignModelError(f"{path}: {key} stands there twice")
+        seen.add(key)
         value = _number(path, key, words[1])
+        if key.endswith("flag") and value not in (0, 1):
+            raise ForeignModelError(f"{path}: {key} {words[1]} came; wanted 0 or 1")
         if key in ONLY and value != ONLY[key]:
             raise ForeignModelError(f"{path}: {key} {words[1]} is not supported; known is {ONLY[key]:g}")
         found[key] = value

@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from adiabat.deploy.importers.extracted import ForeignModelError, agreed
+from adiabat.deploy.importers.plain_yaml import PlainLoader
 from adiabat.elements import numbers as atomic_numbers
 from adiabat.models.pace import BASES, BONDS, EMBEDDINGS, PACE
 from adiabat.potential import Potential, ReferenceEnergies
@@ -47,7 +48,11 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
     except ValueError as error:
         raise ForeignModelError(f"{path}: {error}") from None
     Z = len(names)
-    bonds = {(a, b): told.known("bonds", (a, b)) for a in range(Z) for b in range(Z)}
+    pairs = [(a, b) for a in range(Z) for b in range(Z)]
+    bonds = {pair: told.known("bonds", pair) for pair in pairs}
+    for section, wanted in (("embeddings", range(Z)), ("bonds", pairs), ("functions", range(Z))):
+        if strange := [key for key in told.get(section) if key not in wanted]:
+            raise ForeignModelError(f"{path}: {section} {strange[0]}: elements are {Z}, counted from 0")
     for (a, b), bond in bonds.items():
         if bond.get("radbasename") not in BASES:
             raise ForeignModelError(
@@ -88,9 +93,9 @@ def load(path: Path, elements: Sequence[str] | None) -> Potential:
             model.core[ours[z]] = torch.tensor(core, dtype=torch.float64)
         for a, b in bonds:
             numbers = [
-                told.array(None, "bonds", (a, b), "radparameters")[0]
+                told.number("bonds", (a, b), "radparameters")
                 if what == "lambda"
-                else told.number("bonds", (a, b), what, default=0.0)
+                else told.number("bonds", (a, b), what, default=0.0 if what.endswith("_in") else None)
                 for what in BONDS
             ]
             model.bonds[ours[a], ours[b]] = torch.tensor(numbers, dtype=torch.float64)
@@ -125,6 +130,8 @@ def _products(told: _File, ours: Sequence[int], sizes: Mapping[str, int], D: int
                 raise ForeignModelError(f"{where}: mus, ns, ls, ms_combs, ctildes of lengths {lengths}; wanted {wanted}")
             most_n = sizes["nradbasemax" if rank == 1 else "nradmax"]
             fine = all(0 <= mu < Z and 1 <= n <= most_n and 0 <= l < L for mu, n, l in zip(mus, ns, ls, strict=True))
+            if rank == 1 and ls != [0]:
+                raise ForeignModelError(f"{where}: ls {ls} of one factor; wanted [0]")
             if not fine or not all(isfinite(x) for x in c) or any(abs(m) > ls[k % rank] for k, m in enumerate(ms)):
                 raise ForeignModelError(f"{where}: an index is out of range, or a coefficient is not finite")
             products.append((ours[z], len(components), rank))
@@ -151,7 +158,7 @@ class _File:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.document = yaml.load(path.read_text(), Loader=_Loader)
+            self.document = yaml.load(path.read_text(), Loader=PlainLoader)
         except (yaml.YAMLError, TypeError, ValueError) as error:  # a TypeError: a key that no mapping can have
             raise ForeignModelError(f"{path}: no YAML, or a damaged one ({' '.join(str(error).split())[:120]})") from None
 
@@ -181,27 +188,13 @@ class _File:
             return default
         return float(self.array(1, *keys)[0])
 
-    def array(self, count: int | None, *keys: Any) -> Tensor:
+    def array(self, count: int, *keys: Any) -> Tensor:
         try:
             found = torch.tensor(self.get(*keys), dtype=torch.float64).flatten()
         except (TypeError, ValueError) as error:
             raise ForeignModelError(f"{self.path}: {' '.join(map(str, keys))} holds no numbers ({error})") from None
-        if not len(found) or (count is not None and len(found) != count) or not bool(found.isfinite().all()):
+        if len(found) != count or not bool(found.isfinite().all()):
             raise ForeignModelError(
-                f"{self.path}: {' '.join(map(str, keys))} holds {len(found)} numbers; wanted {count or 'some'}, finite"
+                f"{self.path}: {' '.join(map(str, keys))} holds {len(found)} numbers; wanted {count}, finite"
             )
-        return found
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Plain values; keys may be lists ("[0, 1]"), which become tuples."""
-
-    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
-        found: dict[Any, Any] = {}
-        for k, v in node.value:
-            key = self.construct_object(k, deep=True)
-            key = tuple(key) if isinstance(key, list) else key
-            if key in found:
-                raise ValueError(f"{key} stands there twice")
-            found[key] = self.construct_object(v, deep=True)
         return found

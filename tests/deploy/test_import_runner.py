@@ -71,14 +71,16 @@ def test_every_kind_of_function_cutoff_scaling_and_activation(case, golden, made
         atoms = Atoms(**golden["structures"][name])
         found = potential(ad.Graph.of(atoms, potential.cutoff))
         n = len(atoms)
-        energy = (found.energy[0] / n, wanted["energy"] / n, 1e-13)
-        if "skewed" in name or "crystal" in name:
-            # Atoms see their own images, and forces are differences of n2p2's energies: 1e-3 Å steps over kinks of curvature.
-            agrees(EVERY, golden["peer"], atoms, potential.cutoff, energy=energy)
-            assert np.abs(found.forces.numpy() - wanted["forces"]).max() < 1e-7
-        else:
-            forces = (found.forces, wanted["forces"], 1e-12)
-            agrees(EVERY, golden["peer"], atoms, potential.cutoff, energy=energy, forces=forces)
+        # Where atoms see their own images n2p2's forces are no slopes: wanted are differences of its energies, rounded over 1e-4 Å.
+        bound = 1e-9 if "skewed" in name or "crystal" in name else 1e-12
+        agrees(
+            EVERY,
+            golden["peer"],
+            atoms,
+            potential.cutoff,
+            energy=(found.energy[0] / n, wanted["energy"] / n, 1e-13),
+            forces=(found.forces, wanted["forces"], bound),
+        )
 
 
 def test_units_in_words_are_other_words_for_the_same_potential(made_up, tmp_path):

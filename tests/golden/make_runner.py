@@ -59,7 +59,7 @@ def asked(driver: str, folder: Path, atoms: Atoms) -> tuple[float, list[list[flo
     return energy[0], forces
 
 
-def slopes(driver: str, folder: Path, atoms: Atoms, h: float = 1e-3) -> list[list[float]]:
+def slopes(driver: str, folder: Path, atoms: Atoms, h: float = 1e-4) -> list[list[float]]:
     """Forces as differences of n2p2's energies: where an atom sees its own images, its forces are not their slopes."""
     found = np.zeros((len(atoms), 3))
     for a, x in np.ndindex(*found.shape):

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from adiabat.campaign.deviations import signed_errors
 from adiabat.campaign.frames import GateFaults
 from adiabat.campaign.options import Campaign
-from adiabat.campaign.story import Story, signed_errors
+from adiabat.campaign.story import Story
 from adiabat.campaign.workshop import Workshop, model_path
 from adiabat.config import build
 from adiabat.data.gate import check

@@ -132,7 +132,7 @@ class _Learning:
             "report": "report.html",
             "stopped_because": rounds[-1]["decision"],
         }
-        self.story.verdicts(summary, results, self.c.targets)
+        self.story.verdicts(summary, results)
         self.folder.write_json("summary.json", summary)
         self.story.write()
         self.shop.say("done", "report.html", **summary)

@@ -11,13 +11,13 @@ import numpy as np
 from ase import Atoms
 
 from adiabat.analysis import Quantity
-from adiabat.campaign.options import Campaign, Measure, Solid, Targets
+from adiabat.campaign.deviations import parity, signed_errors, spread_and_error
+from adiabat.campaign.options import Campaign, Measure, Solid
 from adiabat.campaign.pictures import first_replica, thinned, worst
 from adiabat.campaign.provenance import machine, versions
 from adiabat.campaign.run_folder import RunFolder
+from adiabat.campaign.tiles import tiles
 from adiabat.config import named
-from adiabat.data.structure import labels as labels_of
-from adiabat.graph import Graph
 from adiabat.report import Sections, write
 from adiabat.report.citations import FAMILIES
 from adiabat.uncertainty import Committee, Trust, coverage, rank_correlation, trust
@@ -142,9 +142,9 @@ class Story:
 
     def examine(self, potential: Committee, labels: Sequence[Atoms], test: Sequence[Atoms], found: Mapping[str, Any]) -> Trust:
         """Parity, errors by kind, and what the uncertainty is worth, on the test set."""
-        parity = _parity(potential, test)
-        self.sections.put("parity", sets={"train": _parity(potential, labels), "test": parity})
-        bad = worst(parity, test)
+        sides = {"train": parity(potential, labels), "test": parity(potential, test)}
+        self.sections.put("parity", sets=sides)
+        bad = worst(sides["test"], test)
         self._show(
             "Worst test frames",
             [test[k] for k, _ in bad],
@@ -155,7 +155,7 @@ class Story:
         self.sections.put(
             "errors_by_kind", set="test", overall={k: v for k, v in found.items() if k != "by_kind"}, by_kind=by_kind
         )
-        spread, error = _spread_and_error(potential, test)
+        spread, error = spread_and_error(potential, test)
         shares = tuple(np.round(np.arange(0.1, 1.0, 0.1), 2))
         signed = signed_errors(potential, test)
         observed = coverage(signed[0], signed[1], shares=shares)
@@ -234,72 +234,8 @@ class Story:
         self.sections.put("label_cost", workers=workers, wall_s=spent["label"], rows=list(rows))
         return [(k, v) for k, v in spent.items() if v > budgets.get(k, float("inf"))]
 
-    def verdicts(self, summary: Mapping[str, Any], results: Mapping[str, Any], targets: Targets) -> None:
-        tiles: list[dict[str, Any]] = [
-            {
-                "name": "Energy error",
-                "value": summary["energy_mae_meV_per_atom"],
-                "unit": "meV/atom",
-                "target": targets.energy_mae_meV_per_atom,
-                "note": "mean absolute, independent test set",
-            },
-            {
-                "name": "Force error",
-                "value": summary["force_mae_meV_per_A"],
-                "unit": "meV/Å",
-                "target": targets.force_mae_meV_per_A,
-                "note": "mean absolute, independent test set",
-            },
-            {
-                "name": "Energy drift",
-                "value": results["drift"]["value"],
-                "error": results["drift"]["error"],
-                "unit": "meV/atom/ns",
-                "target": targets.nve_drift_meV_per_atom_per_ns,
-                "passed": results["drift"]["verdict"] == "pass",
-                "note": "|slope| + 2σ over the replicas",
-            },
-            {
-                "name": "Labels",
-                "value": summary["labels"],
-                "target": self.c.stop.labels,
-                "note": "reference calculations for training",
-            },
-        ]
-        trusted = self.sections["uncertainty"]
-        tiles.append(
-            {
-                "name": "Errors within their spread",
-                "value": 100 * trusted["within_one"],
-                "unit": "%",
-                "passed": Trust(trusted["within_one"], trusted["within_two"]).trusted,
-                "note": f"68 % wanted; {100 * trusted['within_two']:.0f} % within two; {trusted['advice']}",
-            }
-        )
-        if self.c.budget_s is not None:
-            tiles.append(
-                {"name": "Time", "value": summary["wall_s"], "unit": "s", "target": self.c.budget_s, "note": "wall clock"}
-            )
-        if "effective_sample_size" in results:
-            tiles.append(
-                {
-                    "name": "Effective sample size",
-                    "value": results["effective_sample_size"],
-                    "target": results["reference_frames"] / 2,
-                    "better": "above",
-                    "note": f"of {results['reference_frames']} reweighted frames",
-                }
-            )
-        if "largest_frequency_difference_per_cm" in results:
-            tiles.append(
-                {
-                    "name": "Largest frequency difference",
-                    "value": results["largest_frequency_difference_per_cm"],
-                    "unit": "cm⁻¹",
-                    "note": "harmonic",
-                }
-            )
-        self.sections.put("verdicts", verdicts=[*tiles, *results.get("tiles", [])])
+    def verdicts(self, summary: Mapping[str, Any], results: Mapping[str, Any]) -> None:
+        self.sections.put("verdicts", verdicts=tiles(self.c, summary, results, self.sections["uncertainty"]))
 
     def write(self) -> None:
         write(self.folder.folder)
@@ -310,39 +246,3 @@ class Story:
 
 def len_of(sections: Sections) -> int:
     return int(sections["settings"]["n_atoms"])
-
-
-def _predicted(potential: Committee, frames: Sequence[Atoms]) -> list[Any]:
-    """One prediction a frame."""
-    bare = [a.copy() for a in frames]
-    return [potential(Graph.of(a, potential.cutoff)) for a in bare]
-
-
-def _spread_and_error(potential: Committee, frames: Sequence[Atoms]) -> tuple[list[float], list[float]]:
-    """Per atom: the calibrated force spread, and the true error as the same root mean square over x, y, z; eV/Å."""
-    spread, error = [], []
-    for atoms, p in zip(frames, _predicted(potential, frames), strict=True):
-        spread += p.outputs["forces_spread"].tolist()
-        error += np.sqrt(np.mean((p.forces.numpy() - labels_of(atoms)["forces"]) ** 2, axis=1)).tolist()
-    return spread, error
-
-
-def signed_errors(potential: Committee, frames: Sequence[Atoms]) -> tuple[np.ndarray, np.ndarray]:
-    """Force errors by component and the calibrated spread of their atom, eV/Å."""
-    errors_, spreads = [], []
-    for atoms, p in zip(frames, _predicted(potential, frames), strict=True):
-        errors_.append((p.forces.numpy() - labels_of(atoms)["forces"]).ravel())
-        spreads.append(np.repeat(p.outputs["forces_spread"].numpy(), 3))
-    return np.concatenate(errors_), np.concatenate(spreads)
-
-
-def _parity(potential: Committee, frames: Sequence[Atoms]) -> dict[str, Any]:
-    predicted = _predicted(potential, frames)
-    known = [labels_of(a) for a in frames]
-    return {
-        "energy_reference_eV_per_atom": [k["energy"] / len(a) for k, a in zip(known, frames, strict=True)],
-        "energy_model_eV_per_atom": [float(p.energy[0]) / len(a) for p, a in zip(predicted, frames, strict=True)],
-        "force_reference_eV_per_A": np.concatenate([k["forces"].ravel() for k in known]),
-        "force_model_eV_per_A": np.concatenate([p.forces.numpy().ravel() for p in predicted]),
-        "kinds": [str(a.info.get("config_type", "")) for a in frames],
-    }

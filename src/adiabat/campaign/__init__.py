@@ -7,10 +7,11 @@
 | `groundwork`, `rounds`, `committees` | its first labels and test set; training, exploring, labeling in turns; what it trains |
 | `options`, `workshop` | its configuration; its labels and stages |
 | `runs`, `measures`, `story` | its dynamics, its examination, its report |
+| `deviations`, `tiles` | of which: its potential beside the labels; the verdicts |
 | `train` | labeled files → a potential |
 | `label` | structures → labels |
 | `sample` | structures → more structures |
-| `md` | a potential and a structure → a trajectory |
+| `md`, `md_files` | a potential and a structure → a trajectory; what it keeps on disk |
 | `analyze` | a trajectory → numbers |
 | `run_folder` | the folder of a run: its configuration, its events, who may write there |
 | `frames` | files named in a configuration, the data gate before whoever uses them, conversion |

@@ -1,8 +1,8 @@
 """Molecular dynamics as a run: a model file and a structure in, a trajectory that grows on disk out.
 
-Three files grow together: the trajectory (extended XYZ), a log of numbers (`.log`, tab separated), and a checkpoint. After a kill the
-first two are cut back to the checkpoint and the run goes on, with the same numbers as if nothing had happened: at every
-checkpoint the running program, too, starts anew from what it wrote.
+Three files grow together (`md_files`): the trajectory (extended XYZ), a log of numbers (`.log`, tab separated), and a checkpoint. A
+killed run goes on with the same numbers as if nothing had happened: at every checkpoint the running program, too, starts anew from
+what it wrote.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import hashlib
 import itertools
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,22 +19,18 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from adiabat import modelfile
 from adiabat.analysis import energy_drift, mean
 from adiabat.campaign.frames import read_all
-from adiabat.campaign.run_folder import differences
-from adiabat.data.formats import frame_text
+from adiabat.campaign.md_files import Files, Run, Stand, bare
 from adiabat.data.geometry import closest_pair
 from adiabat.deploy.load import load
-from adiabat.dynamics import DynamicsError, Piston, State, langevin, npt, velocity_verlet
+from adiabat.dynamics import DynamicsError, State, langevin, npt, velocity_verlet
 from adiabat.dynamics.guards import EXPLODED, Swollen
 from adiabat.jobs.lock import Lock
 from adiabat.report.record import plain, write_atomically
 from adiabat.uncertainty import Committee
 
 Say = Callable[[str, str, dict[str, Any]], None]
-COLUMNS = ("step", "time_fs", "potential_eV", "kinetic_eV", "conserved_eV", "temperature_K")
-OF_THE_CELL = ("pressure_GPa", "volume_A3")  # at constant pressure
 CHECKPOINT_STEPS = 500
 OVERLAP = 0.25  # of the sum of covalent radii, as for labels
 AT_REST = 0.05  # eV/Å: what geometry optimizations end at; thermal forces are ten times as large
@@ -48,40 +42,6 @@ AT_A_MINIMUM = (
 
 class MDStopped(RuntimeError):
     """The dynamics left the region where its numbers mean something; what came before is kept."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What makes one run the same run as another."""
-
-    model: str
-    structure: str
-    ensemble: str
-    temperature_K: float | None
-    timestep_fs: float
-    steps: int
-    every: int
-    friction_per_fs: float
-    seed: int
-    # None, as in runs of before there were such, unless the ensemble is npt.
-    pressure_GPa: float | None = None
-    cell: str | None = None
-    pressure_damping_fs: float | None = None
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """What the log tells of a step."""
-        return COLUMNS + (OF_THE_CELL if self.ensemble == "npt" else ())
-
-
-@dataclass
-class Stand:
-    """Where the run is: the state, the random numbers to come, how long the files are."""
-
-    step: int
-    state: State
-    rng: torch.Generator
-    volume_A3: float  # at the start of the run
 
 
 def md(
@@ -192,7 +152,7 @@ def md(
 
 def _begin(atoms: Atoms, potential: Any, run: Run) -> Stand:
     rng = torch.Generator().manual_seed(run.seed)
-    return Stand(0, State.of(_bare(atoms), potential, temperature_K=run.temperature_K, rng=rng), rng, atoms.cell.volume)
+    return Stand(0, State.of(bare(atoms), potential, temperature_K=run.temperature_K, rng=rng), rng, atoms.cell.volume)
 
 
 def _stretch(stand: Stand, atoms: Atoms, potential: Any, run: Run, files: Files, say: Say) -> Stand:
@@ -223,90 +183,6 @@ def _states(stand: Stand, potential: Any, run: Run) -> Iterator[State]:
         stand.state, potential, **bath, pressure_GPa=run.pressure_GPa, cell=run.cell, pressure_damping_fs=run.pressure_damping_fs,
         guards=(*EXPLODED, Swollen(float(stand.volume_A3))),
     )  # fmt: skip
-
-
-class Files:
-    """The trajectory, its log and its checkpoint."""
-
-    def __init__(self, path: Path, run: Run, overwrite: bool) -> None:
-        self.trajectory, self.log, self.saved = path, path.with_suffix(".log"), path.with_suffix(".checkpoint")
-        self.run = run
-        if overwrite:
-            for file in (self.trajectory, self.log, self.saved):
-                file.unlink(missing_ok=True)
-        if self.trajectory.exists() and not self.saved.exists() and self.trajectory.stat().st_size and not self._ours():
-            raise FileExistsError(
-                f"{path}: exists already, and no run to go on with belongs to it; choose another name, or --overwrite"
-            )
-        if self.saved.exists():
-            there = modelfile.read(self.saved)[0]["run"]
-            for key, old, new in differences(there, asdict(run)):
-                told = f"another {key}" if key in ("model", "structure") else f"{key} = {old}, this one {new}"
-                raise FileExistsError(f"{path}: the run there has {told}; choose another name, or --overwrite")
-
-    def _ours(self) -> bool:
-        """A run that was killed before its first checkpoint left a log without end; it starts anew."""
-        return self.log.exists() and self.log.read_text().startswith("\t".join(COLUMNS))
-
-    def resume(self, atoms: Atoms, potential: Any) -> Stand | None:
-        """Where the checkpoint stands, the files cut back to it; None, and no files, where there is none."""
-        if not self.saved.exists():
-            self.trajectory.write_text("")
-            self.log.write_text("\t".join(self.run.columns) + "\n")
-            return None
-        header, tensors = modelfile.read(self.saved)
-        for file, size in zip((self.trajectory, self.log), header["sizes"], strict=True):
-            if not file.exists() or file.stat().st_size < size:
-                raise ValueError(
-                    f"{file}: shorter than the checkpoint knows; it was changed since. Put it back, or --overwrite"
-                )
-            os.truncate(file, size)
-        here = _bare(atoms)
-        here.positions = tensors["positions"].numpy()
-        if "cell" in tensors:
-            here.set_cell(tensors["cell"].numpy()[0])
-        state = State.of(here, potential)
-        if "rate" in tensors:
-            nothing = torch.zeros(1, dtype=torch.float64)
-            state = state.replace(piston=Piston(tensors["rate"], nothing, nothing))  # npt gives it mass and pressure
-        rng = torch.Generator()
-        rng.set_state(tensors["rng"])
-        return Stand(
-            header["step"],
-            state.replace(velocities=tensors["velocities"], heat=tensors["heat"], time_fs=header["time_fs"]),
-            rng,
-            atoms.cell.volume,
-        )
-
-    def append(self, step: int, state: State) -> None:
-        """A frame and a line."""
-        [frame] = state.to_atoms()
-        kinetic, conserved = float(state.kinetic_energy[0]), float(state.conserved[0])
-        row = [step, state.time_fs, float(state.energy[0]), kinetic, conserved, float(state.temperature_K[0])]
-        if self.run.ensemble == "npt":
-            row += [float(state.pressure_GPa[0]), float(state.graph.volume[0])]
-        frame.info.update(zip(self.run.columns, row, strict=True))
-        frame.info.update(config_type="md", trajectory=self.trajectory.stem)
-        with open(self.trajectory, "a", encoding="utf-8") as file:
-            file.write(frame_text(frame))
-        with open(self.log, "a", encoding="utf-8") as file:
-            file.write("\t".join(map(repr, row)) + "\n")
-
-    def checkpoint(self, step: int, state: State, rng: torch.Generator) -> None:
-        for file in (self.trajectory, self.log):
-            with open(file, "rb+") as stream:
-                os.fsync(stream.fileno())
-        sizes = [self.trajectory.stat().st_size, self.log.stat().st_size]
-        facts = {"kind": "md", "step": step, "time_fs": state.time_fs, "sizes": sizes, "run": plain(asdict(self.run))}
-        tensors = {"positions": state.positions, "velocities": state.velocities, "heat": state.heat, "rng": rng.get_state()}
-        if state.piston is not None:
-            tensors |= {"cell": state.cell, "rate": state.piston.rate}
-        modelfile.write(self.saved, facts, tensors)
-
-    def rows(self) -> np.ndarray:
-        """The log as numbers [lines, columns]."""
-        lines = self.log.read_text().splitlines()[1:]
-        return np.array([[float(x) for x in line.split("\t")] for line in lines]).reshape(-1, len(self.run.columns))
 
 
 def _summary(files: Files, run: Run, atoms: int, problem: str | None) -> dict[str, Any]:
@@ -346,12 +222,6 @@ def rows_of(summary: dict[str, Any]) -> list[list[str]]:
                 [name, f"{q['value']:.4g}{error} {q['unit']}" + (f": {q['verdict']}. {q['advice']}" if "advice" in q else "")]
             )
     return rows
-
-
-def _bare(atoms: Atoms) -> Atoms:
-    copy = atoms.copy()
-    copy.calc = None
-    return copy
 
 
 def _hash(path: str) -> str:

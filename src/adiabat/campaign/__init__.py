@@ -8,7 +8,7 @@
 | `options`, `workshop` | its configuration; its labels and stages |
 | `runs`, `measures`, `story` | its dynamics, its examination, its report |
 | `deviations`, `tiles` | of which: its potential beside the labels; the verdicts |
-| `train` | labeled files → a potential |
+| `train`, `material` | labeled files → a potential; the parts it is made of |
 | `label` | structures → labels |
 | `sample` | structures → more structures |
 | `md`, `md_files` | a potential and a structure → a trajectory; what it keeps on disk |

@@ -16,7 +16,7 @@ from ase import Atoms
 
 from adiabat import modelfile
 from adiabat.campaign.run_folder import differences
-from adiabat.data.formats import frame_text
+from adiabat.data.xyz import frame_text
 from adiabat.dynamics import Piston, State
 from adiabat.report.record import plain
 

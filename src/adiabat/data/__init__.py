@@ -4,7 +4,7 @@ structure      Atoms as exact JSON; the content hash
 geometry       pairs, closest contacts
 formats        read and write files; foreign keys and units named, never guessed in silence
 keys, labels   which entry of a foreign file is which label; units, shapes, finiteness
-extxyz         the text format itself: exact numbers, truncation found
+extxyz, xyz    the text format itself: exact numbers, truncation found; its frames as Atoms, and back
 store          Dataset: the SQLite store
 row, writer    a configuration as a row with its seal; one writer at a time, with words for who waits
 damage         what is damaged in a store, by row

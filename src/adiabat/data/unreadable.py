@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 # What an unreadable frame is called among the findings of the data gate, and what is said of the frames that share it.
 NAMES = {
     "not finite": "NaN or infinite positions, cell or labels",
@@ -28,3 +31,14 @@ class Truncated(Unreadable):
     def __init__(self, message: str, readable: int):
         super().__init__(message, "truncated", frame=readable)
         self.readable = readable
+
+
+def or_refused(make: Callable[..., Any], *arguments: Any, number: int, refused: dict[int, Unreadable] | None) -> Any:
+    """What is made of a frame, or nothing and its error by the frame's number; without `refused` the error itself."""
+    try:
+        return make(*arguments)
+    except Unreadable as error:
+        if refused is None:
+            raise
+        refused[number] = error
+        return None

@@ -76,6 +76,15 @@ KERNELS = {
         for pair, cutoff in ((["O", "H"], 3.3), (["O", "H"], 2.4), (["H", "H"], 3.1))
     ],
     "three_body": {"cutoff": 2.7, "n_sparse": 3},
+    "soap_turbo": {
+        "cutoff": 3.0,
+        "transition_width": 0.6,
+        "n_max": 2,
+        "l_max": 2,
+        "n_sparse": 3,
+        "zeta": 2.0,
+        "compression": "trivial",
+    },
 }
 FAMILIES = {
     **POTENTIALS,

@@ -301,6 +301,43 @@ def test_compiled_spectra_of_mixed_channels_say_the_same(mixing):
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
 
 
+TURBO = {"cutoff": 3.6, "l_max": 3, "n_sparse": 4, "zeta": 2.0}
+WAYS_OF_TURBO = {
+    "polynomials": {"n_max": 3},
+    "of its own": {
+        "n_max": [2, 3], "basis": "poly3gauss", "sigma_r_scaling": 0.1, "sigma_t_scaling": 0.05, "radial_enhancement": 1,
+        "amplitude_scaling": [2.0, 0.5],
+    },
+    "summed": {"n_max": 3, "compression": "1_2", "radial_enhancement": 2, "basis": "poly3gauss", "amplitude_scaling": 0.0},
+    "picked": {"n_max": 3, "compression": "trivial", "transition_width": 1.2},
+    "a matrix": {"n_max": 2, "compression": {"rows": [0, 1, 1, 3], "columns": [0, 7, 30, 28], "values": [1.0, -0.5, 2.0, 1.0]}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS_OF_TURBO)
+def test_compiled_spectra_of_turbo_say_the_same(way):
+    made = GAP(soap=[], two_body=[], soap_turbo={**TURBO, **WAYS_OF_TURBO[way]}, elements=["Cu", "Au"]).double()
+    pair = [Atoms("CuAu", [[0, 0, 0], [0, 0, d]]) for d in (1.3, 1.7, 3.5)]  # before and behind where filters begin
+    assert_compiled_says_the_same(made, Graph.of([*frames(2), *pair], made.cutoff))
+    near = Graph.of(frames(1)[0], made.cutoff)
+    for found, wanted in zip(made.columns(near), LinearBasis.columns(made, near), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("basis, bound", [("poly3", 1e-9), ("poly3gauss", 1e-6)])
+def test_compiled_turbo_with_many_radial_functions_says_the_same(basis, bound):
+    """Orthonormal functions of eight are differences of numbers 10⁴ to 10⁸ as large, in either way of summing."""
+    made = GAP(soap=[], two_body=[], soap_turbo={**TURBO, "n_max": 8, "basis": basis}, elements=["Cu", "Au"]).double()
+    graph = Graph.of(frames(2), made.cutoff)
+    made.prepare([graph])
+    with torch.no_grad():
+        made.coefficients.normal_(generator=torch.Generator().manual_seed(0))
+    potential = ad.Potential(made)
+    found, wanted = potential.frozen()(graph), potential(graph)
+    scale = float(wanted.forces.detach().abs().max())
+    torch.testing.assert_close(found.forces / scale, wanted.forces / scale, rtol=0, atol=bound)
+
+
 @pytest.mark.parametrize("three_body", [[], {"n_sparse": 3}])
 def test_more_atoms_than_a_block_and_more_threads_give_the_same_bits(three_body):
     mixing = {"channels": 5, "symmetric": True, "radial": False} if three_body else None

@@ -10,7 +10,7 @@ static void reserve(Model &m, const Call &in) {
     w.c.resize(BLOCK * rows), w.cb.resize(rows);
     w.x.assign(BLOCK * m.columns, 0), w.xb.assign(BLOCK * m.columns, 0), w.o.assign(BLOCK * m.points, 0);
     w.full.assign(L1 * C * m.kinds * NP, 0), make_room(m, w);
-    w.Y.resize(4 * LM * W), w.from.resize(BLOCK + 1), w.length.resize(BLOCK), w.e.resize(BLOCK);
+    w.Y.resize(4 * LM * W), w.R.resize(2 * L1 * NP), w.from.resize(BLOCK + 1), w.length.resize(BLOCK), w.e.resize(BLOCK);
   }
   m.g.resize(3 * in.edges + 1);
   m.own.resize(in.atoms);
@@ -93,13 +93,12 @@ static void slopes(const Model &m, Worker &w, I t, const S *c, const S *p, S ove
   for (I k0 = w.from[t]; k0 < w.from[t + 1]; k0 += W) {
     harmonics<true>(m.norm, at(&w.r[k0]), at(&w.r[size + k0]), at(&w.r[2 * size + k0]), w.Y.data());
     for (I k = k0; k < k0 + W && k < w.from[t + 1]; k++) {
-      S f, df, q[4], dq[4], u[3] = {w.r[k], w.r[size + k], w.r[2 * size + k]}, per = (S)(1 / w.length[k]);
-      const S *row = radial(m, w.length[k], f, df, q, dq), *Y = w.Y.data() + (k - k0);
-      for (int x = 0; x < 4; x++) dq[x] = dq[x] * f + q[x] * df, q[x] *= f;
+      S *all = w.R.data(), u[3] = {w.r[k], w.r[size + k], w.r[2 * size + k]}, per = (S)(1 / w.length[k]);
+      const S *Y = w.Y.data() + (k - k0);
+      radial(m, w.channel[k], w.length[k], all, all + L1 * NP);
       for (int l = 0; l <= LMAX; l++)
         for (int v = 0; v < NV; v++) {
-          V T[4], R = {}, dR = {};
-          for (int x = 0; x < 4; x++) T[x] = at(row + (x * L1 + l) * NP + v * W), R += q[x] * T[x], dR += dq[x] * T[x];
+          V R = at(all + l * NP + v * W), dR = at(all + (L1 + l) * NP + v * W);
           for (int lm = l * l; lm < (l + 1) * (l + 1); lm++) {
             S slope[3], along = 0;
             for (int x = 0; x < 3; x++) slope[x] = Y[((x + 1) * LM + lm) * W], along += slope[x] * u[x];
@@ -128,7 +127,7 @@ static int columns(Model &m, const Call &in, const Columns &out) {
   if (m.workers.empty()) m.workers.resize(1);
   Worker &w = m.workers[0];
   I each = m.kinds * LM * NP, C = m.kinds * NMAX;
-  w.Y.resize(4 * LM * W), w.from.resize(2), w.c.resize(each), w.cb.resize(3 * LM * NP), w.full.resize(C * NP), w.x.resize(m.columns), make_room(m, w);
+  w.Y.resize(4 * LM * W), w.R.resize(2 * L1 * NP), w.from.resize(2), w.c.resize(each), w.cb.resize(3 * LM * NP), w.full.resize(C * NP), w.x.resize(m.columns), make_room(m, w);
   std::vector<S> lone(m.points);
   V value[PANEL], rate[PANEL];
   w.edge.clear(), w.channel.clear(), w.from[0] = w.from[1] = 0, w.r.assign(3 * W, 0);

@@ -8,17 +8,18 @@ struct Facts {
   I pieces, products;                                               // of so many products pieces are picked; pieces: 0 if all stand for themselves
   double cutoff, width, reach, lone, power, twice;                  // power: ζ; zeta: the same if it is whole, or 0
   const I *known, *center, *channel;  // by atomic number: ≥ 0 if known; 1 if a center; which kind of neighbor, −1 if none counted
-  const S *table;                     // [intervals + 3, L1, NP]: radial functions over √4π
+  const S *table;                     // [intervals + 3, L1, NP]: radial functions over √4π; see `radial`
   const S *alone;                     // [kinds, NP]: what the atom's own Gaussian gives to l = 0
   const S *across, *along, *a;        // points as panels [points, dimensions] → [·, dimensions, PANEL W] and [·, points, PANEL W]; [points]
   const S *norm;                      // [LM]: of the harmonics
   const S *one, *other;               // [kinds NMAX, wide]: the sums
   const I *row, *column;              // of what is picked, with its factors
   const S *value;
+  const struct Turbo *turbo;          // [kinds]: of soap_turbo, or nothing
 };
 
 struct Worker {
-  std::vector<S> c, cb, x, xb, o, full, r, Y, dp, second, p, y;
+  std::vector<S> c, cb, x, xb, o, full, r, Y, R, dp, second, p, y;
   std::vector<I> edge, channel, from;
   std::vector<double> length, e;
 };
@@ -63,14 +64,10 @@ template <bool SLOPES> static inline void harmonics(const S *norm, V x, V y, V z
     }
 }
 
-// f_c and its slope; weights of the four rows of the table, and of its slope. The first row.
-static inline const S *radial(const Model &m, double d, S &f, S &df, S *w, S *dw) {
-  double begin = m.cutoff - m.width;
-  f = 1, df = 0;
-  if (d > begin) {
-    double x = 3.14159265358979323846 * (d - begin) / m.width;
-    f = (S)(0.5 * (1 + std::cos(x))), df = (S)(-0.5 * 3.14159265358979323846 / m.width * std::sin(x));
-  }
+#include "turbo.h"
+
+// Places on a table of splines: the first of four rows, their weights, and those of the slope.
+static inline I places(const Model &m, double d, S *w, S *dw) {
   double per = m.intervals / m.reach, p = d * per;
   I k = (I)p;
   k = k < m.intervals - 1 ? k : m.intervals - 1;
@@ -78,7 +75,36 @@ static inline const S *radial(const Model &m, double d, S &f, S &df, S *w, S *dw
   w[0] = (S)(u * u * u / 6), w[1] = (S)((3 * t * t * t - 6 * t * t + 4) / 6), w[2] = (S)((3 * u * u * u - 6 * u * u + 4) / 6), w[3] = (S)(t * t * t / 6);
   per /= 2;
   dw[0] = (S)(-u * u * per), dw[1] = (S)((3 * t * t - 4 * t) * per), dw[2] = (S)((4 * u - 3 * u * u) * per), dw[3] = (S)(t * t * per);
-  return m.table + k * (L1 * NP);
+  return k;
+}
+
+// R_nl and ∂R_nl/∂d of a neighbor of this kind at distance d, [L1, NP], faded out.
+static inline void radial(const Model &m, I kind, double d, S *R, S *dR) {
+  S w[4], dw[4];
+  I k = places(m, d, w, dw);
+  if (m.turbo) {  // a function of the distance and n times one, of the table [kinds, intervals + 3, L1], of the distance and l
+    S along[NP], slope[NP];
+    turbo_radial(m.turbo[kind], (S)d, (S)m.cutoff, along, slope);
+    const S *row = m.table + (kind * (m.intervals + 3) + k) * L1;
+    for (int l = 0; l <= LMAX; l++, row++) {
+      S a = 0, da = 0;
+      for (int x = 0; x < 4; x++) a += w[x] * row[x * L1], da += dw[x] * row[x * L1];
+      for (int v = 0; v < NP; v += W) put(R + l * NP + v, a * at(along + v)), put(dR + l * NP + v, a * at(slope + v) + da * at(along + v));
+    }
+    return;
+  }
+  double begin = m.cutoff - m.width;
+  if (d > begin) {
+    double x = 3.14159265358979323846 * (d - begin) / m.width;
+    S f = (S)(0.5 * (1 + std::cos(x))), df = (S)(-0.5 * 3.14159265358979323846 / m.width * std::sin(x));
+    for (int x = 0; x < 4; x++) dw[x] = dw[x] * f + w[x] * df, w[x] *= f;
+  }
+  const S *row = m.table + k * (L1 * NP);
+  for (int v = 0; v < L1 * NP; v += W, row += W) {
+    V T[4], sum = {}, slope = {};
+    for (int x = 0; x < 4; x++) T[x] = at(row + x * L1 * NP), sum += w[x] * T[x], slope += dw[x] * T[x];
+    put(R + v, sum), put(dR + v, slope);
+  }
 }
 
 // The edges of a block's atoms that count: unit vectors as three rows, lengths behind them; 5, 6: a fault.
@@ -119,13 +145,12 @@ static void density(const Model &m, Worker &w, I t, S *c) {
   for (I k0 = w.from[t]; k0 < w.from[t + 1]; k0 += W) {
     harmonics<false>(m.norm, at(&w.r[k0]), at(&w.r[size + k0]), at(&w.r[2 * size + k0]), w.Y.data());
     for (I k = k0; k < k0 + W && k < w.from[t + 1]; k++) {
-      S f, df, q[4], dq[4], *to = c + w.channel[k] * LM * NP;
-      const S *row = radial(m, w.length[k], f, df, q, dq), *Y = w.Y.data() + (k - k0);
-      for (int x = 0; x < 4; x++) q[x] *= f;
+      S *to = c + w.channel[k] * LM * NP, *all = w.R.data();
+      const S *Y = w.Y.data() + (k - k0);
+      radial(m, w.channel[k], w.length[k], all, all + L1 * NP);
       for (int l = 0; l <= LMAX; l++)
         for (int v = 0; v < NV; v++) {
-          const S *here = row + l * NP + v * W;
-          V R = q[0] * at(here) + q[1] * at(here + L1 * NP) + q[2] * at(here + 2 * L1 * NP) + q[3] * at(here + 3 * L1 * NP);
+          V R = at(all + l * NP + v * W);
           for (int lm = l * l; lm < (l + 1) * (l + 1); lm++) put(to + lm * NP + v * W, at(to + lm * NP + v * W) + Y[lm * W] * R);
         }
     }
@@ -138,22 +163,19 @@ static void density_back(const Model &m, Worker &w, I t, const S *cb, S *g) {
   for (I k0 = w.from[t]; k0 < w.from[t + 1]; k0 += W) {
     harmonics<true>(m.norm, at(&w.r[k0]), at(&w.r[size + k0]), at(&w.r[2 * size + k0]), w.Y.data());
     for (I k = k0; k < k0 + W && k < w.from[t + 1]; k++) {
-      S f, df, q[4], dq[4];
-      const S *row = radial(m, w.length[k], f, df, q, dq), *Y = w.Y.data() + (k - k0), *from = cb + w.channel[k] * LM * NP;
-      for (int x = 0; x < 4; x++) dq[x] = dq[x] * f + q[x] * df, q[x] *= f;
+      S *R = w.R.data(), *dR = R + L1 * NP;
+      const S *Y = w.Y.data() + (k - k0), *from = cb + w.channel[k] * LM * NP;
+      radial(m, w.channel[k], w.length[k], R, dR);
       V down = {}, turn[3] = {};
       for (int l = 0; l <= LMAX; l++)
         for (int v = 0; v < NV; v++) {
-          const S *here = row + l * NP + v * W;
-          V T[4], sum[4] = {};
-          for (int x = 0; x < 4; x++) T[x] = at(here + x * L1 * NP);
+          V sum[4] = {};
           for (int lm = l * l; lm < (l + 1) * (l + 1); lm++) {
             V b = at(from + lm * NP + v * W);
             for (int x = 0; x < 4; x++) sum[x] += Y[(x * LM + lm) * W] * b;
           }
-          down += (dq[0] * T[0] + dq[1] * T[1] + dq[2] * T[2] + dq[3] * T[3]) * sum[0];
-          V R = q[0] * T[0] + q[1] * T[1] + q[2] * T[2] + q[3] * T[3];
-          for (int x = 0; x < 3; x++) turn[x] += R * sum[x + 1];
+          down += at(dR + l * NP + v * W) * sum[0];
+          for (int x = 0; x < 3; x++) turn[x] += at(R + l * NP + v * W) * sum[x + 1];
         }
       S all[4], u[3] = {w.r[k], w.r[size + k], w.r[2 * size + k]};
       V sums[4] = {down, turn[0], turn[1], turn[2]};

@@ -15,7 +15,8 @@ from functools import cache
 import numpy as np
 import torch
 
-from adiabat.kernels.soap import scaled_bessel
+from adiabat.kernels.soap import BEYOND, scaled_bessel
+from adiabat.kernels.spline import knots, spline_table
 from adiabat.typing import Float, Int, Tensor
 
 MOST = {"poly3": 10, "poly3gauss": 11}  # radial functions by basis: of more the overlap has no root in double precision
@@ -39,29 +40,49 @@ def radial(
     "poly3gauss" has a Gaussian at the center in place of the last polynomial. What is filtered begins at once, where a Gaussian's center
     is 4 σ below the soft cutoff: with it TurboGAP's energies jump there, by what is beyond these.
     """
+    x, s = d / cutoff, (sigma[0] + sigma[1] * d) / cutoff
+    amplitude = fading(x, amplitude_scaling) * _growing(x, s, enhancement)
+    filtered = d > filtered_from(soft, sigma)
+    near, far = (overlaps(d, n_max, cutoff, soft, sigma, filter_width, basis, it) for it in (False, True))
+    return amplitude[:, None] * torch.where(filtered[:, None], far, near)
+
+
+def filtered_from(soft: float, sigma: tuple[float, float]) -> float:
+    """The distance from which on a Gaussian is filtered, where its end is within 4 σ."""
+    return (soft - FILTERED * sigma[0]) / (1 + FILTERED * sigma[1])
+
+
+def overlaps(
+    d: Float[Tensor, "e"], n_max: int, cutoff: float, soft: float, sigma: tuple[float, float], filter_width: float, basis: str, filtered: bool
+) -> Float[Tensor, "e n"]:  # fmt: skip
+    """∫ exp(−(r − d)²/2σ²) g_n(r) dr to the soft cutoff, `filtered` also beyond: smooth functions of d, also behind the cutoff."""
     x, begin = d / cutoff, soft / cutoff
     width, s = 1 - begin, sigma[0] / cutoff + sigma[1] * d / cutoff
     polynomials = n_max - (basis == "poly3gauss")
     found = _moments(polynomials, x, s, 0.0, begin)
-    both = s.square() + (width / filter_width) ** 2
-    shifted = (s.square() * begin + (width / filter_width) ** 2 * x) / both
-    narrow = s * width / filter_width / both.sqrt()
-    filtered = torch.exp(-0.5 * (begin - x).square() / both)[:, None] * _moments(polynomials, shifted, narrow, begin, 1.0)
-    found = found + torch.where((begin - x < FILTERED * s)[:, None], filtered, 0.0)
+    if filtered:
+        both = s.square() + (width / filter_width) ** 2
+        shifted = (s.square() * begin + (width / filter_width) ** 2 * x) / both
+        narrow = s * width / filter_width / both.sqrt()
+        found = found + torch.exp(-0.5 * (begin - x).square() / both)[:, None] * _moments(
+            polynomials, shifted, narrow, begin, 1.0
+        )
     if basis == "poly3gauss":
         found = torch.cat([found, _central(x, sigma[0] / cutoff, s)[:, None]], 1)
-    return (
-        _amplitude(x, s, amplitude_scaling, enhancement)[:, None]
-        * math.sqrt(cutoff)
-        * found
-        @ root(n_max, sigma[0] / cutoff, basis)[0].to(d)
-    )
+    return math.sqrt(cutoff) * found @ root(n_max, sigma[0] / cutoff, basis)[0].to(d)
 
 
 def angular(d: Float[Tensor, "e"], l_max: int, cutoff: float, sigma: tuple[float, float]) -> Float[Tensor, "e L"]:
     """(r_c/σ)² exp(−x²) i_l(x²), x = d/σ, of σ = sigma[0] + sigma[1] d: what stands before the harmonics of the neighbor's direction."""
     s = sigma[0] + sigma[1] * d
     return (cutoff / s).square()[:, None] * scaled_bessel((d / s).square(), l_max)
+
+
+@cache
+def angular_table(l_max: int, cutoff: float, sigma: tuple[float, float], intervals: int) -> tuple[Float[Tensor, "n3 L"], float]:
+    """`angular` as cubic B-splines, and how far these reach."""
+    reach = cutoff * intervals / (intervals - BEYOND)
+    return spline_table(angular(knots(reach, intervals), l_max, cutoff, sigma)), reach
 
 
 def central(
@@ -81,14 +102,21 @@ def central(
     return more * scale * W @ overlap[:, -1]
 
 
-def _amplitude(x: Float[Tensor, "e"], s: Float[Tensor, "e"], scaling: float, enhancement: int) -> Float[Tensor, "e"]:
+def fading(x: Float[Tensor, "e"], scaling: float) -> Float[Tensor, "e"]:
+    """By what amplitudes fade to the cutoff, x = 1."""
+    if scaling == 0:
+        return torch.ones_like(x)
     fade = 1 + 2 * x**3 - 3 * x**2
-    A = 1 / s if scaling == 0 else torch.where(fade > LEAST, fade.clamp(min=LEAST) ** scaling, 0.0) / s
+    return torch.where(fade > LEAST, fade.clamp(min=LEAST) ** scaling, 0.0)
+
+
+def _growing(x: Float[Tensor, "e"], s: Float[Tensor, "e"], enhancement: int) -> Float[Tensor, "e"]:
+    """What else amplitudes are multiplied with."""
     if enhancement == 1:
-        return A * (x + math.sqrt(2 / math.pi) * s)
+        return (x + math.sqrt(2 / math.pi) * s) / s
     if enhancement == 2:
-        return A * (x.square() + s.square() + math.sqrt(8 / math.pi) * s * x)
-    return A
+        return (x.square() + s.square() + math.sqrt(8 / math.pi) * s * x) / s
+    return 1 / s
 
 
 def _moments(n: int, x: Tensor, s: Tensor, low: float, high: float) -> Float[Tensor, "e n"]:

@@ -147,7 +147,7 @@ class GAP(LinearBasis, Model):
         return Processes.of(self.elements, listed) if len(listed) == len(made) else None
 
     def uncompiled(self) -> str:
-        return "compiled are kernels with ζ from 1 on, none of soap_turbo"
+        return "compiled are kernels with ζ from 1 on"
 
     def alone(self) -> Float[Tensor, "Z K"]:
         """What is taken from the kernels: those of an atom of each element without neighbors."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
+from adiabat.kernels import spline
 from adiabat.kernels.soap import density, directions
-from adiabat.kernels.turbo import MOST, angular, central, products, radial
+from adiabat.kernels.soap_process import SoapProcess, Sums, TurboRadial
+from adiabat.kernels.turbo import MOST, angular_table, central, filtered_from, products, radial, root
 from adiabat.kernels.turbo import compression as matrix_of
 from adiabat.nn.linear_basis import Centers
 from adiabat.nn.soap_kernel import OfSpectra
@@ -33,7 +36,8 @@ class SoapTurbo(OfSpectra):
 
     Each from `n_max` on is a number, or a list of one for each of `species`. `radial_enhancement`, 0, 1 or 2: amplitudes also grow as
     that power of r averaged over the Gaussian. `filter_width`: of how many of its widths the filter's Gaussian is made. `compression`: a
-    mode of `kernels.turbo.compression`, or a matrix as {"rows": …, "columns": …, "values": …}, counted from zero.
+    mode of `kernels.turbo.compression`, or a matrix as {"rows": …, "columns": …, "values": …}, counted from zero. `intervals` are those of
+    the splines of what angles are multiplied with.
     """
 
     option = "soap_turbo"
@@ -60,6 +64,7 @@ class SoapTurbo(OfSpectra):
         delta_eV: float = 0.2,
         n_sparse: int = 500,
         species: Sequence[str] | None = None,
+        intervals: int = 8192,
     ) -> None:
         super().__init__(cutoff, transition_width, delta_eV, n_sparse)
         known = list(elements)
@@ -107,7 +112,9 @@ class SoapTurbo(OfSpectra):
                 f"gap.soap_turbo.central_weight: {weight[self.own]} of {center} came; wanted more than 0: else the kernel jumps where the last "
                 "neighbor leaves"
             )
-        self.sigma_t = list(zip(t, t_more, strict=True))
+        angular = [angular_table(l_max, self.cutoff, sigma, intervals) for sigma in zip(t, t_more, strict=True)]
+        self.register_buffer("table", torch.stack([table for table, _ in angular]), persistent=False)
+        self.reach = angular[0][1]
         soft = self.cutoff - self.width
         self.radial = [
             (self.n_max[k], self.cutoff, soft, (r[k], r_more[k]), fade[k], radial_enhancement, float(filter_width), basis)
@@ -155,11 +162,11 @@ class SoapTurbo(OfSpectra):
         mine = torch.nonzero(at.species == self.center)[:, 0]
         kind = torch.tensor(self.kind, device=at.i.device)[at.neighbors]
         found = []
-        for k, (functions, sigma_t) in enumerate(zip(self.radial, self.sigma_t, strict=True)):
+        for k, functions in enumerate(self.radial):
             near = at.r.detach().square().sum(-1) < self.cutoff**2
             e = torch.nonzero((at.species[at.i] == self.center) & (kind == k) & near)[:, 0]
             d, Y = directions(at.r.index_select(-2, e), self.l_max)
-            R = angular(d, self.l_max, self.cutoff, sigma_t)[:, :, None] * radial(d, *functions)[:, None]  # e L n
+            R = spline(d, self.table, self.reach, torch.full_like(e, k))[:, :, None] * radial(d, *functions)[:, None]  # e L n
             found.append(density(R, Y, torch.searchsorted(mine, at.i[e]), torch.zeros_like(e), len(mine), 1))
         return mine, self._spectrum(torch.cat(found, 1) + self.alone)
 
@@ -169,3 +176,23 @@ class SoapTurbo(OfSpectra):
             rows, columns, values = self.compress_rows, self.compress_columns, self.compress_values
             p = p.new_zeros(len(p), int(rows.max()) + 1).index_add(1, rows, p[:, columns] * values)
         return p / p.square().sum(-1, keepdim=True).sqrt()
+
+    def process(self, alpha: Float[Tensor, "M"]) -> SoapProcess | None:
+        if self.zeta < 1:  # slopes of roots have no bound where nothing overlaps
+            return None
+        rc, made = self.cutoff, []
+        for n, _, soft, sigma, fading, enhancement, filter_width, basis in self.radial:
+            made.append(TurboRadial(
+                soft / rc, (rc - soft) / rc / filter_width, sigma[0] / rc, sigma[1], filtered_from(soft, sigma) / rc, fading, enhancement,
+                basis == "poly3gauss", root(n, sigma[0] / rc, basis)[0] * math.sqrt(rc),
+            ))  # fmt: skip
+        n_max, L = max(self.n_max), torch.arange(self.l_max + 1, dtype=torch.float64)
+        alone = torch.zeros(len(self.n_max), n_max, self.alone.shape[1]).to(self.alone)
+        for k, part in enumerate(self.alone.split(self.n_max)):
+            alone[k, : len(part)] = part
+        # Products of the kernel are divided by √(2l+1), these are not.
+        return SoapProcess(
+            self.center, tuple(self.kind), (n_max, self.l_max), (2, 2), rc, self.width, self.zeta,
+            self.table * (2 * L + 1) ** 0.25, self.reach, alone.flatten(0, 1), self.points, alpha * self.delta**2,
+            float(self.alone_as(self.center) @ alpha), Sums.alone(self.n_max, n_max), tuple(made), self.P,
+        )  # fmt: skip

@@ -7,6 +7,8 @@ keys, labels   which entry of a foreign file is which label; units, shapes, fini
 extxyz, xyz    the text format itself: exact numbers, truncation found; its frames as Atoms, and back
 store          Dataset: the SQLite store
 row, writer    a configuration as a row with its seal; one writer at a time, with words for who waits
+connection     a store's file, opened for writing or as it lies
+agreement      whether two results of one calculation agree
 damage         what is damaged in a store, by row
 query          the small language of Dataset.select
 statistics     counts, shares and ranges by kind, from the catalogue

@@ -7,6 +7,27 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
+from adiabat.data.schema import PAGE, is_store
+from adiabat.data.writer import short_of_space
+
+
+def opened(path: str | Path, read_only: bool) -> tuple[sqlite3.Connection, bool]:
+    """A store that is there or an empty file of one, and whether it is only read; what is no store is refused."""
+    fresh = str(path) == ":memory:" or not Path(path).exists() or Path(path).stat().st_size == 0
+    if read_only and fresh:
+        raise FileNotFoundError(f"{path}: there is no such store to read; look at the path, relative to {Path.cwd()}")
+    if not fresh and not is_store(path):
+        raise ValueError(f"{path}: this is no Adiabat store; wanted one, or a new name; read other files with adiabat.read()")
+    read_only = not fresh and (read_only or not writable(path))
+    try:
+        db = connect(path, read_only)
+        if fresh:
+            db.execute(f"PRAGMA page_size = {PAGE}")
+    except sqlite3.OperationalError as error:
+        cure = short_of_space(error) or "see that its folder exists, can be written and has space"
+        raise OSError(f"{path}: cannot be opened or made: {error}; {cure}") from None
+    return db, read_only
+
 
 def writable(path: str | Path) -> bool:
     """Whether this user may write a file and make others beside it, as SQLite's log needs."""

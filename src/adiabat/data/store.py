@@ -19,19 +19,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ase import Atoms
 
 from adiabat.data import damage, query, schema
-from adiabat.data.connection import connect, writable
-from adiabat.data.row import DERIVED, GIVEN, UNSPECIFIED, atoms_of, derived, floats, row_of, seal
-from adiabat.data.schema import FORMAT, PAGE, is_store
+from adiabat.data.agreement import disagreement
+from adiabat.data.connection import opened
+from adiabat.data.row import DERIVED, GIVEN, UNSPECIFIED, atoms_of, derived, row_of, seal
+from adiabat.data.schema import FORMAT, is_store
 from adiabat.data.structure import LABELS
 from adiabat.data.writer import keep_a_log, short_of_space, writing
 
-ENERGY_TOLERANCE = 1e-4  # eV/atom; two runs of one converged calculation differ by less
-FORCE_TOLERANCE = 5e-3  # eV/Å
-STRESS_TOLERANCE = 1e-3  # eV/Å³
 BLOCK = 512  # rows made at a time
 
 COLUMNS = (*GIVEN, *DERIVED, "seal", "added")
@@ -57,6 +54,7 @@ class Dataset:
     """`Dataset("water.db")` opens a store, or makes one. `patience_s`: how long to wait for another process that is writing.
     `read_only` leaves the file as it is; so does a place where this user may not write.
 
+    >>> import numpy as np
     >>> from adiabat.data.structure import labeled
     >>> dataset = Dataset(":memory:")
     >>> h2 = labeled(Atoms("H2", [[0, 0, 0], [0, 0, 0.74]]), energy=-31.7, forces=np.zeros((2, 3)))
@@ -70,21 +68,7 @@ class Dataset:
         self.path = path if str(path) == ":memory:" else Path(path)
         self.patience_s = patience_s
         self._known_keys: set[str] | None = None
-        fresh = self.path == ":memory:" or not Path(path).exists() or Path(path).stat().st_size == 0
-        if read_only and fresh:
-            raise FileNotFoundError(f"{path}: there is no such store to read; look at the path, relative to {Path.cwd()}")
-        if not fresh and not is_store(path):
-            raise ValueError(
-                f"{path}: this is no Adiabat store; wanted one, or a new name; read other files with adiabat.read()"
-            )
-        try:
-            self.read_only = not fresh and (read_only or not writable(path))
-            self._db = connect(self.path, self.read_only)
-            if fresh:
-                self._db.execute(f"PRAGMA page_size = {PAGE}")
-        except sqlite3.OperationalError as error:
-            cure = short_of_space(error) or "see that its folder exists, can be written and has space"
-            raise OSError(f"{path}: cannot be opened or made: {error}; {cure}") from None
+        self._db, self.read_only = opened(self.path, read_only)
         try:
             self._db.execute("PRAGMA synchronous = FULL")
             # KiB; the hashes come in no order, and their index is written all over
@@ -298,18 +282,12 @@ class Dataset:
     def _fill(self, old: tuple, row: dict[str, Any], k: int) -> None:
         """Labels that are there must agree; missing ones are filled in."""
         number, *known = old
-        limits = (ENERGY_TOLERANCE * row["natoms"], FORCE_TOLERANCE, STRESS_TOLERANCE)
-        for what, before, limit in zip(LABELS, known, limits):
-            after = row[what]
-            if before is None or after is None:
-                continue
-            difference = np.abs(floats(after) - floats(before)).max(initial=0.0)
-            if difference > limit:
-                raise ValueError(
-                    f"{self.path}: frame {k}, {row['formula']} ({row['hash'][:8]}) is there as row {number} at the same level of theory "
-                    f"({row['level']}) with another {what}: they differ by {difference:.3g}, wanted below {limit:.3g}; "
-                    "nothing was added; find out which is right, and leave the other out"
-                )
+        if (other := disagreement(known, row)) is not None:
+            raise ValueError(
+                f"{self.path}: frame {k}, {row['formula']} ({row['hash'][:8]}) is there as row {number} at the same level of theory "
+                f"({row['level']}) with another {other.what}: they differ by {other.by:.3g}, wanted below {other.limit:.3g}; "
+                "nothing was added; find out which is right, and leave the other out"
+            )
         missing = [w for w, before in zip(LABELS, known) if before is None and row[w] is not None]
         if not missing:
             return

@@ -200,7 +200,7 @@ class Graph:
             return self._rebuilt(positions, cell)
         r = self._between(positions)
         if not self.once("no image", lambda: not bool(self.shift.any())):
-            r = r + self.images(cell)
+            r = r.add_(self.images(cell))  # in place, here and below: new memory costs more than the sum
         r = r.to(self.r.dtype)
         return self.replace(positions=positions, cell=cell, r=r, labels={}, features={})
 
@@ -213,7 +213,7 @@ class Graph:
         return r if self.once("no image", lambda: not bool(self.shift.any())) else r + self._images(cell)
 
     def _between(self, positions: Float[Tensor, "N 3"]) -> Float[Tensor, "E 3"]:
-        return positions.index_select(0, self.j) - positions.index_select(0, self.i)
+        return positions.index_select(0, self.j).sub_(positions.index_select(0, self.i))
 
     def _images(self, cell: Float[Tensor, "S 3 3"]) -> Float[Tensor, "E 3"]:
         """S·h of every edge."""

@@ -42,6 +42,21 @@ class Jump(Model):
         return {"energies": segment_sum(half.to(torch.float64), graph.i, graph.n_atoms)}
 
 
+class Kinked(Model):
+    """A pair energy whose curvature jumps at a distance, as that of a network with celu does in many places."""
+
+    name, cutoff = "kinked", 3.0
+
+    def __init__(self, at: float) -> None:
+        super().__init__()
+        self.at = at
+
+    def forward(self, graph):
+        d = distance(graph.r)
+        half = 0.5 * (self.at - d).clamp(min=0) ** 2
+        return {"energies": segment_sum(half.to(torch.float64), graph.i, graph.n_atoms)}
+
+
 class Crowd(Model):
     """An energy that grows with the square of the number of atoms."""
 
@@ -121,6 +136,18 @@ def water() -> list[Atoms]:
 
 def failed(found) -> set[str]:
     return {check.name for check in found.failures}
+
+
+def test_a_kink_of_the_curvature_is_no_wrong_derivative(water):
+    """A difference over a kink errs by a share of its step, which shorter steps take away, as they do not from wrong forces."""
+    kinked = [*sound(), Kinked(at=water[0].get_distance(0, 1))]
+    assert not failed(gate(Potential(*kinked), water, only=["forces", "stress"]))
+    assert failed(gate(Friction(*kinked), water, only=["forces"])) == {"forces"}
+
+
+def test_a_check_goes_by_the_name_that_is_printed(water):
+    found = gate(Potential(*sound(), Crowd()), water, only=["short range wall", "extensivity"], waive=["short range wall"])
+    assert set(found.checks) == {"short_range_wall", "extensivity"} and failed(found) == {"extensivity"}
 
 
 def test_a_sound_potential_passes_everything(water):

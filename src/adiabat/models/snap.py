@@ -6,7 +6,7 @@ Thompson, Swiler, Trott, Foiles and Tucker, J. Comput. Phys. 285, 316 (2015); qu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from adiabat import elements as periodic_table
 from adiabat.elements import symbol
 from adiabat.graph import Graph
 from adiabat.kernels.rotations import Rotations
-from adiabat.nn.bispectrum import bispectrum, triples
+from adiabat.nn.bispectrum import bispectrum, slopes, triples
 from adiabat.nn.linear_basis import Centers, LinearBasis
 from adiabat.potential import Model
 from adiabat.typing import Float, Tensor
@@ -99,8 +99,21 @@ class SNAP(LinearBasis, Model):
         """B of an atom without neighbors: 2j + 1."""
         return torch.tensor([float(j + 1) for *_, j in self.components], dtype=torch.float64)
 
+    def derivatives(self, at: Centers) -> tuple[Float[Tensor, "n K"], Iterator[tuple[slice, Float[Tensor, "e 3 K"]]]]:
+        B, J = slopes(*self._surroundings(at))
+        B = B - self.lone.to(B)
+        if self.quadratic:
+            k, l = torch.triu_indices(len(self.components), len(self.components))
+            of_edge = B[at.i][:, None]
+            J = torch.cat([J, of_edge[..., k] * J[..., l] + of_edge[..., l] * J[..., k]], 2)
+            B = torch.cat([B, B[:, k] * B[:, l]], 1)
+        return B, iter([(slice(0, len(at.r)), J)])
+
     def bispectrum(self, at: Centers) -> Float[Tensor, "n K"]:
         """B_{j₁j₂j}, the lone atom's share within."""
+        return bispectrum(*self._surroundings(at))
+
+    def _surroundings(self, at: Centers) -> tuple[Tensor, Tensor, int, Tensor, Tensor, float, list[tuple[int, int, int]]]:
         reach, w = (torch.tensor(x, dtype=at.r.dtype, device=at.r.device) for x in (self.reach, self.w))
         R = reach[at.species[at.i]] + reach[at.neighbors]
-        return bispectrum(at.r, at.i, at.n, R, w[at.neighbors], self.rfac0, self.components)
+        return at.r, at.i, at.n, R, w[at.neighbors], self.rfac0, self.components

@@ -6,6 +6,7 @@ Quantum Theory of Angular Momentum (1988), section 4.8 (VMK).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -34,19 +35,46 @@ def bispectrum(
     >>> bispectrum(torch.zeros(0, 3).double(), none.long(), 1, none, none, 0.99, triples(2)).round()
     tensor([[1., 2., 3., 3., 3.]], dtype=torch.float64)
     """
-    u = density(r, i, n, reach, weight, rfac0, max(j for *_, j in components))
-    found = []
-    for j1, j2, j in components:
-        C = half_integer_coupling(j1, j2, j).to(u[j])
-        # (u_{j₁} ⊗ u_{j₂})_j, one index at a time
-        half = torch.einsum("nab,acx->nbcx", u[j1], C)
-        whole = torch.einsum("nbcx,ncd->nbdx", half, u[j2])
-        found.append(torch.einsum("nbdx,bdy,nxy->n", whole, C, u[j].conj()).real)
-    return torch.stack(found, 1)
+    shared = shares(r, reach, weight, rfac0, max(j for *_, j in components))
+    u = _matrices(segment_sum(shared, i, n))
+    return torch.stack([_component(u, *triple) for triple in components], 1)
 
 
-def density(r: Tensor, i: Tensor, n: int, reach: Tensor, weight: Tensor, rfac0: float, twojmax: int) -> list[Tensor]:
-    """u_j = δ + Σ_k f_c w_k U_j [n, 2j + 1, 2j + 1] for 2j = 0 … twojmax; rows m, columns m′ from −j."""
+def slopes(
+    r: Float[Tensor, "e 3"],
+    i: Int[Tensor, "e"],
+    n: int,
+    reach: Float[Tensor, "e"],
+    weight: Float[Tensor, "e"],
+    rfac0: float,
+    components: Sequence[tuple[int, int, int]],
+) -> tuple[Float[Tensor, "n K"], Float[Tensor, "e 3 K"]]:
+    """`bispectrum`, and its slopes with the edges of each center, which are consecutive: ∂B/∂r = ∂B/∂u ∂u/∂r.
+
+    A component's slopes with u cost little, there being one u a center; those of u with r are taken once for all components.
+    """
+    r = r.detach().requires_grad_()
+    shared = shares(r, reach, weight, rfac0, max(j for *_, j in components))
+    # Backward is linear in what it starts from, and its slope with that is the derivative forward
+    pull = torch.ones_like(shared).requires_grad_()
+    (back,) = torch.autograd.grad(shared, r, pull, create_graph=True)
+    du = torch.stack([torch.autograd.grad(back[:, axis].sum(), pull, retain_graph=True)[0] for axis in range(3)], 1)
+    flat = segment_sum(shared.detach(), i, n).requires_grad_()
+    u = _matrices(flat)
+    B, G = [], []
+    for triple in components:
+        B.append(_component(u, *triple))
+        G.append(torch.autograd.grad(B[-1].sum(), flat, retain_graph=True)[0])
+    G_all = torch.stack(G, 2)
+    found = du.new_empty(len(r), 3, len(components))
+    ends = torch.searchsorted(i, torch.arange(n + 1, device=i.device)).tolist()
+    for k, (begin, end) in enumerate(itertools.pairwise(ends)):
+        torch.matmul(du[begin:end], G_all[k], out=found[begin:end])
+    return torch.stack(B, 1).detach(), found
+
+
+def shares(r: Tensor, reach: Tensor, weight: Tensor, rfac0: float, twojmax: int) -> Float[Tensor, "e M"]:
+    """What each edge adds to its center's u_j: f_c w U_j, one after the other for 2j = 0 … twojmax, real parts beside imaginary ones."""
     d = distance(r)
     inside = d < reach
     d, r = torch.where(inside, d, 0.5 * reach), torch.where(inside[:, None], r, 0.5 * reach[:, None] / math.sqrt(3))
@@ -55,12 +83,28 @@ def density(r: Tensor, i: Tensor, n: int, reach: Tensor, weight: Tensor, rfac0: 
     norm = (d.square() + z0.square()).rsqrt()
     x, y, z = (r * norm[:, None]).unbind(1)
     a, b = torch.complex(z0 * norm, -z), torch.complex(y, -x)  # Cayley–Klein parameters of the rotation by 2θ₀ about r
-    found = []
-    for U in rotations(a, b, twojmax):
-        own = torch.eye(U.shape[1], dtype=U.dtype, device=U.device)
-        summed = segment_sum(torch.view_as_real(U) * f[:, None, None, None], i, n)
-        found.append(own + torch.view_as_complex(summed))
+    return torch.view_as_real(torch.cat([U.flatten(1) for U in rotations(a, b, twojmax)], 1) * f[:, None]).flatten(1)
+
+
+def _matrices(flat: Float[Tensor, "n M"]) -> list[Tensor]:
+    """u_j [n, 2j + 1, 2j + 1]; rows m, columns m′ from −j; with the atom's own share δ."""
+    found: list[Tensor] = []
+    begin = 0
+    u = torch.view_as_complex(flat.unflatten(1, (-1, 2)))
+    while begin < u.shape[1]:
+        size = len(found) + 1
+        block = u[:, begin : begin + size * size].unflatten(1, (size, size))
+        found.append(block + torch.eye(size, dtype=u.dtype, device=u.device))
+        begin += size * size
     return found
+
+
+def _component(u: Sequence[Tensor], j1: int, j2: int, j: int) -> Float[Tensor, "n"]:
+    C = half_integer_coupling(j1, j2, j).to(u[j])
+    # (u_{j₁} ⊗ u_{j₂})_j, one index at a time
+    half = torch.einsum("nab,acx->nbcx", u[j1], C)
+    whole = torch.einsum("nbcx,ncd->nbdx", half, u[j2])
+    return torch.einsum("nbdx,bdy,nxy->n", whole, C, u[j].conj()).real
 
 
 def rotations(a: Tensor, b: Tensor, twojmax: int) -> list[Tensor]:

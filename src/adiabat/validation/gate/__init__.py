@@ -72,7 +72,7 @@ class Gate:
 
     def pass_over(self, waive: Iterable[str]) -> Gate:
         """The same with the failures of these names waived."""
-        names = set(waive)
+        names = set(map(_as_known, waive))
         return Gate({k: c.waived("by name") if k in names and c.verdict in BARS else c for k, c in self.checks.items()})
 
     def to_json(self) -> dict[str, Any]:
@@ -117,8 +117,8 @@ def gate(
     >>> found.passed, found.checks["forces"].unit
     (True, 'meV/Å')
     """
-    waived = list(waive)
-    names = list(GATES) if only is None else list(only)
+    waived = list(map(_as_known, waive))
+    names = list(GATES) if only is None else list(map(_as_known, only))
     for name in [*waived, *names]:
         if name not in GATES:
             raise ValueError(f"{name!r} is no check of the model gate; known: {', '.join(GATES)}")
@@ -151,6 +151,11 @@ def digest(potential: Potential) -> str:
     for name, value in sorted(potential.state_dict().items()):
         found.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()[:16]
+
+
+def _as_known(name: str) -> str:
+    """The name as tables print it, with blanks, is that check, too."""
+    return name.replace(" ", "_")
 
 
 def _judged(check: Check, potential: Potential) -> Check:

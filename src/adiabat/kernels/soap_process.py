@@ -170,7 +170,7 @@ def spectra(elements: Sequence[int], one: SoapProcess, eV: float) -> Evaluator:
         a=hold(kept, pad(one.a * eV, (0, -M % panel)), DTYPE), norm=hold(kept, norm, DTYPE),
     )  # fmt: skip
     if one.sums is not None:
-        _add_sums(facts, one.sums, lanes, kept)
+        _add_sums(facts, one.sums, panel, kept)
     if one.sums is not None and one.picked is not None:
         _add_picked(facts, one.picked, one.sums.order(l_max + 1), kept)
     if one.turbo:
@@ -184,11 +184,11 @@ def spectra(elements: Sequence[int], one: SoapProcess, eV: float) -> Evaluator:
     return Evaluator(spec, DTYPE, facts, kept)  # type: ignore[arg-type]
 
 
-def _add_sums(facts: _Facts, it: Sums, lanes: int, kept: list) -> None:
+def _add_sums(facts: _Facts, it: Sums, panel: int, kept: list) -> None:
     K = it.one.shape[1]
-    facts.lots, facts.sums, facts.wide, facts.twice = len(it.place), K, K + -K % lanes, it.twice
+    facts.lots, facts.sums, facts.wide, facts.twice = len(it.place), K, K + -K % panel, it.twice
     facts.of_kind, facts.of_radial, facts.coupled, facts.symmetric = it.of_kind, it.of_radial, it.coupled, it.symmetric
-    facts.one, facts.other = (hold(kept, pad(w, (0, -K % lanes)), DTYPE) for w in (it.one, it.other))
+    facts.one, facts.other = (hold(kept, pad(w, (0, -K % panel)), DTYPE) for w in (it.one, it.other))
 
 
 def _add_picked(facts: _Facts, picked: tuple[Tensor, Tensor, Tensor], order: Int[Tensor, "D"], kept: list) -> None:

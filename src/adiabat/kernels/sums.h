@@ -5,16 +5,30 @@
 static inline I lot(const Model &m, I z, int n) { return z * m.of_kind + n * m.of_radial; }
 static inline I room(const Model &m) { return m.lots * LM * m.wide; }
 
-// x (`with` A) or y (B) of the densities c of kinds from `z` to `end`.
+// x (`with` A) or y (B) of the densities c of kinds from `z` to `end`. Tiles of TILE harmonics and PANEL vectors stay in registers; the
+// last harmonics may be worked out twice.
 static void summed(const Model &m, const S *with, const S *c, I z, I end, S *x) {
-  std::fill(x, x + room(m), (S)0);
-  for (; z < end; z++, c += LM * NP)
-    for (int n = 0; n < NMAX; n++) {
-      const S *row = with + (z * NMAX + n) * m.wide;
-      S *to = x + lot(m, z, n) * LM * m.wide;
-      for (int lm = 0; lm < LM; lm++, to += m.wide)
-        for (I v = 0; v < m.wide; v += W) put(to + v, at(to + v) + c[lm * NP + n] * at(row + v));
-    }
+  for (I s = 0; s < m.lots; s++, x += LM * m.wide) {
+    I first = m.of_kind ? std::max(z, s) : z, last = m.of_kind ? std::min(end, s + 1) : end;
+    I n0 = m.of_radial ? s : 0, n1 = m.of_radial ? s + 1 : NMAX;
+    for (I v = 0; v < m.wide; v += PANEL * W)
+      for (I lm = 0; lm < LM; lm += TILE) {
+        V sum[TILE][PANEL] = {};
+        I at_lm[TILE];
+        for (int q = 0; q < TILE; q++) at_lm[q] = std::min(lm + q, (I)LM - 1);
+        for (I y = first; y < last; y++)
+          for (I n = n0; n < n1; n++) {
+            const S *row = with + (y * NMAX + n) * m.wide + v, *here = c + (y - z) * LM * NP + n;
+            V w[PANEL];
+            for (int p = 0; p < PANEL; p++) w[p] = at(row + p * W);
+#pragma GCC unroll 4
+            for (int q = 0; q < TILE; q++)
+              for (int p = 0; p < PANEL; p++) sum[q][p] += here[at_lm[q] * NP] * w[p];
+          }
+        for (int q = 0; q < TILE; q++)
+          for (int p = 0; p < PANEL; p++) put(x + at_lm[q] * m.wide + v + p * W, sum[q][p]);
+      }
+  }
 }
 
 // visit(s, t, q, k): the products of x_sk … from k on with y_tq, or with y_tk … where they are not coupled.

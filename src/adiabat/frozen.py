@@ -17,6 +17,7 @@ from adiabat.graph import Graph
 from adiabat.kernels.evaluation import Compiled, Evaluate, Lists, Program
 from adiabat.kernels.local import Adds, Call, ConstantsEvaluator, Edges, LocalProgram, Sums
 from adiabat.kernels.moving import Moved, Moving
+from adiabat.kernels.moving_local import MovingLocal
 from adiabat.prediction import Later, Prediction, overlaid, symmetric
 from adiabat.typing import Tensor
 
@@ -59,15 +60,23 @@ class Frozen:
 
     def following(self, graph: Graph) -> Following | None:
         """What is called while the atoms of this graph's one structure move within its cell and its edges hold; None where that is
-        not one walk and constants."""
-        if not self._holds() or len(self.walks) != 1 or self.rest or self.telling or self.facts.is_global:
-            return None
-        constants = [it for it in self.locals if isinstance(it, ConstantsEvaluator)]
-        if len(constants) < len(self.locals) or len(constants) > 1 or not isinstance(self.walks[0], Compiled):
+        neither one walk and constants nor local terms alone."""
+        if not self._holds() or not self.evaluators or self.rest or self.telling or self.facts.is_global:
             return None
         if graph.n_structures > 1 or graph.device.type != "cpu" or not graph.skin or graph.built is None:
             return None
-        return Following(self, graph, constants) if torch.equal(graph.cell, graph.built[1]) else None
+        if not torch.equal(graph.cell, graph.built[1]):
+            return None
+        built, images = graph.built[0].numpy(), graph.images(graph.cell).numpy() if bool(graph.shift.any()) else None
+        at: dict[str, Any] = {"skin": graph.skin, "volume": graph.volume.item()}
+        if not self.walks:
+            return Following(self, MovingLocal(self.locals, edges_of(graph), built, images, **at))
+        (walk, *others), constants = self.walks, [it for it in self.locals if isinstance(it, ConstantsEvaluator)]
+        if others or len(constants) < len(self.locals) or len(constants) > 1 or not isinstance(walk, Compiled):
+            return None
+        known = call_of(graph).made_by(constants)
+        energies = known.energies.numpy(), known.energy.item()
+        return Following(self, Moving(walk, lists(walk, graph), built, images, *energies, **at))
 
     def __reduce__(self) -> tuple:
         return Frozen, (self.potential,)  # a copy freezes anew
@@ -135,17 +144,8 @@ class Following:
     """A frozen potential on one structure whose atoms move: what it says of positions [N, 3], or None where another graph, or a potential
     frozen anew, has to answer. The numbers are those of the call on the moved graph."""
 
-    def __init__(self, frozen: Frozen, graph: Graph, constants: Sequence[ConstantsEvaluator]) -> None:
-        (evaluator,) = frozen.walks
-        assert isinstance(evaluator, Compiled)
-        assert graph.built is not None, "a graph without a skin"
-        images = graph.images(graph.cell) if bool(graph.shift.any()) else None
-        known = call_of(graph).made_by(constants)
-        self.frozen, self.seen = frozen, frozen.seen
-        self.moving = Moving(
-            evaluator, lists(evaluator, graph), graph.built[0].numpy(), None if images is None else images.numpy(),
-            known.energies.numpy(), known.energy.item(), skin=graph.skin, volume=graph.volume.item(),
-        )  # fmt: skip
+    def __init__(self, frozen: Frozen, moving: Moving | MovingLocal) -> None:
+        self.frozen, self.seen, self.moving = frozen, frozen.seen, moving
 
     def __call__(self, positions: np.ndarray) -> Moved | None:
         frozen = self.frozen
@@ -210,9 +210,14 @@ class Snapshot:
         return all(list(now.values()) == before for now, before in self.children) and self._key() == self.key
 
 
+def edges_of(graph: Graph) -> Edges:
+    """A graph's topology as compiled local terms read it."""
+    return graph.once("compiled edges", lambda: Edges(graph, graph.n_structures))
+
+
 def call_of(graph: Graph, members: int | None = None, sums: Sums | None = None) -> Call:
     """A call of compiled local terms on a graph: they add to `sums`, or to zero: one set, or one for each member."""
-    edges = graph.once("compiled edges", lambda: Edges(graph, graph.n_structures))
+    edges = edges_of(graph)
     r = graph.r.detach().to(torch.float64).contiguous()
     return Call(edges, r, torch.get_num_threads(), members, sums)
 

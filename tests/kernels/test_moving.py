@@ -10,7 +10,7 @@ import torch
 from ase.build import bulk, fcc111, molecule
 
 from adiabat.graph import Graph
-from adiabat.models import MACE, DeepPot, PaiNN
+from adiabat.models import BPNN, MACE, DeepPot, LennardJones, PaiNN
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
 
 ELEMENTS = ["H", "O", "Cu"]
@@ -18,6 +18,8 @@ FAMILIES = {
     "mace": lambda: MACE(cutoff=3.0, elements=ELEMENTS, channels=8, hidden="0e+1o", l_max=1, correlation=2, radial=[8]),
     "painn": lambda: PaiNN(3.0, 8, 2, elements=ELEMENTS, radial=6, intervals=64),
     "deeppot": lambda: DeepPot(cutoff=3.0, elements=ELEMENTS, neurons=[8], axis_neurons=4, fitting=[8]),
+    "bpnn": lambda: BPNN(cutoff=3.0, elements=ELEMENTS, radial=3, angular=1, hidden=[4]),
+    "pairs": lambda: LennardJones(epsilon_eV=0.1, sigma_angstrom=2.2, cutoff=3.0, elements=ELEMENTS),
 }
 PLACES = {
     "molecule": lambda: molecule("H2O"),
@@ -65,12 +67,13 @@ def test_it_says_what_the_moved_graph_says(family, place):
     assert np.isnan(found.stress).all() == (place == "molecule") == ("stress" not in atoms.calc.results)
 
 
-def test_an_atom_that_leaves_the_skin_finds_new_neighbors():
-    atoms = moving("mace", "crystal")
+@pytest.mark.parametrize("family", ["mace", "bpnn"])
+def test_an_atom_that_leaves_the_skin_finds_new_neighbors(family):
+    atoms = moving(family, "crystal")
     edges = atoms.calc.graph.n_edges
     atoms.positions[0] += [0.9, 0.4, 0.0]
     assert atoms.calc.following(atoms.positions) is None
-    alone = potential("mace").frozen()(Graph.of(atoms, 3.0))
+    alone = potential(family).frozen()(Graph.of(atoms, 3.0))
     # Another list, another order of the sums: rounding of some eV.
     assert atoms.get_potential_energy() == pytest.approx(alone.energy.item(), abs=1e-12)
     assert atoms.calc.graph.n_edges != edges
@@ -99,8 +102,9 @@ def test_changed_numbers_are_taken_up():
     assert atoms.calc.following(atoms.positions).energy == atoms.get_potential_energy()
 
 
-def test_positions_that_are_no_numbers_and_atoms_at_one_place_are_refused():
-    atoms = moving("painn", "molecule")
+@pytest.mark.parametrize("family", ["painn", "pairs"])
+def test_positions_that_are_no_numbers_and_atoms_at_one_place_are_refused(family):
+    atoms = moving(family, "molecule")
     rest = atoms.positions.copy()
     for _ in range(2):  # asked again, too
         atoms.positions[0, 0] = np.nan
@@ -114,8 +118,9 @@ def test_positions_that_are_no_numbers_and_atoms_at_one_place_are_refused():
     assert np.isfinite(atoms.get_forces()).all()
 
 
-def test_what_was_told_stays_as_it_was():
-    atoms = moving("mace", "crystal")
+@pytest.mark.parametrize("family", ["mace", "bpnn"])
+def test_what_was_told_stays_as_it_was(family):
+    atoms = moving(family, "crystal")
     atoms.rattle(0.01, seed=5)
     atoms.get_forces()
     results = atoms.calc.results
@@ -126,8 +131,9 @@ def test_what_was_told_stays_as_it_was():
         np.testing.assert_array_equal(results[name], value)
 
 
-def test_a_copy_of_the_calculator_follows_by_itself():
-    atoms = moving("mace", "crystal")
+@pytest.mark.parametrize("family", ["mace", "bpnn"])
+def test_a_copy_of_the_calculator_follows_by_itself(family):
+    atoms = moving(family, "crystal")
     other = copy.deepcopy(atoms)
     for seed in range(2):
         for it in (atoms, other):

@@ -111,12 +111,13 @@ class Call:
             )
         axis = () if members is None else (members,)
         self.edges, self.r, self.sums = edges, r, sums or Sums.zero(axis, edges.atoms, edges.structures)
-        # The same bits for any number of threads, so it may be chosen: one has to have some work.
-        threads = max(1, min(threads, edges.atoms // ATOMS_A_THREAD))
         outs = [x.data_ptr() for x in self.sums]
-        self.struct = _Call(
-            edges.atoms, edges.edges, edges.structures, threads, members or 1, *edges.pointers, r.data_ptr(), *outs
-        )
+        self.struct = _Call(edges.atoms, edges.edges, edges.structures, 1, members or 1, *edges.pointers, r.data_ptr(), *outs)
+        self.use(threads)
+
+    def use(self, threads: int) -> None:
+        """So many threads, at most. The same bits for any number of them, so it may be chosen: one has to have some work."""
+        self.struct.threads = max(1, min(threads, self.edges.atoms // ATOMS_A_THREAD))
 
     def made_by(self, terms: Sequence[Adds]) -> Sums:
         """The sums after all these terms."""

@@ -22,7 +22,7 @@ from adiabat.config import recorded
 from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
 from adiabat.frozen import Frozen
-from adiabat.graph import Graph
+from adiabat.graph import Graph, Label
 from adiabat.kernels.evaluation import Program
 from adiabat.kernels.local import Constants, LocalProgram
 from adiabat.prediction import Prediction, Quick, gathered, symmetric
@@ -71,6 +71,12 @@ class Model(nn.Module):
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         """Set what depends on the training data alone (the scaling of descriptors, say), before the first step."""
+
+    def begin(self, graphs: Sequence[Graph]) -> None:
+        """Set where training begins, by the labels of the frames that are learned from, in this model's units."""
+
+    def settle(self) -> None:
+        """Training is over: let go of what only training needs."""
 
     def program(self) -> Program | LocalProgram | None:
         """What the evaluator may run in one call instead of `forward`; None where there is no such list of operations."""
@@ -143,6 +149,13 @@ class Scaled(Model):
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         self.model.prepare(graphs)
+
+    def begin(self, graphs: Sequence[Graph]) -> None:
+        labeled = ({k: Label(label.value / self.eV, label.mask) for k, label in graph.labels.items()} for graph in graphs)
+        self.model.begin([graph.replace(labels=labels) for graph, labels in zip(graphs, labeled, strict=True)])
+
+    def settle(self) -> None:
+        self.model.settle()
 
     def remember(self, graph: Graph) -> Graph:
         return self.model.remember(graph)
@@ -301,6 +314,17 @@ class Potential(nn.Module):
         """Let every term set what depends on the training data alone."""
         for term in self.terms:
             term.prepare(graphs)
+
+    def begin(self, graphs: Sequence[Graph]) -> None:
+        """Let every term set where training begins."""
+        for term in self.terms:
+            term.begin(graphs)
+
+    def settle(self) -> Potential:
+        """Without what only training needs."""
+        for term in self.terms:
+            term.settle()
+        return self
 
     def remember(self, graph: Graph) -> Graph:
         """The graph with all that the terms need not work out again for fixed positions."""

@@ -6,8 +6,9 @@ Drautz, PRB 99, 014104 (2019); Lysogorskiy et al., npj Comput. Mater. 7, 97 (202
 
 from __future__ import annotations
 
-from functools import cached_property
-from math import pi, sqrt
+import copy
+from collections.abc import Sequence
+from math import pi
 
 import torch
 from torch import nn
@@ -16,12 +17,16 @@ from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import distance, segment_sum, spherical_harmonics
 from adiabat.kernels.expansion import MOST_DENSITIES, MOST_L, MOST_RADIAL, Expansion
+from adiabat.nn.listed_functions import BASES, falling, power, shifted_power
 from adiabat.nn.listed_products import ProductSums, invariant_products
+from adiabat.nn.listed_start import start
+from adiabat.nn.remembered import Remembered
 from adiabat.potential import Model
-from adiabat.typing import Bool, Float, Int, Tensor
+from adiabat.typing import Float, Int, Tensor
 
 BONDS = ("rcut", "dcut", "lambda", "prehc", "lambdahc", "rcut_in", "dcut_in")
 EMBEDDINGS = ("FinnisSinclair", "FinnisSinclairShiftedScaled")
+MOST_MIXED = 2000  # products that are learned in coordinates of their own
 
 
 class PACE(Model):
@@ -29,19 +34,21 @@ class PACE(Model):
 
     | symbol | here |
     |---|---|
-    | A_{μ n l m} = Σ_j R_nl(d_ij) Y_lm(r̂_ij) over neighbors of element μ, R_nl = Σ_k c_nlk g_k | `densities`, `radial_coefficients` |
-    | A_{μ k} = Σ_j g_k(d_ij), what products of one factor are made of | the same |
+    | A_{μ n l m} = Σ_j R_nl(d_ij) Y_lm(r̂_ij) over neighbors of element μ, R_nl = Σ_k c_nlk g_k | `sums` of g_k Y_lm, `radial_coefficients` |
+    | A_{μ k} = Σ_j g_k(d_ij), what products of one factor are made of | `sums` at l = 0 |
     | g_k: Chebyshev polynomials of x(d), or spherical Bessel functions, faded out at r_c | `BASES`, by name |
-    | Y_lm: complex, Σ_m \\|Y_lm\\|² = 2l + 1 | `_complex` |
+    | Y_lm: complex, Σ_m \\|Y_lm\\|² = 2l + 1 | `ProductSums` |
     | products v, their components m, and c̃ | rows of `products`, `components`, `couplings` |
     | c | `coefficients`: 1 in an imported potential, whose c̃ hold them |
     | F | `embeddings` of an element: one of EMBEDDINGS, w and m in `embedding` |
-    | ρ_core = Σ_j p e^{−λ d²}/d …, f from 1 to 0 as it passes `core` | `repulsion` |
+    | ρ_core = Σ_j p e^{−λ d²}/d …, f from 1 to 0 as it passes `core` | `radial_functions` |
 
     A new potential has all products of up to `factors` (2 to 4) components, `invariant_products`, and w = 1, m = 1, ½, ½, … for its
     `densities`: of two, a linear sum and a square root. `sizes` (products, components, longest product) are for imported ones, whose tables
     come with their numbers: `products` (element, first component, factors), `components` (place in A of each factor, −1 behind a
     shorter product's). Lengths in Å; `cutoff` is the largest of the pairs'.
+
+    Training steps in coordinates in which the data see all coefficients alike, `mixing` and `reach`, from least squares (`begin`).
     """
 
     name = "pace"
@@ -111,19 +118,43 @@ class PACE(Model):
 
     def effective(self) -> tuple[Tensor, Tensor]:
         """c and c_nlk as they are in files."""
-        return self.coefficients, self.radial_coefficients
+        if "mixing" not in self._buffers:
+            return self.coefficients, self.radial_coefficients
+        return self.mixing @ self.coefficients, self.reach * self.radial_coefficients
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Coefficients as files hold them."""
+        if "mixing" in self._buffers:
+            c, radial = self.effective()
+            self.coefficients.copy_(c)
+            self.radial_coefficients.copy_(radial)
+            del self.mixing, self.reach
 
     def rho(self, z: int, S: Float[Tensor, "a Z k lm"], c: Float[Tensor, "P D"], radial: Tensor) -> Float[Tensor, "D a"]:
         """ρ of atoms of one element."""
-        return self._lists[z].rho(S, c.to(S.dtype), radial[z].to(S.dtype), self.couplings.to(S.dtype))
+        return self.lists[z].rho(S, c.to(S.dtype), radial[z].to(S.dtype), self.couplings.to(S.dtype))
+
+    def begin(self, graphs: Sequence[Graph]) -> None:
+        """A linear density by least squares, and coordinates in which the data see all coefficients alike; see `listed_start`."""
+        if self.arguments.get("sizes") or len(self.products) > MOST_MIXED or not graphs:
+            return
+        it = copy.deepcopy(self).cpu().double()
+        mixing, reach = start(it, [graph.to(device="cpu") for graph in graphs], torch.finfo(self.couplings.dtype).eps)
+        self.register_buffer("mixing", mixing)
+        self.register_buffer("reach", reach)
+        self.coefficients.data.copy_(it.coefficients)
+        self.radial_coefficients.data.copy_(it.radial_coefficients)
+        self.to(self.coefficients)
 
     @torch.no_grad()
     def program(self) -> Expansion | None:
         if self.elements is None or self.uncompiled():
             return None
+        c, radial = self.effective()
         return Expansion(
             self.elements, tuple(map(tuple, self.bases)), tuple(self.embeddings), self.inner, self.products, self.components,
-            self.coefficients[self._owner] * self.couplings, self.radial_coefficients, self.bonds, self.embedding, self.core,
+            c[self._owner] * self.couplings, radial, self.bonds, self.embedding, self.core,
         )  # fmt: skip
 
     def uncompiled(self) -> str:
@@ -142,12 +173,38 @@ class PACE(Model):
         known = torch.tensor(self.elements, device=graph.device)
         species = graph.once(("species of all", self.elements), lambda: torch.searchsorted(known, graph.numbers))
         row = graph.once(("row", self.elements), lambda: graph.i * len(known) + species[graph.j])
+        shape = (graph.n_atoms, len(known), self.radial_coefficients.shape[-1], (self.l_max + 1) ** 2)
+        if (remembered := graph.features.get(self._key)) is not None:
+            return Remembered(*remembered).at(graph.r, row).reshape(shape), graph.r.new_zeros(graph.n_atoms), species
         d = distance(graph.r)
         g, wall = self.radial_functions(d, species[graph.i], species[graph.j])
         Y = spherical_harmonics(graph.r / torch.where(d == 0, 1.0, d)[:, None], self.l_max)
-        S = segment_sum((g[:, :, None] * Y[:, None]).flatten(1), row, graph.n_atoms * len(known))
-        core = segment_sum(wall, graph.i, graph.n_atoms)
-        return S.reshape(graph.n_atoms, len(known), g.shape[1], Y.shape[1]), core, species
+        S = segment_sum((g[:, :, None] * Y[:, None]).flatten(1), row, shape[0] * shape[1])
+        return S.reshape(shape), segment_sum(wall, graph.i, graph.n_atoms), species
+
+    def remember(self, graph: Graph) -> Graph:
+        if bool((self.bonds[..., BONDS.index("prehc")] != 0).any()):  # a repulsion is not remembered
+            return graph
+        known = torch.tensor(self.elements)
+        species = torch.searchsorted(known, graph.numbers)
+        zi, zj = species[graph.i], species[graph.j]
+
+        def radial(d: Tensor) -> Tensor:
+            return self.radial_functions(d, zi, zj)[0]
+
+        def harmonics(r: Tensor) -> Tensor:
+            d = distance(r)
+            return spherical_harmonics(r / torch.where(d == 0, 1.0, d)[:, None], self.l_max)
+
+        with torch.enable_grad():
+            found = Remembered.of(graph.r, graph.i * len(known) + zj, (graph.n_atoms, len(known)), radial, harmonics)
+        return graph.replace(features={**graph.features, self._key: found})
+
+    @property
+    def _key(self) -> str:
+        """By which features are known to be this model's."""
+        bonds = self.bonds.flatten().tolist()
+        return f"sums {self.elements} {self.l_max} {self.radial_coefficients.shape[-1]} {self.bases} {self.inner} {bonds}"
 
     def radial_functions(self, d: Tensor, zi: Tensor, zj: Tensor) -> tuple[Float[Tensor, "E k"], Float[Tensor, " E"]]:
         """g_k and the repulsion of each pair."""
@@ -165,95 +222,21 @@ class PACE(Model):
         wall = p * torch.exp(-decay * here.square()) / here * 0.5 * (1 + torch.cos(pi * here / bond["rcut"]))
         return g, torch.where(inside & (decay * d.square() < 50), wall * fade if self.inner == "distance" else wall, 0.0)
 
-    @cached_property
+    @property
     def _owner(self) -> Int[Tensor, "M"]:
         """The product each row of `components` belongs to."""
-        first = torch.cat([self.products[:, 1], torch.tensor([len(self.components)])])
-        return torch.repeat_interleave(torch.arange(len(self.products)), first.diff())
+        first = nn.functional.pad(self.products[:, 1], (0, 1), value=len(self.components))
+        return torch.repeat_interleave(torch.arange(len(self.products), device=first.device), first.diff())
 
-    @cached_property
-    def _lists(self) -> list[ProductSums]:
-        element, factors = self.products[self._owner, 0].cpu(), self.products[self._owner, 2].cpu()
-        return [
-            ProductSums(self.components.cpu(), self._owner.cpu(), factors, element == z, self.l_max)
-            for z in range(len(self.elements or ()))
-        ]
-
-
-def falling(x: Tensor, end: Tensor, width: Tensor) -> Tensor:
-    """1 below end − width, 0 above end, and between them a polynomial of fifth order with flat ends.
-
-    >>> falling(torch.tensor([0.0, 1.5, 3.0]), torch.tensor(2.0), torch.tensor(1.0))
-    tensor([1.0000, 0.5000, 0.0000])
-    """
-    between = (x > end - width) & (x < end)
-    y = 1 - 2 * (1 + torch.where(between, x - end, 0.0) / torch.where(width == 0, 1.0, width))
-    f = 0.5 + 3.75 * (y / 4 - y**3 / 6 + y**5 / 20)
-    return torch.where(between, f, (x < end).to(f.dtype))
-
-
-def power(rho: Tensor, m: Tensor) -> Tensor:
-    """F = ± \\|ρ\\|^m, linear near zero: within some 10⁻⁶ it goes over to ρ 10^(6 − 6m)."""
-    sign, slope = torch.where(rho < 0, -1.0, 1.0).to(rho), 1e-6 ** (m - 1)
-    a = torch.where(rho.abs() > 1e-10, rho * sign, 1.0)
-    cube = (1e6 * a) ** 3
-    g = torch.where(cube > 30, 0.0, torch.exp(-cube.clamp(max=30)))
-    return torch.where(rho.abs() > 1e-10, sign * ((1 - g) * a**m + slope * g * a), slope * rho)
-
-
-def shifted_power(rho: Tensor, m: Tensor) -> Tensor:
-    """F = ± ((\\|ρ\\| + x e^−\\|ρ\\|)^m − y e^−\\|ρ\\|) with x = m^(−1/(m−1)), y = x^m: F(0) = 0 and a finite slope there; ρ for m = 1."""
-    linear: Bool[Tensor, "*any"] = (m - 1).abs() < 1e-10
-    m = torch.where(linear, 2.0, m)
-    sign = torch.where(rho < 0, -1.0, 1.0).to(rho)
-    a, n = rho * sign, 1 / m
-    x, y = n ** (n / (1 - n)) * torch.exp(-a), n ** (1 / (1 - n)) * torch.exp(-a)
-    return torch.where(linear, rho, sign * ((x + a) ** m - y))
-
-
-def _chebyshev(x: Tensor, n: int) -> Tensor:
-    """T_0 … T_n."""
-    T = [torch.ones_like(x), x]
-    for _ in range(n - 1):
-        T.append(2 * x * T[-1] - T[-2])
-    return torch.stack(T[: n + 1], 1)
-
-
-def _cheb_exp_cos(d: Tensor, bond: dict[str, Tensor], n: int) -> Tensor:
-    cutoff, wide, decay = bond["rcut"], bond["dcut"], bond["lambda"]
-    x = 1 - 2 * (torch.exp(-decay * d / cutoff) - torch.exp(-decay)) / (1 - torch.exp(-decay))
-    T = _chebyshev(x, max(n - 1, 1))[:, :n]
-    late = torch.where(d > cutoff - wide, 0.5 * (1 + torch.cos(pi * (d - cutoff + wide) / wide)), 1.0)
-    fade = 0.5 * (1 + torch.cos(pi * d / cutoff)) * late
-    return torch.cat([T[:, :1], 0.5 - 0.5 * T[:, 1:]], 1) * fade[:, None]
-
-
-def _cheb_pow(d: Tensor, bond: dict[str, Tensor], n: int) -> Tensor:
-    return 0.5 - 0.5 * _chebyshev(1 - 2 * (1 - d / bond["rcut"]) ** bond["lambda"], n)[:, 1:]
-
-
-def _cheb_linear(d: Tensor, bond: dict[str, Tensor], n: int) -> Tensor:
-    return 0.5 - 0.5 * _chebyshev(1 - d / bond["rcut"], n)[:, 1:]
-
-
-def _bessel(d: Tensor, bond: dict[str, Tensor], n: int) -> Tensor:
-    """Sums of two neighboring sin(kπd/r_c)/d with vanishing value and slope at r_c, made orthogonal.
-
-    Kocer, Mason and Erturk, AIP Adv. 10, 015021 (2020).
-    """
-    cutoff = bond["rcut"]
-    g: list[Tensor] = []
-    before = 1.0
-    for k in range(n):
-        size = (-1) ** k * sqrt(2) * pi * (k + 1) * (k + 2) / sqrt((k + 1) ** 2 + (k + 2) ** 2)
-        f = size / cutoff**1.5 * (torch.sinc((k + 1) * d / cutoff) + torch.sinc((k + 2) * d / cutoff))
-        e = k**2 * (k + 2) ** 2 / (4 * (k + 1) ** 4 + 1)
-        now = 1 - e / before
-        g.append((f + sqrt(e / before) * g[-1]) / sqrt(now) if k else f)
-        before = now
-    return torch.stack(g, 1)
-
-
-BASES = {
-    "ChebExpCos": _cheb_exp_cos, "ChebPow": _cheb_pow, "ChebLinear": _cheb_linear, "SBessel": _bessel, "TEST_SBessel": _bessel,
-}  # fmt: skip
+    @property
+    def lists(self) -> list[ProductSums]:
+        """By element; made once on each device."""
+        device, (there, made) = self.products.device, self.__dict__.get("_lists", (None, []))
+        if there != device:
+            owner = self._owner
+            element, factors = self.products[owner, 0], self.products[owner, 2]
+            made = [
+                ProductSums(self.components, owner, factors, element == z, self.l_max) for z in range(len(self.elements or ()))
+            ]
+            self.__dict__["_lists"] = device, made
+        return made

@@ -59,15 +59,16 @@ class ProductSums:
     def __init__(
         self, components: Int[Tensor, "M most"], owner: Int[Tensor, " M"], factors: Int[Tensor, " M"], mine: Tensor, l_max: int
     ) -> None:
-        self.l = torch.tensor([l for l in range(l_max + 1) for _ in range(2 * l + 1)])
-        m = torch.tensor([m for l in range(l_max + 1) for m in range(-l, l + 1)])
+        device = components.device
+        self.l = torch.tensor([l for l in range(l_max + 1) for _ in range(2 * l + 1)], device=device)
+        m = torch.tensor([m for l in range(l_max + 1) for m in range(-l, l + 1)], device=device)
         middle = self.l * self.l + self.l
         self.cosine, self.sine, opposite = middle + m.abs(), middle - m.abs(), middle - m
         # Condon–Shortley: Y_l^m = (−1)^m (Y_lm + i Y_l−m)/√2, Y_l^−m = (Y_lm − i Y_l−m)/√2, m > 0
         sign = torch.where((m > 0) & (m % 2 == 1), -1.0, 1.0).double()
         self.real = torch.where(m == 0, 1.0, sign * sqrt(0.5))
         self.imaginary = torch.where(m == 0, 0.0, torch.where(m < 0, -1.0, sign) * sqrt(0.5))
-        self.sign = torch.ones(len(owner), dtype=torch.float64)
+        self.sign = torch.ones(len(owner), dtype=torch.float64, device=device)
         self.of: dict[int, tuple[Tensor, Tensor, list[Tensor]]] = {}
         for n in sorted(set(factors[mine].tolist())):
             rows = torch.nonzero(mine & (factors == n))[:, 0]
@@ -98,12 +99,23 @@ class ProductSums:
         for rows, which, places in self.of.values():
             each = c[self.owner[rows]] * couplings[rows] * self.sign[rows, None].to(c)
             numbers.append(each.new_zeros(len(places[0]), each.shape[1]).index_add(0, which, each))
-        return torch.cat(numbers).T @ B
+        return torch.cat(numbers).T @ B if numbers else S.new_zeros(c.shape[1], len(S))
+
+    def products(
+        self, S: Float[Tensor, "a Z k lm"], radial: Float[Tensor, "Z n l k"], couplings: Float[Tensor, " M"], count: int
+    ) -> Float[Tensor, "P a"]:
+        """Σ_m c̃_vm Re Π_t A_{v_t m_t} of all products, of which there are `count`, those of other elements being zero."""
+        B, at = self.values(S, radial), 0
+        found = B.new_zeros(count, B.shape[1])
+        for rows, which, places in self.of.values():
+            each = B[at : at + len(places[0])].index_select(0, which) * (couplings * self.sign.to(couplings))[rows, None]
+            found, at = found.index_add(0, self.owner[rows], each), at + len(places[0])
+        return found
 
     def values(self, S: Float[Tensor, "a Z k lm"], radial: Float[Tensor, "Z n l k"]) -> Float[Tensor, "components a"]:
         """Re Π_t A of all components."""
         found, a = [], len(S)
-        if max(self.of) > 1:
+        if max(self.of, default=0) > 1:
             A = torch.einsum("aukm,unmk->unma", S, radial[:, :, self.l])
             x = (A[:, :, self.cosine] * self.real.to(S)[:, None]).reshape(-1, a)
             y = (A[:, :, self.sine] * self.imaginary.to(S)[:, None]).reshape(-1, a)
@@ -116,7 +128,7 @@ class ProductSums:
                 x_t, y_t = x.index_select(0, place), y.index_select(0, place)
                 X, Y = X * x_t - Y * y_t, X * y_t + Y * x_t
             found.append(X * x.index_select(0, places[-1]) - Y * y.index_select(0, places[-1]))
-        return torch.cat(found)
+        return torch.cat(found) if found else S.new_zeros(0, a)
 
 
 @cache

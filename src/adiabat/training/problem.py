@@ -61,9 +61,9 @@ class Problem:
     def finish(self) -> Potential:
         """The whole potential: given terms, then the learned one."""
         if isinstance(self.learned, Committee):
-            members = [self.learned.member(m) for m in range(self.learned.size)]
+            members = [self.learned.member(m).settle() for m in range(self.learned.size)]
             return Committee.of([Potential(*self.given, *member.terms, metadata=self.metadata) for member in members])
-        return Potential(*self.given, *self.learned.terms, metadata=self.metadata).eval()
+        return Potential(*self.given, *self.learned.settle().terms, metadata=self.metadata).eval()
 
 
 def frames_of(source: Any) -> list[Atoms]:
@@ -120,6 +120,7 @@ def pose(
     together = groups(training) if share or isinstance(model, LinearBasis) else None
     if together is not None and share:
         graphs = _folds(graphs, together, members, share, seed)
+    learned = begun(learned, graphs)
     data_hash = data_name(training, held)
     return Problem(
         type(model).__name__, learned, given,
@@ -260,6 +261,17 @@ def learners(model: Model, graphs: Sequence[Graph], members: int, seed: int, dty
         made.append(Potential(fresh if fresh.in_eV else Scaled(fresh, eV=scale)))
         made[-1].prepare(graphs)
     return Committee.of(made) if members > 1 else made[0]
+
+
+def begun(learned: Potential, graphs: Sequence[Graph]) -> Potential:
+    """What is trained, each member where the labels of the frames it learns from let it begin."""
+    if not isinstance(learned, Committee):
+        learned.begin(graphs)
+        return learned
+    members = [learned.member(m) for m in range(learned.size)]
+    for m, member in enumerate(members):
+        member.begin([graph for graph in graphs if float(weight_of(graph).reshape(1, -1).expand(1, len(members))[0, m]) > 0])
+    return Committee.of(members)
 
 
 def _remembered(learned: Potential, graphs: list[Graph], limit_MB: float) -> list[Graph]:

@@ -99,26 +99,29 @@ class Model(nn.Module):
 
 
 class ReferenceEnergies(Model):
-    """E_i = E0 of the element: the energy of the isolated atom, or a fit to the compositions (eV)."""
+    """E_i = E0 of the element: the energy of the isolated atom, or a fit to the compositions (eV); `learn`: and what training adds."""
 
     name = "reference_energies"
+    in_eV = True
 
-    def __init__(self, energies: dict[str, float]) -> None:
+    def __init__(self, energies: dict[str, float], learn: bool = False) -> None:
         super().__init__()
         self.elements = atomic_numbers(energies)
         # Held as plain numbers: a thousand eV an atom would lose meV if they followed the potential to float32.
         self.table = [0.0] * (max(self.elements) + 1)
         for name, energy in energies.items():
             self.table[atomic_numbers([name])[0]] = float(energy)
+        self.added = nn.Parameter(torch.zeros(len(self.table), dtype=torch.float64)) if learn else None
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
         table = graph.once(
             ("E0", tuple(self.table)), lambda: torch.tensor(self.table, dtype=torch.float64, device=graph.device)[graph.numbers]
         )
-        return {"energies": table}
+        return {"energies": table if self.added is None else table + self.added[graph.numbers].to(table.dtype)}
 
     def program(self) -> Constants:
-        return Constants(torch.tensor(self.table, dtype=torch.float64))
+        table = torch.tensor(self.table, dtype=torch.float64)
+        return Constants(table if self.added is None else table + self.added.detach().cpu())
 
 
 class Scaled(Model):

@@ -79,6 +79,10 @@ KINDS: dict[str, tuple[str, dict[str, object]]] = {
         "lennard_jones",
         {"fade": "shifted", "pairs": {"H-O": {"sigma_angstrom": 1.2, "cutoff": 3.0}, "O-O": {"epsilon_eV": 0.08}}},
     ),
+    "lennard_jones, learned": ("lennard_jones", {"learn": True, "fade": "shifted"}),
+    "morse, learned": ("morse", {"learn": True, "pairs": {"H-O": {"depth_eV": 0.7, "cutoff": 3.0}}}),
+    "buckingham, learned": ("buckingham", {"learn": True}),
+    "eam, learned": ("eam", {"learn": True, "knots": 5}),
     "zbl, switched": ("zbl", {"inner": 1.0, "outer": 2.2}),
     "deeppot, distances": ("deeppot", {"descriptor": "se_e2_r", "type_one_side": True}),
     "deeppot, hybrid": (

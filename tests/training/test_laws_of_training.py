@@ -11,7 +11,7 @@ from ase import Atoms
 
 from adiabat.data.structure import labels
 from adiabat.graph import Graph
-from adiabat.models import BPNN, LennardJones
+from adiabat.models import BPNN, ZBL
 from adiabat.potential import Potential
 from adiabat.training import Uncalibrated, fit
 from adiabat.training.loss import Loss
@@ -174,8 +174,8 @@ def test_a_model_for_other_elements_is_refused():
 
 
 def test_a_model_without_parameters_is_refused():
-    with pytest.raises(ValueError, match="LennardJones: nothing to train"):
-        fit(LennardJones(cutoff=3.0), list(water(3)), list(water(3)), epochs=1)
+    with pytest.raises(ValueError, match="ZBL: nothing to train"):
+        fit(ZBL(), list(water(3)), list(water(3)), epochs=1)
 
 
 def test_a_training_that_diverges_is_an_error_not_a_model():

@@ -34,8 +34,9 @@ from adiabat.models.nep import NEP
 from adiabat.models.nep_zbl import NEPZBL
 from adiabat.models.pace import PACE
 from adiabat.models.painn import PaiNN
-from adiabat.models.pair import ZBL, Buckingham, LennardJones, Morse
+from adiabat.models.pair import Buckingham, LennardJones, Morse
 from adiabat.models.snap import SNAP
+from adiabat.models.zbl import ZBL
 from adiabat.potential import Model
 
 MODELS: dict[str, type[Model]] = {

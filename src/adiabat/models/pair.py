@@ -1,11 +1,13 @@
-"""Pair potentials: E_i = ½ Σ_j φ(d_ij) f_c(d_ij), with φ by Lennard-Jones, Morse or Buckingham, or the screened nuclear repulsion of ZBL."""
+"""Pair potentials: E_i = ½ Σ_j φ(d_ij) f_c(d_ij), with φ by Lennard-Jones, Morse or Buckingham."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
+from torch import nn
 
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
@@ -13,13 +15,16 @@ from adiabat.kernels.geometry import distance
 from adiabat.kernels.pairs import Pairs
 from adiabat.kernels.radial import polynomial_cutoff
 from adiabat.kernels.segment import segment_sum
-from adiabat.potential import Model
-from adiabat.typing import Float, Tensor
-from adiabat.units import COULOMB, bohr
+from adiabat.kernels.triplet import pair_channel
+from adiabat.nn.first_guess import best_guess
+from adiabat.nn.surroundings import nearest_of_each_pair
+from adiabat.potential import Model, Potential
+from adiabat.typing import Float, Int, Tensor
 
 STEPS = dict.fromkeys(
     ("a_pair_parts_smoothly", "an_atom_leaves_a_molecule_smoothly"), "a pair that is cut, not faded out, ends in a step"
 )
+STRETCHES = (0.9, 1.0, 1.1, 1.2, 1.35)  # places of the first wells, in the distances of neighbors
 
 
 class Pair(Model):
@@ -28,60 +33,123 @@ class Pair(Model):
     `fade` says how a pair ends at the cutoff: "smooth" (f_c of `polynomial_cutoff`), or as other codes cut it: "shifted" (φ(d) − φ(r_c)
     below it) or "cut" (φ(d) below it). `pairs` gives pairs of elements, {"Ta-W": {"epsilon_eV": 0.02, "cutoff": 6.0}}, numbers of their
     own where they differ from the others'.
+
+    In training every pair of elements learns numbers of its own (`learn`, which training sets), as factors of those it begins with, so that
+    none changes its sign and what is zero stays it. What is not given begins by the distances of neighbors, and by the forces.
     """
 
     NUMBERS: ClassVar[tuple[str, ...]] = ()  # of φ, as the constructor calls them
+    USUAL: ClassVar[tuple[float, ...]] = ()  # where none are given
+    in_eV = True
 
     def __init__(
         self,
         cutoff: float,
         elements: Sequence[str] | None,
-        numbers: Sequence[float] = (),
-        fade: str = "smooth",
-        pairs: Mapping[str, Mapping[str, float]] | None = None,
+        numbers: Sequence[float | None],
+        fade: str,
+        pairs: Mapping[str, Mapping[str, float]] | None,
+        learn: bool,
     ) -> None:
         super().__init__()
         if fade not in ("smooth", "shifted", "cut"):
             raise ValueError(f"{self.name}.fade: {fade!r} came; wanted smooth, shifted or cut")
-        if elements is None and pairs:
-            raise ValueError(f"{self.name}.pairs: elements are wanted where pairs have numbers of their own")
+        if elements is None and (pairs or learn):
+            raise ValueError(f"{self.name}.elements: none came; elements are wanted where pairs have numbers of their own")
         self.elements = None if elements is None else periodic_table.numbers(elements)
         self.fade = fade
         if fade != "smooth":
             self.waived = STEPS  # type: ignore[misc]
-        # Z Z numbers: those of φ, and the cutoff in Å; one row for all pairs where they do not differ
-        self.rows = torch.tensor([*map(float, numbers), float(cutoff)], dtype=torch.float64)
-        if pairs:
-            known = {periodic_table.symbol(z): k for k, z in enumerate(self.elements or ())}
-            self.rows = self.rows.repeat(len(known), len(known), 1)
-            names = [*self.NUMBERS, "cutoff"]
-            for pair, own in pairs.items():
-                ends = [known.get(end) for end in pair.split("-")]
-                if len(ends) != 2 or None in ends or not own.keys() <= {*names}:
-                    raise ValueError(
-                        f"{self.name}.pairs: {pair!r}: {dict(own)} came; wanted two of {', '.join(known)}, such as "
-                        f"{'-'.join([*known][:1] * 2)}, and of {', '.join(names)}"
-                    )
-                for name, value in own.items():
-                    self.rows[ends[0], ends[1], names.index(name)] = self.rows[ends[1], ends[0], names.index(name)] = float(
-                        value
-                    )
-        self.cutoff = float(self.rows[..., -1].max())
+        # P numbers: those of φ, and the cutoff in Å, of each pair of elements; one row for all where they do not differ
+        first = [usual if x is None else float(x) for x, usual in zip(numbers, self.USUAL, strict=True)]
+        self.rows = torch.tensor([[*first, float(cutoff)]], dtype=torch.float64)
+        self.open = torch.tensor([[x is None for x in numbers]])  # P numbers: nobody has given them
+        if pairs or learn:
+            Z = len(self.elements or ())
+            self.rows, self.open = (x.repeat(Z * (Z + 1) // 2, 1) for x in (self.rows, self.open))
+            self._give(pairs or {})
+        self.cutoff = float(self.rows[:, -1].max())
+        self.learned = nn.Parameter(torch.zeros(self.open.shape, dtype=torch.float64)) if learn else None
 
-    def phi(self, d: Float[Tensor, "*members E"], *numbers: Tensor | float) -> Float[Tensor, "*members E"]:
+    def _give(self, pairs: Mapping[str, Mapping[str, float]]) -> None:
+        known = {periodic_table.symbol(z): k for k, z in enumerate(self.elements or ())}
+        places, names = self.places(), [*self.NUMBERS, "cutoff"]
+        for pair, own in pairs.items():
+            ends = [known.get(end) for end in pair.split("-")]
+            if len(ends) != 2 or None in ends or not own.keys() <= {*names}:
+                raise ValueError(
+                    f"{self.name}.pairs: {pair!r}: {dict(own)} came; wanted two of {', '.join(known)}, such as "
+                    f"{'-'.join([*known][:1] * 2)}, and of {', '.join(names)}"
+                )
+            row = places[ends[0], ends[1]]
+            for name, value in own.items():
+                self.rows[row, names.index(name)] = float(value)
+                if name != "cutoff":
+                    self.open[row, names.index(name)] = False
+
+    def places(self) -> Int[Tensor, "Z Z"]:
+        """The row of each pair of elements."""
+        z = torch.arange(len(self.elements or ()))
+        return pair_channel(z[:, None].expand(-1, len(z)), z.expand(len(z), -1)) * (len(self.rows) > 1)
+
+    def table(self) -> Float[Tensor, "P numbers"]:
+        """The numbers of φ and the cutoff as they are now, by `places`."""
+        if self.learned is None:
+            return self.rows
+        rows = self.rows.to(self.learned.device)
+        return torch.cat([rows[:, :-1] * self.learned.to(torch.float64).exp(), rows[:, -1:]], 1)
+
+    def by_pair(self) -> dict[str, dict[str, float]]:
+        """The numbers of each pair of elements by their names, as `pairs` takes them.
+
+        >>> LennardJones(elements=["Ar"]).by_pair()
+        {'Ar-Ar': {'epsilon_eV': 0.0103, 'sigma_angstrom': 3.4, 'cutoff': 8.5}}
+        """
+        names, places, table = [*self.NUMBERS, "cutoff"], self.places(), self.table().tolist()
+        symbols = [*enumerate(periodic_table.symbol(z) for z in self.elements or ())]
+        return {f"{a}-{b}": dict(zip(names, table[places[i, j]])) for i, a in symbols for j, b in symbols[i:]}
+
+    def fresh(self) -> Pair:
+        return type(self)(**{**self.arguments, "learn": True})
+
+    def begin(self, graphs: Sequence[Graph]) -> None:
+        """Begin with what nobody gave: wells about where atoms are neighbors, of the place and depth that fit the forces best."""
+        if self.learned is None or self.elements is None:
+            return
+        nearest = nearest_of_each_pair(graphs, self.elements, self.cutoff)
+
+        def forces(stretch: float, graph: Graph) -> Tensor:
+            self._learn_from(nearest * stretch, 1.0)
+            return Potential(self)(graph).forces
+
+        stretch, depth = best_guess(graphs, STRETCHES, forces)
+        self._learn_from(nearest * stretch, depth)
+
+    @torch.no_grad()
+    def _learn_from(self, at: Float[Tensor, "P"], depth: float) -> None:
+        """Wells there; where atoms never meet, and of numbers that were given, what there is."""
+        assert self.learned is not None
+        wells = torch.tensor([self.well(d, depth) for d in at.tolist()], dtype=torch.float64)
+        self.learned.copy_(torch.where(self.open & at.isfinite()[:, None], (wells / self.rows[:, :-1]).log(), 0.0))
+
+    def well(self, d: float, depth: float) -> tuple[float, ...]:
+        """Numbers of a φ whose minimum is `depth` eV deep, at d Å."""
+        raise NotImplementedError
+
+    def phi(self, d: Float[Tensor, "*members E"], *numbers: Tensor) -> Float[Tensor, "*members E"]:
         """Before it is cut."""
         raise NotImplementedError
 
     def pair_energies(self, d: Float[Tensor, "*members E"], graph: Graph) -> Float[Tensor, "*members E"]:
-        if self.rows.dim() == 1:
-            *numbers, cutoff = self.rows.tolist()
-        else:
-            *numbers, cutoff = (column.to(d.dtype) for column in graph.once(self._key(), lambda: self._of_edges(graph)))
+        table = self.table().to(device=d.device, dtype=d.dtype)
+        if len(table) > 1:
+            table = table[graph.once(("pairs", self.elements), lambda: self._row_of_edges(graph))]
+        *numbers, cutoff = table.unbind(-1)  # 1 or E each
         y = self.phi(d, *numbers)
         if self.fade == "smooth":
             return y * polynomial_cutoff(d / cutoff, 1.0)
         if self.fade == "shifted":
-            y = y - self.phi(torch.as_tensor(cutoff, dtype=d.dtype, device=d.device), *numbers)
+            y = y - self.phi(cutoff, *numbers)
         return y * (d < cutoff)
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
@@ -90,28 +158,26 @@ class Pair(Model):
 
     def listed(self, form: str, order: Sequence[int] = (0, 1, 2)) -> Pairs:
         """The compiled form of this name, numbers of φ in the order that it has."""
-        numbers = torch.zeros(*self.rows.shape[:-1], 10, dtype=torch.float64)
+        table = self.table().detach()
+        numbers = torch.zeros(len(table), 10, dtype=torch.float64)
         for place, k in enumerate(order):
-            numbers[..., place] = self.rows[..., k]
-        if self.fade == "smooth" and self.rows.dim() == 1:
-            p, q, s = numbers[:3].tolist()
+            numbers[:, place] = table[:, k]
+        if self.fade == "smooth" and len(table) == 1:
+            p, q, s = numbers[0, :3].tolist()
             return Pairs(form, self.elements, self.cutoff, (p, q, s))
-        numbers[..., 3] = cutoff = self.rows[..., -1]
+        numbers[:, 3] = cutoff = table[:, -1]
         if self.fade == "shifted":
-            numbers[..., 4] = self.phi(cutoff, *self.rows[..., :-1].unbind(-1))
-        rows = numbers if numbers.dim() > 1 else numbers[None, None]
+            numbers[:, 4] = self.phi(cutoff, *table[:, :-1].unbind(-1))
+        rows = numbers[self.places()] if len(table) > 1 else numbers[None]
         return Pairs(form, self.elements, self.cutoff, (0.0, 0.0, 0.0), rows=rows, cut=self.fade != "smooth")
 
-    def _key(self) -> tuple:
-        return (self.name, self.elements, tuple(self.rows.flatten().tolist()))
-
-    def _of_edges(self, graph: Graph) -> tuple[Tensor, ...]:
+    def _row_of_edges(self, graph: Graph) -> Int[Tensor, "E"]:
         kinds = torch.searchsorted(torch.tensor(self.elements, device=graph.device), graph.numbers)
-        return self.rows.to(graph.device)[kinds[graph.i], kinds[graph.j]].unbind(-1)  # E each
+        return pair_channel(kinds[graph.i], kinds[graph.j])
 
 
 class LennardJones(Pair):
-    """φ(d) = 4ε [(σ/d)¹² − (σ/d)⁶], Jones, Proc. R. Soc. A 106, 463 (1924); `fade` and `pairs` as for `Pair`.
+    """φ(d) = 4ε [(σ/d)¹² − (σ/d)⁶], Jones, Proc. R. Soc. A 106, 463 (1924); argon's, or learned; `fade` and `pairs` as for `Pair`.
 
     >>> LennardJones(0.0103, 3.4, elements=["Ar", "Ne"], pairs={"Ar-Ne": {"sigma_angstrom": 3.1, "cutoff": 9.0}}).cutoff
     9.0
@@ -119,20 +185,24 @@ class LennardJones(Pair):
 
     name = "lennard_jones"
     NUMBERS = ("epsilon_eV", "sigma_angstrom")
+    USUAL = (0.0103, 3.4)
 
     def __init__(
         self,
-        epsilon_eV: float = 0.0103,
-        sigma_angstrom: float = 3.4,
+        epsilon_eV: float | None = None,
+        sigma_angstrom: float | None = None,
         cutoff: float = 8.5,
         elements: list[str] | None = None,
         fade: str = "smooth",
         pairs: dict[str, dict[str, float]] | None = None,
+        learn: bool = False,
     ) -> None:
-        super().__init__(cutoff, elements, (epsilon_eV, sigma_angstrom), fade, pairs)
-        self.epsilon, self.sigma = float(epsilon_eV), float(sigma_angstrom)
+        super().__init__(cutoff, elements, (epsilon_eV, sigma_angstrom), fade, pairs, learn)
 
-    def phi(self, d: Tensor, *numbers: Tensor | float) -> Tensor:
+    def well(self, d: float, depth: float) -> tuple[float, ...]:
+        return depth, d / 2 ** (1 / 6)
+
+    def phi(self, d: Tensor, *numbers: Tensor) -> Tensor:
         epsilon, sigma = numbers
         s6 = (sigma / d) ** 6
         return 4 * epsilon * (s6 * s6 - s6)
@@ -146,20 +216,25 @@ class Morse(Pair):
 
     name = "morse"
     NUMBERS = ("depth_eV", "width_per_angstrom", "minimum_angstrom")
+    USUAL = (1.0, 1.5, 2.5)
 
     def __init__(
         self,
-        depth_eV: float = 1.0,
-        width_per_angstrom: float = 1.5,
-        minimum_angstrom: float = 2.5,
+        depth_eV: float | None = None,
+        width_per_angstrom: float | None = None,
+        minimum_angstrom: float | None = None,
         cutoff: float = 6.0,
         elements: list[str] | None = None,
         fade: str = "smooth",
         pairs: dict[str, dict[str, float]] | None = None,
+        learn: bool = False,
     ) -> None:
-        super().__init__(cutoff, elements, (depth_eV, width_per_angstrom, minimum_angstrom), fade, pairs)
+        super().__init__(cutoff, elements, (depth_eV, width_per_angstrom, minimum_angstrom), fade, pairs, learn)
 
-    def phi(self, d: Tensor, *numbers: Tensor | float) -> Tensor:
+    def well(self, d: float, depth: float) -> tuple[float, ...]:
+        return depth, 4.0 / d, d
+
+    def phi(self, d: Tensor, *numbers: Tensor) -> Tensor:
         depth, width, minimum = numbers
         x = torch.exp(-width * (d - minimum))
         return depth * (x * x - 2 * x)
@@ -171,107 +246,33 @@ class Morse(Pair):
 class Buckingham(Pair):
     """φ(d) = A e^{−d/ρ} − C/d⁶, Buckingham, Proc. R. Soc. A 168, 264 (1938); `fade` and `pairs` as for `Pair`.
 
-    It falls without bound below about ρ: add a wall (`ZBL`) where atoms may come so near.
+    It falls without bound below about ρ: add a wall (`ZBL`, as training does) where atoms may come so near.
     """
 
     name = "buckingham"
     NUMBERS = ("A_eV", "rho_angstrom", "C_eV_angstrom6")
+    USUAL = (1388.77, 0.3623, 175.0)
 
     def __init__(
         self,
-        A_eV: float = 1388.77,
-        rho_angstrom: float = 0.3623,
-        C_eV_angstrom6: float = 175.0,
+        A_eV: float | None = None,
+        rho_angstrom: float | None = None,
+        C_eV_angstrom6: float | None = None,
         cutoff: float = 8.0,
         elements: list[str] | None = None,
         fade: str = "smooth",
         pairs: dict[str, dict[str, float]] | None = None,
+        learn: bool = False,
     ) -> None:
-        super().__init__(cutoff, elements, (A_eV, rho_angstrom, C_eV_angstrom6), fade, pairs)
+        super().__init__(cutoff, elements, (A_eV, rho_angstrom, C_eV_angstrom6), fade, pairs, learn)
 
-    def phi(self, d: Tensor, *numbers: Tensor | float) -> Tensor:
+    def well(self, d: float, depth: float) -> tuple[float, ...]:
+        # φ′(d) = 0 and φ(d) = −depth with ρ = d/10, where repulsion is as steep as a power of ten
+        return 1.5 * depth * math.exp(10.0), d / 10, 2.5 * depth * d**6
+
+    def phi(self, d: Tensor, *numbers: Tensor) -> Tensor:
         A, rho, C = numbers
         return A * torch.exp(-d / rho) - C / d**6
 
     def program(self) -> Pairs:
         return self.listed("buckingham")
-
-
-class ZBL(Pair):
-    """The short-range wall: φ(d) = Z_i Z_j e²/(4πε₀ d) · Σ_k c_k e^{−b_k d/a}, a = 0.8854 a₀ / (Z_i^0.23 + Z_j^0.23).
-
-    Ziegler, Biersack and Littmark, The Stopping and Range of Ions in Matter (Pergamon, 1985). It fades out at `reach` times
-    the sum of the covalent radii, inside any bond, so that it acts only where no training data can be expected. With `inner` and
-    `outer` (Å) it is LAMMPS's pair style zbl instead, with its constants: φ(d) + S(d) below `outer`, S a constant up to `inner` and a
-    polynomial of the fourth order behind it, so that energy, slope and curvature end in zero.
-    """
-
-    name = "zbl"
-
-    SCREENING = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162))
-    LAMMPS = 14.399645, 0.46850  # e²/4πε₀ in eV Å, units metal; 0.8854 a₀ in Å
-
-    def __init__(
-        self, reach: float = 0.8, elements: list[str] | None = None, inner: float | None = None, outer: float | None = None
-    ) -> None:
-        known = periodic_table.numbers(elements) if elements is not None else range(1, len(periodic_table.SYMBOLS))
-        farthest, table = 2 * reach * max(periodic_table.COVALENT_RADII[z] for z in known), None
-        if inner is not None or outer is not None:
-            if inner is None or outer is None or not 0 < inner < outer:
-                raise ValueError(f"zbl: inner {inner} and outer {outer} came; wanted 0 < inner < outer in Å, or neither")
-            farthest, table = outer, _switched(known, inner, outer)
-        super().__init__(farthest, elements)
-        self.reach, self.known, self.switched = float(reach), tuple(known), table
-
-    def forward(self, graph: Graph) -> dict[str, Tensor]:
-        if self._nobody_near(graph):  # the usual case in dynamics: no pair is inside a bond
-            return {"energies": torch.zeros(graph.n_atoms, dtype=torch.float64, device=graph.device)}
-        return super().forward(graph)
-
-    def pair_energies(self, d: Tensor, graph: Graph) -> Tensor:
-        if self.switched is not None:
-            table = self.switched
-            kinds = torch.searchsorted(torch.tensor(self.known, device=graph.device), graph.numbers)
-            row = table.to(graph.device)[kinds[graph.i], kinds[graph.j]].to(d.dtype)  # E 7
-            z, u, inner, outer, third, fourth, constant = row.unbind(-1)
-            t = (d - inner).clamp_min(0.0)
-            return (z / d * screened(d * u) + t**3 * (third + fourth * t) + constant) * (d < outer)
-        z, reach, a = (x.to(d.dtype) for x in graph.once(("zbl", self.reach), lambda: self._pairs(graph)))
-        return COULOMB * z / d * screened(d / a) * polynomial_cutoff(d / reach, 1.0)
-
-    def program(self) -> Pairs:
-        if self.switched is not None:
-            rows = torch.nn.functional.pad(self.switched, (0, 3))
-            return Pairs("switched_zbl", self.known, self.cutoff, (0.0, 0.0, 0.0), rows=rows, cut=True)
-        reach = [self.reach * radius for radius in periodic_table.COVALENT_RADII]
-        power = [z**0.23 for z in range(len(reach))]
-        return Pairs("zbl", self.elements, self.cutoff, (COULOMB, 0.88534 * bohr, 0.0), reach, power)
-
-    def _nobody_near(self, graph: Graph) -> bool:
-        reach = self.cutoff if self.switched is not None else graph.once(("zbl", self.reach), lambda: self._pairs(graph))[1]
-        return not bool(((graph.r.detach() ** 2).sum(-1) < reach**2).any())
-
-    def _pairs(self, graph: Graph) -> tuple[Tensor, Tensor, Tensor]:
-        """Z_i Z_j, the reach in Å, and the screening length in Å of each edge."""
-        z = graph.numbers.to(torch.float64)
-        radii = torch.tensor(periodic_table.COVALENT_RADII, dtype=torch.float64, device=graph.device)[graph.numbers]
-        i, j = graph.i, graph.j
-        return z[i] * z[j], self.reach * (radii[i] + radii[j]), 0.88534 * bohr / (z[i] ** 0.23 + z[j] ** 0.23)
-
-
-def screened(x: Tensor, order: int = 0) -> Tensor:
-    """Σ_k c_k e^{−b_k x}, or a derivative of it by x."""
-    return torch.stack([c * (-b) ** order * torch.exp(-b * x) for c, b in ZBL.SCREENING]).sum(0)
-
-
-def _switched(known: Sequence[int], inner: float, outer: float) -> Float[Tensor, "Z Z 7"]:
-    """LAMMPS's: e²/4πε₀ Z Z, 1/a, inner, outer, and S's numbers: of t³ and t⁴ with t = d − inner, and its constant."""
-    z = torch.tensor(known, dtype=torch.float64)
-    u = (z[:, None] ** 0.23 + z**0.23) / ZBL.LAMMPS[1]
-    x, scale, w = u * outer, ZBL.LAMMPS[0] * z[:, None] * z, outer - inner
-    s, s1, s2 = screened(x), u * screened(x, 1), u * u * screened(x, 2)
-    y, slope, curve = s / outer, s1 / outer - s / outer**2, s2 / outer - 2 * s1 / outer**2 + 2 * s / outer**3
-    third, fourth = (w * curve - 3 * slope) / (3 * w**2), (2 * slope - w * curve) / (4 * w**3)
-    constant = w / 2 * slope - w**2 / 12 * curve - y
-    ends = torch.tensor([inner, outer], dtype=torch.float64).expand(*u.shape, 2)
-    return torch.cat([torch.stack([scale, u], -1), ends, scale[..., None] * torch.stack([third, fourth, constant], -1)], -1)

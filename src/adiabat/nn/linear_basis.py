@@ -8,18 +8,16 @@ from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 
-from adiabat.nn.surroundings import Topology
+from adiabat.nn.surroundings import WithVectors
 from adiabat.typing import Float, Int, Tensor
 
 EDGES_AT_ONCE = 500  # of which descriptors are worked out together, with their slopes
 EDGES_OF_VALUES = 20_000  # without
 
 
-class Edged(Topology, Protocol):
-    """A topology with its edge vectors; a `Graph` is one."""
+class Edged(WithVectors, Protocol):
+    """With each edge's way back and the structure of each atom."""
 
-    @property
-    def r(self) -> Tensor: ...
     @property
     def reverse(self) -> Tensor: ...
     @property

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
 
 from adiabat.kernels import pair_channel
-from adiabat.typing import Tensor
+from adiabat.typing import Float, Tensor
 
 
 @runtime_checkable
@@ -29,6 +29,31 @@ def neighbor_species(graph: Topology, elements: Sequence[int]) -> Tensor:
     """Which of the elements (atomic numbers, ascending) each edge's neighbor is [E]."""
     known = torch.tensor(elements, device=graph.numbers.device)
     return torch.searchsorted(known, graph.numbers)[graph.j]
+
+
+class WithVectors(Topology, Protocol):
+    """A topology with its edge vectors; a `Graph` is one."""
+
+    @property
+    def r(self) -> Tensor: ...
+
+
+def nearest_of_each_pair(graphs: Iterable[WithVectors], elements: Sequence[int], cutoff: float) -> Float[Tensor, "P"]:
+    """How far a neighbor of the one element is from an atom of the other, Å: the median over the atoms, of the nearest one each has
+    within the cutoff, by `pair_channel`; infinite where they never meet."""
+    known, Z = torch.tensor(elements), len(elements)
+    pairs, found = Z * (Z + 1) // 2, []
+    for graph in graphs:
+        species = torch.searchsorted(known, graph.numbers.cpu())
+        i, j, d = graph.i.cpu(), graph.j.cpu(), graph.r.detach().cpu().to(torch.float64).norm(dim=1)
+        near = d < cutoff
+        place = i * pairs + pair_channel(species[i], species[j])
+        nearest = torch.full((len(species) * pairs,), torch.inf, dtype=torch.float64)
+        found.append(nearest.scatter_reduce_(0, place[near], d[near], "amin").view(-1, pairs))
+    met = torch.cat(found or [torch.empty(0, pairs, dtype=torch.float64)])
+    return torch.stack(
+        [column[column.isfinite()].median() if column.isfinite().any() else met.new_tensor(torch.inf) for column in met.T]
+    )
 
 
 class WithLoneAtoms:

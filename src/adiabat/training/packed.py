@@ -26,6 +26,7 @@ from adiabat.training.batches import InMemory, Source
 from adiabat.training.loss import Loss
 from adiabat.training.problem import (
     Problem,
+    begun,
     components,
     data_name,
     fingerprint,
@@ -115,7 +116,7 @@ def pose_packed(
     given = given_terms(found, seen.elements, wall)
     cutoff, baseline = max(model.cutoff, *(term.cutoff for term in given)), Potential(*given)
     sample = [graph_of(atoms, cutoff, loss, baseline) for _, atoms in itertools.islice(train.frames(), SAMPLE)]
-    learned = learners(model, sample, members, seed, dtype).to(device)
+    learned = begun(learners(model, sample, members, seed, dtype, found), sample).to(device)
     folds = Folds()
     if share := share_left_out(leave_out, members):
         place = np.zeros(len(train.chosen))

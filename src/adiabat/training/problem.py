@@ -113,14 +113,14 @@ def pose(
     given = given_terms(found, elements, wall)
     cutoff, baseline = max(model.cutoff, *(term.cutoff for term in given)), Potential(*given)
     graphs, held_graphs = ([graph_of(a, cutoff, loss, baseline) for a in part] for part in (training, held))
-    learned = learners(model, graphs, members, seed, dtype).to(device)
+    learned = learners(model, graphs, members, seed, dtype, found)
     graphs, held_graphs = _remembered(learned, graphs, remember_MB), _remembered(learned, held_graphs, remember_MB)
     share = share_left_out(leave_out, members)
     usual = usual_weights(graphs)
     together = groups(training) if share or isinstance(model, LinearBasis) else None
     if together is not None and share:
         graphs = _folds(graphs, together, members, share, seed)
-    learned = begun(learned, graphs)
+    learned = begun(learned, graphs).to(device)
     data_hash = data_name(training, held)
     return Problem(
         type(model).__name__, learned, given,
@@ -250,15 +250,24 @@ def _scale(graphs: Sequence[Graph]) -> float:
     return max(float(energies.std()) if len(energies) > 1 else 1.0, 1e-3)
 
 
-def learners(model: Model, graphs: Sequence[Graph], members: int, seed: int, dtype: torch.dtype) -> Potential:
-    """What is trained: members with weights of their own, their size and what else depends on the data taken from these graphs."""
+def learners(
+    model: Model, graphs: Sequence[Graph], members: int, seed: int, dtype: torch.dtype, reference: Reference
+) -> Potential:
+    """What is trained: members with weights of their own, their size and what else depends on the data taken from these graphs.
+
+    A model in eV has no freedom to put its zero where reference energies that are fitted would have it: it learns them, too.
+    """
     made, scale = [], _scale(graphs)
     for m in range(members):
         # Each member draws its own weights; the global generator is put back, so that nobody else's numbers change.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1_000_003 * seed + m)
             fresh = model.fresh().to(dtype)
-        made.append(Potential(fresh if fresh.in_eV else Scaled(fresh, eV=scale)))
+        if fresh.in_eV:
+            along = {symbol(z): 0.0 for z in reference.energies} if reference.method == "least squares" else {}
+            made.append(Potential(fresh, *([ReferenceEnergies(along, learn=True).to(dtype)] if along else [])))
+        else:
+            made.append(Potential(Scaled(fresh, eV=scale)))
         made[-1].prepare(graphs)
     return Committee.of(made) if members > 1 else made[0]
 

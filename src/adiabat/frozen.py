@@ -59,8 +59,8 @@ class Frozen:
         return self
 
     def following(self, graph: Graph) -> Following | None:
-        """What is called while the atoms of this graph's one structure move within its cell and its edges hold; None where that is
-        neither one walk and constants nor local terms alone."""
+        """What is called while the atoms of this graph's one structure move within its cell and its edges hold; None where some term
+        is not compiled, tells more than energies, or where two of them pass messages."""
         if not self._holds() or not self.evaluators or self.rest or self.telling or self.facts.is_global:
             return None
         if graph.n_structures > 1 or graph.device.type != "cpu" or not graph.skin or graph.built is None:
@@ -71,12 +71,20 @@ class Frozen:
         at: dict[str, Any] = {"skin": graph.skin, "volume": graph.volume.item()}
         if not self.walks:
             return Following(self, MovingLocal(self.locals, edges_of(graph), built, images, **at))
-        (walk, *others), constants = self.walks, [it for it in self.locals if isinstance(it, ConstantsEvaluator)]
-        if others or len(constants) < len(self.locals) or len(constants) > 1 or not isinstance(walk, Compiled):
+        walk, *others = self.walks
+        if others:
             return None
-        known = call_of(graph).made_by(constants)
-        energies = known.energies.numpy(), known.energy.item()
-        return Following(self, Moving(walk, lists(walk, graph), built, images, *energies, **at))
+        known = lists(walk, graph)
+        if (
+            len(self.locals) < 2
+            and isinstance(walk, Compiled)
+            and all(isinstance(it, ConstantsEvaluator) for it in self.locals)
+        ):
+            constants = call_of(graph).made_by(self.locals)
+            energies = constants.energies.numpy(), constants.energy.item()
+            return Following(self, Moving(walk, known, built, images, *energies, **at))
+        at["walk"] = lambda r: walked(walk, known, r)
+        return Following(self, MovingLocal(self.locals, edges_of(graph), built, images, **at))
 
     def __reduce__(self) -> tuple:
         return Frozen, (self.potential,)  # a copy freezes anew
@@ -122,12 +130,15 @@ class Frozen:
             return self.potential.differentiate(graph, r, energies, outputs)
 
     def _walk(self, evaluator: Evaluate, graph: Graph) -> Sums:
-        """What a message-passing term says."""
-        known = lists(evaluator, graph)
         r = graph.r.detach().to(torch.float64).numpy()
-        found = evaluator.on(known, r, structures=graph.n_structures, threads=torch.get_num_threads())
-        energy = np.bincount(known.structure, found.energies, graph.n_structures)
-        return Sums(*(torch.from_numpy(x) for x in (found.energies, energy, found.forces, found.strain)))
+        return walked(evaluator, lists(evaluator, graph), r, structures=graph.n_structures)
+
+
+def walked(evaluator: Evaluate, known: Lists, r: np.ndarray, structures: int = 1) -> Sums:
+    """What a message-passing term says of edge vectors."""
+    found = evaluator.on(known, r, structures=structures, threads=torch.get_num_threads())
+    energy = np.bincount(known.structure, found.energies, structures)
+    return Sums(*(torch.from_numpy(x) for x in (found.energies, energy, found.forces, found.strain)))
 
 
 def lists(evaluator: Evaluate, graph: Graph) -> Lists:

@@ -10,7 +10,7 @@ import torch
 from ase.build import bulk, fcc111, molecule
 
 from adiabat.graph import Graph
-from adiabat.models import BPNN, MACE, DeepPot, LennardJones, PaiNN
+from adiabat.models import BPNN, MACE, ZBL, DeepPot, LennardJones, PaiNN
 from adiabat.potential import Potential, ReferenceEnergies, Scaled
 
 ELEMENTS = ["H", "O", "Cu"]
@@ -35,7 +35,13 @@ def compiled(monkeypatch):
 
 def potential(family: str) -> Potential:
     torch.manual_seed(0)
-    return Potential(ReferenceEnergies({"H": -1.0, "O": -3.0, "Cu": -2.0}), Scaled(FAMILIES[family](), 0.7)).double().eval()
+    family, _, wall = family.partition(" in ")
+    walls = [ZBL(elements=ELEMENTS)] if wall else []
+    return (
+        Potential(ReferenceEnergies({"H": -1.0, "O": -3.0, "Cu": -2.0}), *walls, Scaled(FAMILIES[family](), 0.7))
+        .double()
+        .eval()
+    )
 
 
 def moving(family: str, place: str):
@@ -49,7 +55,7 @@ def moving(family: str, place: str):
     return atoms
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "mace in a wall", "bpnn in a wall"])
 @pytest.mark.parametrize("place", PLACES)
 def test_it_says_what_the_moved_graph_says(family, place):
     atoms = moving(family, place)
@@ -102,7 +108,7 @@ def test_changed_numbers_are_taken_up():
     assert atoms.calc.following(atoms.positions).energy == atoms.get_potential_energy()
 
 
-@pytest.mark.parametrize("family", ["painn", "pairs"])
+@pytest.mark.parametrize("family", ["painn", "pairs", "mace in a wall"])
 def test_positions_that_are_no_numbers_and_atoms_at_one_place_are_refused(family):
     atoms = moving(family, "molecule")
     rest = atoms.positions.copy()
@@ -118,7 +124,7 @@ def test_positions_that_are_no_numbers_and_atoms_at_one_place_are_refused(family
     assert np.isfinite(atoms.get_forces()).all()
 
 
-@pytest.mark.parametrize("family", ["mace", "bpnn"])
+@pytest.mark.parametrize("family", ["mace", "bpnn", "mace in a wall"])
 def test_what_was_told_stays_as_it_was(family):
     atoms = moving(family, "crystal")
     atoms.rattle(0.01, seed=5)

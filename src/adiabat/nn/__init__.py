@@ -14,6 +14,10 @@
 | `bispectrum` | the bispectrum of an atom's neighbors |
 | `moments` | moment tensors of an atom's neighbors and their contractions |
 | `listed_products` | invariant products of a density's components, as lists |
+| `listed_functions` | radial functions and embeddings of such expansions, by name |
+| `listed_start` | where training of such expansions begins, and the coordinates it steps in |
+| `remembered` | sums over neighbors that are worked out once for fixed positions |
+| `sketched` | coordinates in which the data see all coefficients alike, from random sums of labels |
 | `linear_basis` | what linear families are: descriptors, their derivatives, the columns of a fit |
 | `sparse_kernel` | kernels of Gaussian processes on distances, and what every sparse kernel is |
 | `soap_kernel` | the kernel of the neighbor density |

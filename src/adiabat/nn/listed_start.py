@@ -10,11 +10,10 @@ Radial functions: Goscinski, Musil, Pozdnyakov, Nigam and Ceriotti, J. Chem. Phy
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 
-from adiabat.graph import Graph, weight_of
 from adiabat.kernels import segment_sum
 from adiabat.nn.listed_products import ProductSums
 from adiabat.nn.sketched import coordinates
@@ -28,6 +27,35 @@ PROBES, PROBED = 6, 64  # of radial coefficients: random combinations of labels,
 
 
 @runtime_checkable
+class Graph(Protocol):
+    """Labeled structures; `adiabat.graph.Graph` is one."""
+
+    @property
+    def labels(self) -> Mapping[str, Any]: ...
+    @property
+    def weight(self) -> Tensor | None: ...
+    @property
+    def r(self) -> Tensor: ...
+    @property
+    def i(self) -> Tensor: ...
+    @property
+    def j(self) -> Tensor: ...
+    @property
+    def structure(self) -> Tensor: ...
+    @property
+    def positions(self) -> Tensor: ...
+    @property
+    def n_atoms(self) -> int: ...
+    @property
+    def n_edges(self) -> int: ...
+    @property
+    def n_structures(self) -> int: ...
+    @classmethod
+    def batch(cls, graphs: Sequence[Any]) -> Any: ...
+    def replace(self, **parts: Any) -> Any: ...
+
+
+@runtime_checkable
 class Listed(Protocol):
     """What a model of listed products tells: `models.pace`, in float64."""
 
@@ -37,9 +65,9 @@ class Listed(Protocol):
     coefficients: torch.nn.Parameter
     radial_coefficients: torch.nn.Parameter
 
-    def __call__(self, graph: Graph) -> Mapping[str, Tensor]: ...
-    def remember(self, graph: Graph) -> Graph: ...
-    def sums(self, graph: Graph) -> tuple[Float[Tensor, "N Z k lm"], Tensor, Int[Tensor, " N"]]: ...
+    def __call__(self, graph: Any) -> Mapping[str, Tensor]: ...
+    def remember(self, graph: Any) -> Any: ...
+    def sums(self, graph: Any) -> tuple[Float[Tensor, "N Z k lm"], Tensor, Int[Tensor, " N"]]: ...
     @property
     def lists(self) -> Sequence[ProductSums]: ...
 
@@ -85,15 +113,15 @@ def _batches(graphs: Sequence[Graph]) -> Iterator[Graph]:
     some: list[Graph] = []
     for graph in graphs:
         if some and sum(g.n_edges for g in some) + graph.n_edges > EDGES_AT_ONCE:
-            yield Graph.batch(some)
+            yield type(some[0]).batch(some)
             some = []
         some.append(graph)
-    yield Graph.batch(some)
+    yield type(some[0]).batch(some)
 
 
 def _weight(graph: Graph) -> Float[Tensor, " S"]:
     """Of frames; of a committee's, where some members leave them out, the largest."""
-    weight = weight_of(graph)
+    weight = torch.ones(graph.n_structures, dtype=torch.float64) if graph.weight is None else graph.weight
     return weight if weight.dim() == 1 else weight.amax(1)
 
 

@@ -18,150 +18,15 @@ import torch
 from torch import nn
 
 from adiabat import modelfile
-from adiabat.config import recorded
-from adiabat.elements import numbers as atomic_numbers
 from adiabat.elements import symbol
 from adiabat.frozen import Frozen
-from adiabat.graph import Graph, Label
-from adiabat.kernels.evaluation import Program
-from adiabat.kernels.local import Constants, LocalProgram
+from adiabat.graph import Graph
+from adiabat.potential.model import Model, describe
 from adiabat.prediction import Prediction, Quick, gathered, symmetric
 from adiabat.typing import Float, Tensor
 
 if TYPE_CHECKING:
     from adiabat.calculator import AdiabatCalculator
-
-
-class Model(nn.Module):
-    """What a potential sums: (numbers, edge vectors, topology) → per-atom energies in eV, and the atomic outputs it declares.
-
-    A subclass states `elements` (atomic numbers; None until the data say so) and `cutoff` (Å). Its constructor arguments are
-    recorded: they are what a model file and a configuration hold.
-    """
-
-    name: ClassVar[str]
-    outputs: ClassVar[tuple[str, ...]] = ("energies",)
-    inputs: ClassVar[tuple[str, ...]] = ()  # global inputs of the graph it uses; others are refused
-    waived: ClassVar[Mapping[str, str]] = {}  # law → why this family's definition breaks it
-    is_global: ClassVar[bool] = False  # True: sees positions and cell, and gives "energy" [S]
-    one_by_one: ClassVar[bool] = False  # True: a committee's members cannot be one set of tensor operations
-    in_eV: ClassVar[bool] = False  # True: its numbers have units, and training takes them as they stand
-    later: ClassVar[tuple[str, ...]] = ()  # numbers that model files once did not hold: read from one of those they are as made
-
-    elements: tuple[int, ...] | None = None
-    cutoff: float = 0.0
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "__init__" in cls.__dict__:
-            cls.__init__ = recorded(cls.__init__)  # type: ignore[method-assign]
-
-    def forward(self, graph: Graph) -> dict[str, Tensor]:
-        raise NotImplementedError
-
-    def for_elements(self, elements: Iterable[str | int]) -> Model:
-        """This model for these elements, if its own were left to the data."""
-        if self.elements is not None:
-            return self
-        return type(self)(**{**self.arguments, "elements": tuple(symbol(z) for z in atomic_numbers(elements))})
-
-    def fresh(self) -> Model:
-        """Another one of these arguments, as training begins with it."""
-        return type(self)(**self.arguments)
-
-    def prepare(self, graphs: Sequence[Graph]) -> None:
-        """Set what depends on the training data alone (the scaling of descriptors, say), before the first step."""
-
-    def begin(self, graphs: Sequence[Graph]) -> None:
-        """Set where training begins, by the labels of the frames that are learned from, in this model's units."""
-
-    def settle(self) -> None:
-        """Training is over: let go of what only training needs."""
-
-    def program(self) -> Program | LocalProgram | None:
-        """What the evaluator may run in one call instead of `forward`; None where there is no such list of operations."""
-        return None
-
-    def uncompiled(self) -> str:
-        """Why `program` tells None, for whoever needs a compiled form."""
-        return "this family has none"
-
-    def beside(self, graph: Graph) -> dict[str, Tensor]:
-        """What `forward` tells beside energies, where these come from a compiled form."""
-        return {name: value for name, value in self(graph).items() if name != "energies"}
-
-    def remember(self, graph: Graph) -> Graph:
-        """The graph with what this model need not work out again for fixed positions; by default as it came."""
-        return graph
-
-    def extra_repr(self) -> str:
-        return ", ".join(f"{k}={v!r}" for k, v in self.arguments.items() if not isinstance(v, nn.Module))
-
-
-class ReferenceEnergies(Model):
-    """E_i = E0 of the element: the energy of the isolated atom, or a fit to the compositions (eV); `learn`: and what training adds."""
-
-    name = "reference_energies"
-    in_eV = True
-
-    def __init__(self, energies: dict[str, float], learn: bool = False) -> None:
-        super().__init__()
-        self.elements = atomic_numbers(energies)
-        # Held as plain numbers: a thousand eV an atom would lose meV if they followed the potential to float32.
-        self.table = [0.0] * (max(self.elements) + 1)
-        for name, energy in energies.items():
-            self.table[atomic_numbers([name])[0]] = float(energy)
-        self.added = nn.Parameter(torch.zeros(len(self.table), dtype=torch.float64)) if learn else None
-
-    def forward(self, graph: Graph) -> dict[str, Tensor]:
-        table = graph.once(
-            ("E0", tuple(self.table)), lambda: torch.tensor(self.table, dtype=torch.float64, device=graph.device)[graph.numbers]
-        )
-        return {"energies": table if self.added is None else table + self.added[graph.numbers].to(table.dtype)}
-
-    def program(self) -> Constants:
-        table = torch.tensor(self.table, dtype=torch.float64)
-        return Constants(table if self.added is None else table + self.added.detach().cpu())
-
-
-class Scaled(Model):
-    """A model in units of `eV`: its energies, of order one, times a constant with which training starts at the right scale."""
-
-    name = "scaled"
-
-    def __init__(self, model: Model, eV: float = 1.0) -> None:
-        super().__init__()
-        self.model, self.eV = model, float(eV)
-        self.elements, self.cutoff = model.elements, model.cutoff
-        self.inputs, self.outputs, self.waived = model.inputs, model.outputs, model.waived  # type: ignore[misc]
-        self.is_global = model.is_global  # type: ignore[misc]
-
-    def forward(self, graph: Graph) -> dict[str, Tensor]:
-        scaled = ("energies", "energy")
-        return {name: value * self.eV if name in scaled else value for name, value in self.model(graph).items()}
-
-    def program(self) -> Program | LocalProgram | None:
-        program = self.model.program()
-        return None if program is None else program.times(self.eV)
-
-    def uncompiled(self) -> str:
-        return f"{self.model.name}: {self.model.uncompiled()}"
-
-    def beside(self, graph: Graph) -> dict[str, Tensor]:
-        return self.model.beside(graph)
-
-    def prepare(self, graphs: Sequence[Graph]) -> None:
-        self.model.prepare(graphs)
-
-    def begin(self, graphs: Sequence[Graph]) -> None:
-        labeled = ({k: Label(label.value / self.eV, label.mask) for k, label in graph.labels.items()} for graph in graphs)
-        self.model.begin([graph.replace(labels=labels) for graph, labels in zip(graphs, labeled, strict=True)])
-
-    def settle(self) -> None:
-        self.model.settle()
-
-    def remember(self, graph: Graph) -> Graph:
-        return self.model.remember(graph)
 
 
 class Potential(nn.Module):
@@ -363,8 +228,3 @@ class Potential(nn.Module):
     def save(self, path: str | Path) -> None:
         """Write a model file: safetensors with a JSON header; `adiabat.load` reads it back."""
         modelfile.write(path, self.header(), self.state_dict())
-
-
-def describe(term: Model) -> dict[str, Any]:
-    """A term as ``{name: arguments}``; arguments that are models themselves likewise."""
-    return {term.name: {k: describe(v) if isinstance(v, Model) else v for k, v in term.arguments.items()}}

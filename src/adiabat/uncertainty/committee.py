@@ -194,9 +194,15 @@ class Committee(Members):
             return self.differentiate(graph, r, torch.stack(parts).sum(0), {}, graded=False)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Committee:
+        given = {name: value.data for name, value in self.stacked().items()}
         super()._apply(fn, recurse)
         self.__dict__.pop("copies", None)
         self.learned._apply(fn)
+        kept = dict(self.learned.state_dict())
+        for name, value in given.items():  # a family that keeps its precision (GAP) keeps that of all members
+            moved, wanted = self.get_buffer_or_parameter(name), kept[_inner(name, self)].dtype
+            if moved.dtype != wanted:
+                moved.data = value.to(moved.device, wanted)
         for term in self.terms:
             if term not in self.learned.terms:
                 term._apply(fn)

@@ -26,7 +26,8 @@ holds a bound of its own; the peers' answers are the golden files of the tests (
 environment) and those that come with the [public data](data.md). An empty field: that code was not asked for it, or does not tell it.
 
 The six cases are several elements, a skewed periodic cell, a cell smaller than the cutoff, a slab, a molecule, an isolated atom; which of
-them the structures of a row are is told by the structures. One of several cases counts for each.
+them the structures of a row are is told by the structures. One of several cases counts for each. Stress is that of those
+that are periodic in all directions.
 
 """
 DESCRIPTORS = """
@@ -37,7 +38,9 @@ DESCRIPTORS = """
 """
 TAIL = """
 Networks have random weights. Where a peer's answers come from a file with ten decimals, that is what is seen: 5e-11 eV/Å in the forces of
-the published potentials. QUIP's forces of soap_turbo are no slopes of its energies by as much as is seen; ours are, to 1e-8 of differences.
+the published potentials. Forces that a peer tells are taken as they are but in two places, where they are not the slopes of its own
+energies and differences of these are wanted in their stead: QUIP's forces and stress of soap_turbo (off by up to 2e-5 eV/Å; the
+differences round to 3e-9), and n2p2's where atoms see their own images.
 """
 
 

@@ -9,6 +9,7 @@ import torch
 
 from adiabat.kernels.mixing import Mixing, mixed
 from adiabat.kernels.soap import power_spectrum
+from adiabat.kernels.soap_process import Sums
 
 
 def density(seed: int) -> torch.Tensor:
@@ -51,3 +52,12 @@ def test_a_symmetric_spectrum_has_the_length_of_the_whole_one_of_its_channels(sp
     assert found.shape[1] == 2 * way.products(2, 3)
     whole = power_spectrum(torch.einsum("ncm,ck->nkm", c, weights[0]))
     assert float(found.square().sum()) == pytest.approx(float(whole.square().sum()), rel=1e-12)
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("species, radial", [(True, False), (False, True), (True, True)])
+def test_as_it_is_compiled_each_product_stands_there_once(species, radial, symmetric, coupled):
+    way = Mixing(4, species, radial, symmetric, coupled)
+    made = Sums.mixed(way, way.weights([6, 8], 3), 2, 3)
+    assert made.order(5).sort().values.tolist() == [*range(5 * way.products(2, 3))]

@@ -341,7 +341,10 @@ def test_compiled_turbo_with_many_radial_functions_says_the_same(basis, bound):
 @pytest.mark.parametrize("three_body", [[], {"n_sparse": 3}])
 def test_more_atoms_than_a_block_and_more_threads_give_the_same_bits(three_body):
     mixing = {"channels": 5, "symmetric": True, "radial": False} if three_body else None
-    made = GAP(soap={**SOAP, "mixing": mixing}, two_body=PAIR, three_body=three_body, elements=["Cu", "Au"]).double()
+    turbo = {**TURBO, "n_max": 3} if three_body else []
+    made = GAP(
+        soap={**SOAP, "mixing": mixing}, two_body=PAIR, three_body=three_body, soap_turbo=turbo, elements=["Cu", "Au"]
+    ).double()
     made.prepare([Graph.of(frames(4), made.cutoff)])
     graph = Graph.of(frames(1)[0].repeat((3, 3, 1)), made.cutoff)
     potential, threads = with_variance(ad.Potential(made)), torch.get_num_threads()

@@ -28,7 +28,7 @@ def load(path: str | Path) -> Potential:
         raise ModelFileError(f"{path}: holds a {header.get('kind')!r}; wanted a model file, such as `adiabat train` writes")
     try:
         template = Potential(*(_term(spec, where=str(path)) for spec in header["terms"]), metadata=header.get("metadata"))
-        template = template.to(DTYPES[header["dtype"]])
+        template = template.to(_dtype(template, tensors) or DTYPES[header["dtype"]])
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ModelFileError(f"{path}: its header describes no potential this Adiabat knows ({error})") from None
     if header["kind"] == Committee.kind and not (isinstance(members, int) and members > 1):
@@ -39,6 +39,14 @@ def load(path: str | Path) -> Potential:
         return Committee(template, tensors, metadata=header.get("metadata"))
     template.load_state_dict(tensors)
     return template.eval()
+
+
+def _dtype(template: Potential, tensors: Mapping[str, Tensor]) -> torch.dtype | None:
+    """That of tables, where nothing learns: such a potential calls itself one of double precision whatever its tables are in."""
+    if next(template.parameters(), None) is not None:
+        return None
+    kinds = {x.dtype for x in tensors.values() if x.is_floating_point()}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _term(spec: Mapping[str, Any], *, where: str) -> Model:

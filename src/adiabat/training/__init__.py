@@ -5,6 +5,7 @@
 | `fit` | from frames to a potential |
 | `usual` | the model of someone who names none, by the frames |
 | `problem` | frames to graphs; what is given and what is learned |
+| `given`, `members`, `provenance` | of which: elements, reference energies, wall; a committee's members; names for data and training |
 | `batches` | where graphs come from; batches by edge budget |
 | `loop` | the loop: epochs, checks, checkpoints |
 | `distributed` | several processes at one training |

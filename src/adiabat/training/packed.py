@@ -23,24 +23,11 @@ from adiabat.data.structure import Atoms
 from adiabat.graph import Graph, weight_of
 from adiabat.potential import Model, Potential
 from adiabat.training.batches import InMemory, Source
+from adiabat.training.given import for_elements, given_reference, given_terms
 from adiabat.training.loss import Loss
-from adiabat.training.problem import (
-    Problem,
-    begun,
-    components,
-    data_name,
-    fingerprint,
-    for_elements,
-    frames_of,
-    given_reference,
-    given_terms,
-    graph_of,
-    learners,
-    metadata,
-    one_level,
-    said_level,
-    share_left_out,
-)
+from adiabat.training.members import begun, learners, share_left_out
+from adiabat.training.problem import Problem, components, frames_of, graph_of
+from adiabat.training.provenance import data_name, fingerprint, metadata, one_level, said_level
 
 SAMPLE = 512  # frames that the model's size and its scales are taken from
 

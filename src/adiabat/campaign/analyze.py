@@ -101,7 +101,7 @@ def drift(t: Trajectory) -> Mapping[str, Any]:
             raise ValueError(
                 f"drift: the total energy of the frames varies by {wiggle:.3g} eV, their kinetic energy by {own:.3g} eV: it is not "
                 "conserved, as under a thermostat, and they do not tell what that brought in (info conserved_eV). Wanted a run at "
-                "constant energy (adiabat md --ensemble nve), or what `adiabat md` wrote; of this one ask for other things, as --what temperature"
+                "constant energy (adiabat md --ensemble nve), or what `adiabat md` wrote; of this one ask for others (--what temperature)"
             )
         told = potential + kinetic
     bath = False

@@ -15,6 +15,7 @@ Each has a plain PyTorch reference, which is the meaning; fast paths stand behin
 | `linear` | dense maps of one irrep |
 | `polarizable_layer` | messages and updates of scalars and vectors (PaiNN) at once, fast |
 | `local`, `networks`, `listed`, `invariants`, `pairs` | whole terms of a frozen potential in one compiled call each, on common sums |
+| `moving`, `moving_local` | one structure's atoms moved again and again on one topology: walks alone; local terms, beside a walk or alone |
 | `rigid` | drift and rotation taken out of velocities, fast |
 | `ir` | path lists, coefficient tables, Horner polynomials: what fast paths are generated from |
 """

@@ -27,6 +27,7 @@ from adiabat.typing import Float, Int, Tensor
 BONDS = ("rcut", "dcut", "lambda", "prehc", "lambdahc", "rcut_in", "dcut_in")
 EMBEDDINGS = ("FinnisSinclair", "FinnisSinclairShiftedScaled")
 MOST_MIXED = 2000  # products that are learned in coordinates of their own
+FLOOR = 1e-10  # of the ridge: what the data hardly tell costs large coefficients, which are dear when the radial functions move
 
 
 class PACE(Model):
@@ -140,7 +141,9 @@ class PACE(Model):
         if self.arguments.get("sizes") or len(self.products) > MOST_MIXED or not graphs:
             return
         it = copy.deepcopy(self).cpu().double()
-        mixing, reach = start(it, [graph.to(device="cpu") for graph in graphs], torch.finfo(self.couplings.dtype).eps)
+        mixing, reach = start(
+            it, [graph.to(device="cpu") for graph in graphs], max(torch.finfo(self.couplings.dtype).eps, FLOOR)
+        )
         self.register_buffer("mixing", mixing)
         self.register_buffer("reach", reach)
         self.coefficients.data.copy_(it.coefficients)

@@ -4,7 +4,7 @@
     python benchmarks/pace_learning.py Si [--every 4] [--epochs 100]             # mlearn's silicon from ADIABAT_DATA
     python benchmarks/pace_learning.py Si --keep --machine "one core of ..."     # and append to results/pace_learning.jsonl
 
-Every line is one training: of `pace` with one and two densities, and of `ace` with about as many coefficients. Nothing is held out; errors
+Every line is one training: of `pace` with one and two densities, and of `ace` with fewer or more coefficients. Nothing is held out; errors
 are mean absolute ones of test frames, of silicon those that no training frame is equivalent to. CPU time is that of all of `fit`.
 """
 
@@ -23,9 +23,16 @@ import adiabat as ad
 from adiabat.validation import errors
 
 WATER = Path(__file__).resolve().parents[1] / "examples/water"
+# Stress labels of silicon are off by several meV/atom, which no potential follows.
+LOSS = {"energy": 30.0, "forces": 1.0, "stress": 0.1}
 MODELS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "water": [("pace", {"densities": 1}), ("pace", {"densities": 2}), ("ace", {"channels": 8})],
-    "Si": [("pace", {"densities": 1}), ("pace", {"densities": 2}), ("ace", {"channels": 4, "l_max": 2})],
+    "Si": [
+        ("pace", {"densities": 1}),
+        ("pace", {"densities": 2}),
+        ("ace", {"channels": 4, "l_max": 2}),
+        ("ace", {"channels": 8}),
+    ],
 }
 
 
@@ -49,7 +56,7 @@ def main() -> None:
     train, test = frames(chosen.set, chosen.every)
     lines = []
     for family, arguments in MODELS[chosen.set]:
-        more = {"optimizer": "lbfgs", "epochs": chosen.epochs} if family == "pace" else {}
+        more = {"optimizer": "lbfgs", "epochs": chosen.epochs, "loss": LOSS} if family == "pace" else {}
         begun = time.process_time()
         potential = ad.fit(ad.models.MODELS[family](**arguments), train, [], wall=False, **more)
         spent = time.process_time() - begun

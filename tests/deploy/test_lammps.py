@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms, units
 from ase.build import bulk
 from ase.md.verlet import VelocityVerlet
@@ -94,6 +95,8 @@ FAMILIES = {
     "gap with its variance": lambda: with_variance(with_wall("gap")),
     "linear with its variance": bayesian,
     "committee of gaps": lambda: Committee.of([with_wall("gap", seed) for seed in range(2)]),
+    "learned reference energies": lambda: learned_along(0),
+    "committee of learned reference energies": lambda: Committee.of([learned_along(seed) for seed in range(2)]),
     "committee of processes on other points": lambda: Committee.of([several_points(seed) for seed in range(2)]),
 }
 WITHOUT = {
@@ -106,6 +109,13 @@ WITHOUT = {
     ),
     "stiffer": ("its class changes what its family computes", lambda: Potential(Stiffer(elements=["H", "O"]))),
 }
+
+
+def learned_along(seed: int) -> Potential:
+    """As pair potentials and EAM are trained where no isolated atom states its energy."""
+    along = ReferenceEnergies(dict.fromkeys(ELEMENTS, 0.0), learn=True)
+    torch.nn.init.uniform_(along.added, 0.1, 0.5, generator=torch.Generator().manual_seed(seed))
+    return Potential(ReferenceEnergies(E0), family("morse", learn=True), along)
 
 
 def several_points(seed: int) -> Potential:

@@ -118,10 +118,6 @@ def test_atoms_apart_and_a_lattice_feel_nothing_in_single_precision(potential):
 
 def test_a_loss_on_forces_teaches_the_same_in_single_precision(potential):
     """As in double, whose gradients are slopes; twice the derivatives, and ten times the rounding."""
-    if any(term.name == "eam" and term.learn for term in potential.terms):
-        pytest.xfail(
-            "EAM's tables in single precision: F'' is the tables' rounding over a step squared, so it has to learn in double"
-        )
     graph = graph_of(potential, crystal())
     potential.train()
     parameters = [p for p in potential.parameters() if p.requires_grad]

@@ -28,25 +28,16 @@ def load(path: str | Path) -> Potential:
         raise ModelFileError(f"{path}: holds a {header.get('kind')!r}; wanted a model file, such as `adiabat train` writes")
     try:
         template = Potential(*(_term(spec, where=str(path)) for spec in header["terms"]), metadata=header.get("metadata"))
-        template = template.to(_dtype(template, tensors) or DTYPES[header["dtype"]])
+        template = template.to(DTYPES[header["dtype"]])
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ModelFileError(f"{path}: its header describes no potential this Adiabat knows ({error})") from None
     if header["kind"] == Committee.kind and not (isinstance(members, int) and members > 1):
         raise ModelFileError(f"{path}: a committee of {members} members; the file is damaged or was edited")
-    tensors = {**_later(template, members), **tensors}
     _same_numbers(template, tensors, path, members=members)
     if header["kind"] == Committee.kind:
         return Committee(template, tensors, metadata=header.get("metadata"))
     template.load_state_dict(tensors)
     return template.eval()
-
-
-def _dtype(template: Potential, tensors: Mapping[str, Tensor]) -> torch.dtype | None:
-    """That of tables, where nothing learns: such a potential calls itself one of double precision whatever its tables are in."""
-    if next(template.parameters(), None) is not None:
-        return None
-    kinds = {x.dtype for x in tensors.values() if x.is_floating_point()}
-    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _term(spec: Mapping[str, Any], *, where: str) -> Model:
@@ -59,16 +50,6 @@ def _term(spec: Mapping[str, Any], *, where: str) -> Model:
         if isinstance(v, Mapping) and len(v) == 1 and next(iter(v)) in TERMS
     }
     return build({name: {k: v for k, v in arguments.items() if k not in inner}}, TERMS, where=where, **inner)
-
-
-def _later(template: Potential, members: int | None) -> dict[str, Tensor]:
-    """What the file may lack because its family did not have it when the file was written."""
-    state, found = template.state_dict(), {}
-    for place, module in template.named_modules():
-        for name in getattr(module, "later", ()):
-            value = state[f"{place}.{name}"]
-            found[f"{place}.{name}"] = value if members is None else value.expand(members, *value.shape).contiguous()
-    return found
 
 
 def _same_numbers(template: Potential, tensors: Mapping[str, Tensor], path: str | Path, members: int | None) -> None:

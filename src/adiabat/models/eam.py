@@ -44,6 +44,7 @@ class EAM(Model):
 
     name = "eam"
     in_eV = True
+    in_double = True  # F″, which a loss on forces asks for, is the rounding of a table in float32
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class EAM(Model):
         if self.elements is None:
             raise ValueError("eam: its elements are not known yet; give them, or let `fit` take them from the training data")
         species = torch.searchsorted(torch.tensor(self.elements, device=graph.device), graph.numbers)
-        d, zi, zj = distance(graph.r), species[graph.i], species[graph.j]
+        d, zi, zj = distance(graph.r.to(torch.float64)), species[graph.i], species[graph.j]
         embedding, density, pair = self.tables()
         inside = d < self.cutoff
         d = torch.where(inside, d, self.cutoff)
@@ -122,9 +123,9 @@ class EAM(Model):
         both = torch.stack([density.flatten(0, 1), pair.transpose(0, 1).flatten(0, 1)], -1)  # row: neighbor, center
         found = hermite(d, both, self.dr, zj * Z + zi) * inside[:, None]  # E 2
         half = 0.5 * found[:, 1] / torch.where(d > 0, d, 1.0)
-        rho, pairs = segment_sum(torch.stack([found[:, 0], half], 1).to(torch.float64), graph.i, graph.n_atoms).unbind(1)
-        F = hermite(rho.to(d.dtype), embedding[..., None], self.drho, species, line_beyond=True)[:, 0]
-        return {"energies": F.to(torch.float64) - embedding[species, 0].to(torch.float64) + pairs}
+        rho, pairs = segment_sum(torch.stack([found[:, 0], half], 1), graph.i, graph.n_atoms).unbind(1)
+        F = hermite(rho, embedding[..., None], self.drho, species, line_beyond=True)[:, 0]
+        return {"energies": F - embedding[species, 0] + pairs}
 
     def program(self) -> Embedding | None:
         # An energy that the two ends of a pair share unlike each other belongs to no file of EAM, and not to one look at a pair.

@@ -52,6 +52,7 @@ class GAP(LinearBasis, Model):
 
     name = "gap"
     shared = True
+    in_double = True
 
     def __init__(
         self,
@@ -97,12 +98,6 @@ class GAP(LinearBasis, Model):
         self.coefficients = nn.Parameter(torch.randn(1, self.size, dtype=torch.float64) / (10 * self.size))
         if variance:
             self.outputs = ("energies", "variance")  # type: ignore[misc]
-
-    def _apply(self, fn: Any, recurse: bool = True) -> GAP:
-        def kept(x: Tensor) -> Tensor:  # another place, but never another precision
-            return moved if (moved := fn(x)).dtype == x.dtype else x.to(moved.device)
-
-        return super()._apply(kept, recurse)
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
         if self.elements is None:

@@ -109,6 +109,9 @@ class Pair(Model):
         symbols = [*enumerate(periodic_table.symbol(z) for z in self.elements or ())]
         return {f"{a}-{b}": dict(zip(names, table[places[i, j]])) for i, a in symbols for j, b in symbols[i:]}
 
+    def extra_repr(self) -> str:
+        return super().extra_repr() if self.learned is None else f"{self.by_pair()}, fade={self.fade!r}"
+
     def fresh(self) -> Pair:
         return type(self)(**{**self.arguments, "learn": True})
 

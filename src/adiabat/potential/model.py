@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import nn
@@ -30,7 +30,7 @@ class Model(nn.Module):
     is_global: ClassVar[bool] = False  # True: sees positions and cell, and gives "energy" [S]
     one_by_one: ClassVar[bool] = False  # True: a committee's members cannot be one set of tensor operations
     in_eV: ClassVar[bool] = False  # True: its numbers have units, and training takes them as they stand
-    later: ClassVar[tuple[str, ...]] = ()  # numbers that model files once did not hold: read from one of those they are as made
+    in_double: ClassVar[bool] = False  # True: its numbers stay in double precision whatever the potential is in
 
     elements: tuple[int, ...] | None = None
     cutoff: float = 0.0
@@ -39,6 +39,12 @@ class Model(nn.Module):
         super().__init_subclass__(**kwargs)
         if "__init__" in cls.__dict__:
             cls.__init__ = recorded(cls.__init__)  # type: ignore[method-assign]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Model:
+        def kept(x: Tensor) -> Tensor:  # another place, but never another precision
+            return moved if (moved := fn(x)).dtype == x.dtype else x.to(moved.device)
+
+        return super()._apply(kept if self.in_double else fn, recurse)
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
         raise NotImplementedError

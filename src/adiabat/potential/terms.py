@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from adiabat.elements import numbers as atomic_numbers
+from adiabat.elements import symbol
 from adiabat.graph import Graph, Label
 from adiabat.kernels.evaluation import Program
 from adiabat.kernels.local import Constants, LocalProgram
@@ -19,26 +20,34 @@ class ReferenceEnergies(Model):
     """E_i = E0 of the element: the energy of the isolated atom, or a fit to the compositions (eV); `learn`: and what training adds."""
 
     name = "reference_energies"
-    in_eV = True
+    in_eV = in_double = True  # a thousand eV an atom would lose meV in float32
 
     def __init__(self, energies: dict[str, float], learn: bool = False) -> None:
         super().__init__()
         self.elements = atomic_numbers(energies)
-        # Held as plain numbers: a thousand eV an atom would lose meV if they followed the potential to float32.
-        self.table = [0.0] * (max(self.elements) + 1)
+        self.given = [0.0] * (max(self.elements) + 1)
         for name, energy in energies.items():
-            self.table[atomic_numbers([name])[0]] = float(energy)
-        self.added = nn.Parameter(torch.zeros(len(self.table), dtype=torch.float64)) if learn else None
+            self.given[atomic_numbers([name])[0]] = float(energy)
+        self.added = nn.Parameter(torch.zeros(len(self.given), dtype=torch.float64)) if learn else None
+
+    @property
+    def table(self) -> list[float]:
+        """eV by atomic number, as they are now."""
+        added = [0.0] * len(self.given) if self.added is None else self.added.detach().tolist()
+        return [e + more for e, more in zip(self.given, added, strict=True)]
 
     def forward(self, graph: Graph) -> dict[str, Tensor]:
         table = graph.once(
-            ("E0", tuple(self.table)), lambda: torch.tensor(self.table, dtype=torch.float64, device=graph.device)[graph.numbers]
+            ("E0", tuple(self.given)), lambda: torch.tensor(self.given, dtype=torch.float64, device=graph.device)[graph.numbers]
         )
-        return {"energies": table if self.added is None else table + self.added[graph.numbers].to(table.dtype)}
+        return {"energies": table if self.added is None else table + self.added[graph.numbers]}
 
     def program(self) -> Constants:
-        table = torch.tensor(self.table, dtype=torch.float64)
-        return Constants(table if self.added is None else table + self.added.detach().cpu())
+        return Constants(torch.tensor(self.table, dtype=torch.float64))
+
+    def extra_repr(self) -> str:
+        table = self.table
+        return f"energies={ {symbol(z): table[z] for z in self.elements or ()} }"
 
 
 class Scaled(Model):

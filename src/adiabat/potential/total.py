@@ -63,8 +63,8 @@ class Potential(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the parameters, and so of the edge vectors the models see."""
-        return next((p.dtype for p in self.parameters()), torch.float64)
+        """The precision of the parameters that may have another than double, and so of the edge vectors the models see."""
+        return next((p.dtype for p in self.parameters() if p.dtype != torch.float64), torch.float64)
 
     def forward(self, graph: Graph) -> Prediction:
         self.accept(graph)

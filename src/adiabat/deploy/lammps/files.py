@@ -42,7 +42,8 @@ def write(potential: Potential, folder: Path) -> list[str]:
     elements = potential.elements
     if elements is None:
         raise ValueError("the potential is for any element; LAMMPS wants to know which: build it with elements=[...]")
-    alone = {z: sum(e.table[z] for e in potential.terms if isinstance(e, ReferenceEnergies)) for z in elements}
+    given = [(term.table, share) for term, share in _terms(potential) if isinstance(term, ReferenceEnergies)]
+    alone = {z: sum(share * table[z] for table, share in given) for z in elements}
     parts = [(evaluator, image(*_contents(evaluator))) for evaluator in evaluators(potential)]
     folder.mkdir(parents=True, exist_ok=True)
     out = _Words()

@@ -14,7 +14,7 @@ from torch import nn
 from adiabat import elements as periodic_table
 from adiabat.graph import Graph
 from adiabat.kernels import distance, polynomial_cutoff, segment_sum
-from adiabat.kernels.embedding import Embedding
+from adiabat.kernels.embedding import Embedding, curves
 from adiabat.kernels.spline import spline
 from adiabat.kernels.triplet import pair_channel
 from adiabat.nn.first_guess import best_guess
@@ -167,21 +167,10 @@ def hermite(
     k = (x.detach() / step).nan_to_num().clamp(0, n - 2).long()
     last = (n - 1) * step
     t = ((x.clamp(max=last) if line_beyond else x) / step - k).clamp(max=1.0)[:, None]
-
-    def at(shift: int) -> Tensor:
-        return table[row, (k + shift).clamp(0, n - 1)]
-
-    def slope(shift: int) -> Tensor:
-        place, own = (k + shift)[:, None], at(shift)
-        down, up = at(shift - 1), at(shift + 1)
-        five = (at(shift - 2) - at(shift + 2) + 8 * (up - down)) / 12
-        near = torch.where((place == 1) | (place == n - 2), 0.5 * (up - down), five)
-        return torch.where(place == 0, up - own, torch.where(place == n - 1, own - down, near))
-
-    f, m, p = at(0), slope(0), slope(1)
-    rise = at(1) - f
-    value = f + t * (m + t * (3 * rise - 2 * m - p + t * (m + p - 2 * rise)))
+    powers = curves(table.transpose(1, 2)).transpose(1, 2).flatten(0, 1)  # rows (n − 1), F, 4
+    a, b, c, d = powers.index_select(0, row * (n - 1) + k).unbind(-1)
+    value = a + t * (b + t * (c + t * d))
     if line_beyond:
         over = (x - last).clamp(min=0.0)[:, None]
-        value = value + over * p / step
+        value = value + over * (b + 2 * c + 3 * d) / step
     return value

@@ -18,7 +18,7 @@ PINS := constraints/pins.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kill test-chaos test-sanitize parity golden-mace golden-ani golden-acsf golden-soap golden-soap-quip golden-gap golden-snap golden-bispectrum golden-eam golden-pair golden-mtp golden-painn golden-runner golden-amp golden-yace golden-deeppot golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
+.PHONY: help demo test test-kill test-chaos test-sanitize parity golden-mace golden-ani golden-acsf golden-soap golden-spectra golden-gap golden-snap golden-bispectrum golden-eam golden-pair golden-mtp golden-painn golden-runner golden-amp golden-yace golden-deeppot golden-nep gpaw silicon lint format types layers docs check wheel clean compiler
 .DELETE_ON_ERROR:
 
 help:
@@ -69,8 +69,8 @@ golden-acsf:
 golden-soap:
 	$(PEER_PYTHON) tests/golden/make_soap.py
 
-golden-soap-quip:
-	$(PEER_PYTHON) tests/golden/make_soap_quip.py
+golden-spectra:
+	$(PEER_PYTHON) tests/golden/make_spectra.py
 
 golden-gap:
 	$(PEER_PYTHON) tests/golden/make_gap.py

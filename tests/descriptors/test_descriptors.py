@@ -1,6 +1,7 @@
 """Descriptors as arrays: equal to dscribe's and to the models' own, named, with derivatives that are slopes."""
 
 import json
+import lzma
 from itertools import combinations_with_replacement
 from pathlib import Path
 
@@ -18,10 +19,9 @@ from adiabat.kernels import environments
 from adiabat.models import ANI, GAP
 from adiabat.nn import neighbor_species
 
-GOLDEN, SPECTRA, VECTORS, QUIP = (
-    json.loads((Path(__file__).parent.parent / f"golden/{name}.json").read_text())
-    for name in ("acsf", "soap", "ani", "soap-quip")
-)
+FOLDER = Path(__file__).parent.parent / "golden"
+GOLDEN, SPECTRA, VECTORS = (json.loads((FOLDER / f"{name}.json").read_text()) for name in ("acsf", "soap", "ani"))
+QUIP = json.loads(lzma.decompress((FOLDER / "spectra-quip.json.xz").read_bytes()))
 SMALL = {
     "ace": {"cutoff": 3.0, "n_max": 2, "l_max": 1, "correlation": 3},
     "bispectrum": {"cutoff": 3.0, "twojmax": 3, "weights": {"O": 0.7}},

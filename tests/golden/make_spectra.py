@@ -1,16 +1,18 @@
 """Golden values of quippy: SOAP power spectra whole, compressed and mixed, and their slopes along one displacement of all atoms.
 
-Run in the peer's environment (quippy-ase, ase), `make golden-soap-quip PEER_PYTHON=…`; the tests read what it writes and need no peer.
+Run in the peer's environment (quippy-ase, ase), `make golden-spectra PEER_PYTHON=…`; the tests read what it writes and need no peer.
 """
 
 import importlib.metadata
 import json
+import lzma
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 from make_gap import structures
 
+SEED = 2  # of the displacement
 PARAMETERS = {"cutoff": 3.6, "cutoff_transition_width": 0.8, "n_max": 2, "l_max": 2, "atom_sigma": 0.5}
 ELEMENTS = "n_Z=2 Z={29 79} n_species=2 species_Z={29 79}"
 WAYS = [
@@ -30,10 +32,10 @@ def main() -> None:
     from quippy.descriptors import Descriptor
 
     told = {"peer": f"quippy-ase {importlib.metadata.version('quippy-ase')}", "date": date.today().isoformat(),
-            "parameters": PARAMETERS, "answers": {}}  # fmt: skip
+            "seed": SEED, "parameters": PARAMETERS, "answers": {}}  # fmt: skip
     settings = " ".join(f"{key}={value}" for key, value in PARAMETERS.items())
     for what, atoms in structures(["Cu", "Au"]).items():
-        step, spectra = np.random.default_rng(2).normal(size=atoms.positions.shape), []
+        step, spectra = np.random.default_rng(SEED).normal(size=atoms.positions.shape), []
         boxed = atoms.copy()
         if not atoms.pbc.all():
             boxed.center(vacuum=8.0, axis=[k for k in range(3) if not atoms.pbc[k]])
@@ -49,7 +51,8 @@ def main() -> None:
             "symbols": atoms.get_chemical_symbols(), "positions": atoms.positions.tolist(), "cell": atoms.cell.tolist(),
             "pbc": atoms.pbc.tolist(), "step": step.tolist(), "spectra": spectra,
         }  # fmt: skip
-    (Path(__file__).parent / "soap-quip.json").write_text(json.dumps(told, separators=(",", ":")) + "\n")
+    content = json.dumps(told, separators=(",", ":")).encode() + b"\n"
+    (Path(__file__).parent / "spectra-quip.json.xz").write_bytes(lzma.compress(content, preset=9))
 
 
 def rounded(x: np.ndarray) -> list[list[float]]:

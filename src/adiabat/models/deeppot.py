@@ -50,6 +50,7 @@ class DeepPot(Model):
     """
 
     name = "deeppot"
+    optimizer = "adamw"  # L-BFGS gets stuck, on small sets, too
 
     def __init__(
         self,

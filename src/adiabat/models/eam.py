@@ -44,6 +44,7 @@ class EAM(Model):
 
     name = "eam"
     in_eV = True
+    optimizer = "lbfgs"
     in_double = True  # F″, which a loss on forces asks for, is the rounding of a table in float32
 
     def __init__(

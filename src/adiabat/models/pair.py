@@ -41,6 +41,7 @@ class Pair(Model):
     NUMBERS: ClassVar[tuple[str, ...]] = ()  # of φ, as the constructor calls them
     USUAL: ClassVar[tuple[float, ...]] = ()  # where none are given
     in_eV = True
+    optimizer = "lbfgs"
 
     def __init__(
         self,

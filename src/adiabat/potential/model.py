@@ -32,6 +32,8 @@ class Model(nn.Module):
     in_eV: ClassVar[bool] = False  # True: its numbers have units, and training takes them as they stand
     in_double: ClassVar[bool] = False  # True: its numbers stay in double precision whatever the potential is in
 
+    optimizer: ClassVar[str | None] = None  # that suits this family whatever the size of the set, in double precision
+
     elements: tuple[int, ...] | None = None
     cutoff: float = 0.0
 

@@ -66,7 +66,7 @@ def fit(
     | | its spread is calibrated on `validation` |
     | `epochs`, `patience` | passes through the data; stop after that many checks without a better validation loss; not for least squares |
     | `optimizer` | ``adamw``, ``sgd``, ``lbfgs``; of linear families also ``least_squares`` (its `prior` may be ``ard``) and ``lsqr`` |
-    | | ``auto``: least squares for linear families (LSQR above 20,000 coefficients), L-BFGS for small sets, else AdamW |
+    | | ``auto``: least squares for linear families (LSQR above 20,000 coefficients), L-BFGS for small sets and of pair potentials, else AdamW |
     | `schedule`, `average`, `loss` | by name or ``{name: {option: value}}``; `loss` as options of `Loss` |
     | `keep` | parameters that are returned: ``best`` by validation loss, or ``last``; ``auto``: last with L-BFGS unless `patience` is given |
     | `batch_edges` | frames of so many edges make a batch; by default a tenth of the set, 20,000 at most; halved when memory runs out |
@@ -127,7 +127,8 @@ def fit(
         heard: dict[str, Any] = {"folder": folder, "progress": progress, "tick": tick} if tells else {}
         return solve(problem, wanted, solver, remember_MB=remember_MB, **heard)
     chosen = "adamw" if optimizer == "auto" and part is not None else optimizer
-    chosen = automatic(problem.n_parameters, problem.n_components, DTYPES[dtype]) if chosen == "auto" else chosen
+    if chosen == "auto":
+        chosen = automatic(problem.n_parameters, problem.n_components, DTYPES[dtype], model.optimizer)
     run = Training(
         problem, wanted, _made(chosen, OPTIMIZERS, "optimizer"), _made(schedule, SCHEDULES, "schedule"), _made(average, AVERAGES, "average"),
         epochs=epochs, patience=patience, keep=keep, batch_edges=batch_edges, check_every=check_every, seed=seed,

@@ -94,8 +94,9 @@ FEW_PARAMETERS = 20_000  # of a member: L-BFGS keeps 2 × history vectors of so 
 FEW_COMPONENTS = 10_000  # labeled numbers in the set: 350 frames of nine atoms
 
 
-def automatic(parameters: int, components: int, dtype: torch.dtype) -> str:
-    """The optimizer for a member of so many parameters, and a set of so many labeled numbers (energies, force components, stresses).
+def automatic(parameters: int, components: int, dtype: torch.dtype, family: str | None = None) -> str:
+    """The optimizer for a member of so many parameters, and a set of so many labeled numbers (energies, force components, stresses);
+    that of the family, if it has one.
 
     L-BFGS in float64 where both are few: it takes one step a pass, which curvature makes worth hundreds. In float32 the differences
     of gradients that it lives from are lost to rounding; and where a pass is long, AdamW makes many steps in it.
@@ -104,7 +105,7 @@ def automatic(parameters: int, components: int, dtype: torch.dtype) -> str:
     ('lbfgs', 'adamw', 'adamw')
     """
     few = parameters <= FEW_PARAMETERS and components <= FEW_COMPONENTS
-    return "lbfgs" if few and dtype == torch.float64 else "adamw"
+    return "adamw" if dtype != torch.float64 else family or ("lbfgs" if few else "adamw")
 
 
 class _TorchStepper:

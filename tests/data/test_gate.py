@@ -124,6 +124,15 @@ def test_public_sets_have_no_fault(data_folder, name):
         assert not faults(frames, isolated=read(data_folder / name / "isolated_atoms.xyz.xz"))
 
 
+@pytest.mark.parametrize("of", [3, 5, 8])
+def test_a_part_that_is_hotter_is_no_other_level(data_folder, of):
+    """Few frames of a crystal that melted in between: two narrow clouds of energies, and of forces. With the cold one's forces it is one."""
+    frames = read(data_folder / "mlearn_Si" / "train.xyz.xz")[::of]
+    assert "energy offset" not in faults(frames) and "energy offset" in {f.name for f in check(frames)}
+    cooled = [changed(a, forces=0.3) if len(a) == 63 and a.get_potential_energy() > -5 * 63 else a for a in frames]
+    assert "energy offset" in faults(cooled)
+
+
 def test_valence_energies_that_look_like_rydberg_by_chance_are_no_fault():
     """GFN2-xTB leaves the cores out: methanol's energy is 0.0716 of the all-electron one, and 1/13.6 is 0.0735."""
     engine = labeler("tblite")

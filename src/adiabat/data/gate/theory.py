@@ -11,6 +11,8 @@ from adiabat.data.gate.finding import Finding, Set, finding
 FEW = 8  # frames of one composition, below which a gap says nothing
 OFFSET = (0.05, 0.5)  # eV an atom between two clouds of energies: warning, fault
 CLEAR = (3.0, 8.0)  # times the width of the wider cloud
+MELTED = 1.0  # eV an atom: heat makes no larger difference, and where it makes one the forces are larger, too
+HOTTER = 1.5  # times as large
 
 
 def levels(given: Set) -> list[Finding]:
@@ -48,12 +50,21 @@ def offsets(given: Set) -> list[Finding]:
         for grade, least, clear in zip(("fault", "warning"), OFFSET[::-1], CLEAR[::-1]):
             if gap > least and gap > clear * width:
                 side = order[:at] if at < len(order) - at else order[at:]
+                if gap < MELTED and _forces(given, order[at:]) > HOTTER * _forces(given, order[:at]):
+                    grade = "warning"
                 found[grade] += [int(given.residuals.frames[p]) for p in side]
                 largest = max(largest, gap)
                 break
     message = f"the energies of {{n}} lie apart from those of the same composition, by up to {largest:.3g} eV an atom"
-    cure = "see whether they are of another level of theory, reference or unit; keep one"
+    cure = "see whether they are of another level of theory, reference or unit, or only hotter; keep one level"
     return [f for grade in found for f in finding("energy offset", grade, sorted(found[grade]), message, cure, largest)]
+
+
+def _forces(given: Set, places: np.ndarray) -> float:
+    """Root mean square, eV/Å; 0 where there are none."""
+    known = [given.labels[given.residuals.frames[p]].get("forces") for p in places]
+    squares = [np.square(np.asarray(forces, float)).ravel() for forces in known if forces is not None]
+    return float(np.sqrt(np.mean(np.concatenate(squares)))) if squares else 0.0
 
 
 def states(given: Set) -> list[Finding]:
